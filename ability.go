@@ -1,0 +1,130 @@
+package bellhop
+
+import (
+	"context"
+	"time"
+)
+
+// Capabilities tells what a store can do. Code asks for an ability, never for a
+// store's name; what needs more than a flag is a small interface found with [As].
+type Capabilities struct {
+	// Name is for people: "sqlite", "memory".
+	Name string
+	// Durability says in one line what survives what.
+	Durability string
+	// Shared says that several processes can use the store at once.
+	Shared bool
+	// Writers is how many enqueues are worth sending at the same time: 1 for a
+	// store with a single writer.
+	Writers int
+}
+
+// As returns the first store in the chain of decorators that has ability T:
+// the store itself, or what its Unwrap method returns, and so on.
+func As[T any](s Store) (T, bool) {
+	for s != nil {
+		if t, ok := s.(T); ok {
+			return t, true
+		}
+		u, ok := s.(interface{ Unwrap() Store })
+		if !ok {
+			break
+		}
+		s = u.Unwrap()
+	}
+	var zero T
+	return zero, false
+}
+
+// Notifier is the ability to say when jobs become ready. It is a hint: a call
+// may come too often or not at all, and workers poll besides.
+type Notifier interface {
+	// Notify calls fn, from any goroutine, when a queue may have become worth
+	// asking; an empty name means any queue. fn must not block. stop ends it.
+	Notify(fn func(queue string)) (stop func())
+}
+
+// Migrator is the ability to change the schema.
+type Migrator interface {
+	// Schema returns the version that the store has and the newest that this program knows.
+	Schema(ctx context.Context) (have, newest int, err error)
+	// MigrateTo brings the schema to a version, upwards or downwards, one step
+	// after the other, and calls progress after each.
+	MigrateTo(ctx context.Context, version int, progress func(step MigrationStep)) error
+	// MigrationSQL returns the statements that lead from one version to another.
+	MigrationSQL(from, to int) (string, error)
+}
+
+// MigrationStep is one step of a migration.
+type MigrationStep struct {
+	Version int
+	Name    string
+	Down    bool
+	Took    time.Duration
+}
+
+// Diagnoser is the ability to look at itself for `bellhop doctor`.
+type Diagnoser interface {
+	// Diagnose returns findings, the gravest first.
+	Diagnose(ctx context.Context) ([]Finding, error)
+}
+
+// Finding is one result of a diagnosis.
+type Finding struct {
+	// Level is "ok", "warning" or "problem".
+	Level string `json:"level"`
+	// Subject is what was looked at, in a few words.
+	Subject string `json:"subject"`
+	// Detail says what was found.
+	Detail string `json:"detail"`
+	// Advice says what to do; empty if nothing.
+	Advice string `json:"advice,omitempty"`
+}
+
+// TxStore is a store bound to a transaction of the caller. Store packages make
+// one in their Within functions; [Client.Bind] turns it into a [Bound].
+type TxStore interface {
+	// Enqueue is [Store.Enqueue] inside the transaction. Whether the jobs exist
+	// is decided by the caller's commit.
+	Enqueue(ctx context.Context, r *EnqueueRequest) ([]Receipt, error)
+	// Finish applies one outcome inside the transaction, or returns [ErrStale];
+	// the transaction can then no longer commit.
+	Finish(ctx context.Context, o Outcome) error
+}
+
+// Op names a verb of the store, in statements, logs, traces, metrics and fault tests.
+type Op string
+
+// The operations, one for each verb of [Store].
+const (
+	OpEnqueue   Op = "enqueue"
+	OpExchange  Op = "exchange"
+	OpReport    Op = "report"
+	OpBeat      Op = "beat"
+	OpSweep     Op = "sweep"
+	OpPromote   Op = "promote"
+	OpPrune     Op = "prune"
+	OpAct       Op = "act"
+	OpGet       Op = "get"
+	OpList      Op = "list"
+	OpCount     Op = "count"
+	OpStats     Op = "stats"
+	OpProcesses Op = "processes"
+	OpPause     Op = "pause"
+	OpRecords   Op = "records"
+	OpPut       Op = "put"
+	OpPing      Op = "ping"
+)
+
+// Ops lists all operations.
+var Ops = []Op{
+	OpEnqueue, OpExchange, OpReport, OpBeat, OpSweep, OpPromote, OpPrune, OpAct, OpGet, OpList,
+	OpCount, OpStats, OpProcesses, OpPause, OpRecords, OpPut, OpPing,
+}
+
+// Stepper is the ability to be interrupted between the steps of a verb, for
+// fault tests: fn is called before and after each named statement, and an error
+// from it makes the statement, and so the verb, fail at that point.
+type Stepper interface {
+	SetStep(fn func(ctx context.Context, op Op, statement string, done bool) error)
+}

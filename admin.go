@@ -1,0 +1,147 @@
+package bellhop
+
+import (
+	"context"
+	"fmt"
+)
+
+// Get returns one job with its history. If there is none, the error matches [ErrNotFound].
+func (c *Client) Get(ctx context.Context, id ID) (*Snapshot, error) {
+	found, err := c.store.Get(ctx, []ID{id})
+	if err != nil {
+		return nil, fmt.Errorf("bellhop: get job %s: %w", id, err)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("bellhop: get job %s: %w", id, ErrNotFound)
+	}
+	return &found[0], nil
+}
+
+// List returns a page of jobs, newest first; see [Query]. It goes on over short
+// pages until the page is full or the end is reached, or ctx ends.
+func (c *Client) List(ctx context.Context, q Query) (*Listing, error) {
+	if q.Limit == 0 {
+		q.Limit = 50
+	}
+	if q.Limit < 1 || q.Limit > 1000 {
+		return nil, invalid("limit", "%d is out of range: want 1 to 1000", q.Limit)
+	}
+	page := &Listing{}
+	want := q.Limit
+	for {
+		l, err := c.store.List(ctx, &q)
+		if err != nil {
+			return nil, fmt.Errorf("bellhop: list jobs: %w", err)
+		}
+		page.Jobs, page.Next = append(page.Jobs, l.Jobs...), l.Next
+		if len(page.Jobs) >= want || l.Next == "" {
+			return page, nil
+		}
+		q.Limit, q.After = want-len(page.Jobs), l.Next
+	}
+}
+
+// Count returns how many jobs match the filter, counting no further than limit.
+func (c *Client) Count(ctx context.Context, f Filter, limit int) (int, error) {
+	n, err := c.store.Count(ctx, &f, limit)
+	if err != nil {
+		return 0, fmt.Errorf("bellhop: count jobs: %w", err)
+	}
+	return n, nil
+}
+
+// Act does an action to the named jobs and says which were skipped, and why.
+func (c *Client) Act(ctx context.Context, action Action, reason string, ids ...ID) (*ActReply, error) {
+	if !action.Valid() {
+		return nil, invalid("action", "%v is unknown", action)
+	}
+	total := &ActReply{}
+	for len(ids) > 0 {
+		bite := ids[:min(len(ids), 1000)]
+		ids = ids[len(bite):]
+		r, err := c.act(ctx, &ActRequest{Action: action, IDs: bite, Reason: reason})
+		if err != nil {
+			return total, err
+		}
+		total.Changed = append(total.Changed, r.Changed...)
+		total.Signalled = append(total.Signalled, r.Signalled...)
+		total.Skipped = append(total.Skipped, r.Skipped...)
+	}
+	return total, nil
+}
+
+// ActAll does an action to all jobs that match the filter, in bounded bites, and
+// returns how many were changed. After each bite progress is called with the
+// number so far, if it is not nil. It can be stopped by ending ctx: what is done
+// is done. An empty filter means all jobs in the states in which the action
+// means something.
+func (c *Client) ActAll(ctx context.Context, action Action, reason string, f Filter, progress func(changed int)) (int, error) {
+	if !action.Valid() {
+		return 0, invalid("action", "%v is unknown", action)
+	}
+	r := &ActRequest{Action: action, Filter: f, Reason: reason}
+	changed := 0
+	for {
+		reply, err := c.act(ctx, r)
+		if err != nil {
+			return changed, err
+		}
+		changed += len(reply.Changed) + len(reply.Signalled)
+		if progress != nil {
+			progress(changed)
+		}
+		if reply.Next == "" {
+			return changed, nil
+		}
+		r.After = reply.Next
+	}
+}
+
+func (c *Client) act(ctx context.Context, r *ActRequest) (*ActReply, error) {
+	r.Reason = CleanText(r.Reason, 512)
+	reply, err := c.store.Act(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("bellhop: %s jobs: %w", r.Action, err)
+	}
+	if c.Listening() {
+		for _, id := range reply.Changed {
+			c.Emit(Event{Type: r.Action.Event(), JobID: id, To: r.Action.To()})
+		}
+	}
+	return reply, nil
+}
+
+// Queues returns what each queue has to do; counts go no further than 10,000.
+func (c *Client) Queues(ctx context.Context) ([]QueueStats, error) {
+	stats, err := c.store.Stats(ctx, 10_000)
+	if err != nil {
+		return nil, fmt.Errorf("bellhop: queue statistics: %w", err)
+	}
+	return stats, nil
+}
+
+// Processes returns the workers that the store holds alive.
+func (c *Client) Processes(ctx context.Context) ([]ProcessStatus, error) {
+	p, err := c.store.Processes(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("bellhop: list processes: %w", err)
+	}
+	return p, nil
+}
+
+// Pause stops every process from claiming jobs of the queue, from the next
+// exchange on; jobs that run go on. It is kept over restarts.
+func (c *Client) Pause(ctx context.Context, queue string) error { return c.pause(ctx, queue, true) }
+
+// Resume ends a pause.
+func (c *Client) Resume(ctx context.Context, queue string) error { return c.pause(ctx, queue, false) }
+
+func (c *Client) pause(ctx context.Context, queue string, paused bool) error {
+	if err := CheckName("queue", queue); err != nil {
+		return asInvalid("queue", err)
+	}
+	if err := c.store.Pause(ctx, queue, paused); err != nil {
+		return fmt.Errorf("bellhop: pause or resume queue %s: %w", queue, err)
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package bellhop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	batchJobs    = 1000             // jobs of several callers that go together
+	batchBytes   = 4 << 20          // bytes of arguments that go together
+	storeTimeout = 30 * time.Second // no call to a store waits longer than this
+)
+
+// batcher lets the calls that arrive while a commit is under way go together
+// with the next. No timer is involved: a lone call goes at once, and under load
+// batches grow by themselves to what one commit's time brings in.
+type batcher struct {
+	store   Store
+	writers int
+
+	mu      sync.Mutex
+	waiting []*enqueueCall
+	active  int
+	closed  bool
+	idle    sync.Cond // signalled when active falls to 0
+}
+
+// enqueueCall is one caller's jobs on their way through a batch.
+type enqueueCall struct {
+	jobs     []*Job
+	sent     bool // guarded by batcher.mu
+	receipts []Receipt
+	err      error
+	done     chan struct{}
+}
+
+func newBatcher(store Store) *batcher {
+	b := &batcher{store: store, writers: max(store.Capabilities().Writers, 1)}
+	b.idle.L = &b.mu
+	return b
+}
+
+// enqueue returns after the commit that holds its jobs. A caller whose context
+// ends before its jobs were sent has enqueued nothing; after that it gets an
+// [*UnknownError].
+func (b *batcher) enqueue(ctx context.Context, jobs []*Job) ([]Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("bellhop: enqueue: %w", context.Cause(ctx))
+	}
+	call := &enqueueCall{jobs: jobs, done: make(chan struct{})}
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil, fmt.Errorf("bellhop: enqueue: the client is %w", ErrClosed)
+	}
+	b.waiting = append(b.waiting, call)
+	if b.active < b.writers {
+		b.active++
+		go b.run()
+	}
+	b.mu.Unlock()
+
+	select {
+	case <-call.done:
+		return call.receipts, call.err
+	case <-ctx.Done():
+	}
+	if b.withdraw(call) {
+		return nil, fmt.Errorf("bellhop: enqueue: nothing was enqueued: %w", context.Cause(ctx))
+	}
+	select { // it may have ended meanwhile, and then the answer is known
+	case <-call.done:
+		return call.receipts, call.err
+	default:
+		return nil, unknown(jobs, context.Cause(ctx))
+	}
+}
+
+func unknown(jobs []*Job, err error) error {
+	e := &UnknownError{Err: err}
+	for _, j := range jobs {
+		e.IDs = append(e.IDs, j.ID)
+	}
+	return e
+}
+
+// withdraw takes a call back that was not sent yet.
+func (b *batcher) withdraw(call *enqueueCall) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if call.sent {
+		return false
+	}
+	for i, w := range b.waiting {
+		if w == call {
+			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
+			break
+		}
+	}
+	return true
+}
+
+// run sends batches until nobody waits.
+func (b *batcher) run() {
+	for {
+		calls := b.next()
+		if calls == nil {
+			return
+		}
+		b.send(calls)
+	}
+}
+
+// next takes the calls that go together; nil if none waits, and then the runner has ended.
+func (b *batcher) next() []*enqueueCall {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, jobs, size := 0, 0, 0
+	for _, c := range b.waiting {
+		jobs += len(c.jobs)
+		for _, j := range c.jobs {
+			size += len(j.Args)
+		}
+		if n > 0 && (jobs > batchJobs || size > batchBytes) {
+			break
+		}
+		c.sent = true
+		n++
+	}
+	if n == 0 {
+		if b.active--; b.active == 0 {
+			b.idle.Broadcast()
+		}
+		return nil
+	}
+	calls := b.waiting[:n:n]
+	b.waiting = b.waiting[n:]
+	if len(b.waiting) == 0 {
+		b.waiting = nil
+	}
+	return calls
+}
+
+// send enqueues the calls together. If the store refuses the batch for what is
+// in it, each call goes alone, so that nobody fails for another's job.
+func (b *batcher) send(calls []*enqueueCall) {
+	all := calls[0].jobs
+	if len(calls) > 1 {
+		all = make([]*Job, 0, len(calls))
+		for _, c := range calls {
+			all = append(all, c.jobs...)
+		}
+	}
+	receipts, err := b.call(all)
+	if err != nil && len(calls) > 1 && !undecided(err) {
+		for _, c := range calls {
+			b.send([]*enqueueCall{c})
+		}
+		return
+	}
+	for _, c := range calls {
+		switch {
+		case err == nil:
+			c.receipts, receipts = receipts[:len(c.jobs):len(c.jobs)], receipts[len(c.jobs):]
+		case undecided(err):
+			c.err = unknown(c.jobs, err)
+		default:
+			c.err = fmt.Errorf("bellhop: enqueue: %w", err)
+		}
+		close(c.done)
+	}
+}
+
+// undecided reports whether the jobs may be there in spite of the error.
+func undecided(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+func (b *batcher) call(jobs []*Job) (receipts []Receipt, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	receipts, err = b.store.Enqueue(ctx, &EnqueueRequest{Jobs: jobs})
+	if err == nil && len(receipts) != len(jobs) {
+		return nil, fmt.Errorf("the store returned %d receipts for %d jobs", len(receipts), len(jobs))
+	}
+	return receipts, err
+}
+
+// close refuses further calls and waits for those under way.
+func (b *batcher) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for b.active > 0 {
+		b.idle.Wait()
+	}
+}
