@@ -54,7 +54,8 @@ type Finding struct {
 func (f Finding) String() string { return fmt.Sprintf("%s:%d: %s", f.Pos.Filename, f.Pos.Line, f.Text) }
 
 // Load parses every Go file below the root of fsys. It passes over testdata, vendor, and names that begin with a dot or an
-// underscore, as the go command does. Build tags are ignored: the rules hold on every platform.
+// underscore, as the go command does, and over the folder tmp at the root, which git ignores. Build tags are ignored: the rules
+// hold on every platform.
 func Load(fsys fs.FS) (*Tree, error) {
 	module, err := modulePath(fsys)
 	if err != nil {
@@ -66,7 +67,7 @@ func Load(fsys fs.FS) (*Tree, error) {
 			return err
 		}
 		base := entry.Name()
-		hidden := name != "." && (base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor")
+		hidden := name != "." && (base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" || name == "tmp")
 		switch {
 		case entry.IsDir() && hidden:
 			return fs.SkipDir

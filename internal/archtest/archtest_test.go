@@ -127,6 +127,7 @@ func TestCheckImportsAllows(t *testing.T) {
 		"internal/demo/shop.go":          "hop hop/store/sqlite hop/worker hop/jobs/httpjob",
 		"bench/ours.go":                  "hop/store/all hop/store/sqlite hop/store/memory github.com/someone/else",
 		"worker/testdata/bad.go":         "hop/store/memory",
+		"tmp/try/main.go":                "hop/cli hop/internal/demo",
 		"internal/hoppers/notourself.go": "hopper.example/store/memory",
 	} {
 		tree := example(t, map[string]string{file: importing(strings.Fields(imports)...)})
