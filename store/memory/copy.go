@@ -1,0 +1,77 @@
+package memory
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// copyJob returns a job that shares nothing with j. Empty values become nil.
+func copyJob(j *bellhop.Job) bellhop.Job {
+	c := *j
+	c.Args = copyBytes(j.Args)
+	c.Tags = nil
+	if len(j.Tags) > 0 {
+		c.Tags = slices.Clone(j.Tags)
+	}
+	c.Meta = nil
+	if len(j.Meta) > 0 {
+		c.Meta = maps.Clone(j.Meta)
+	}
+	return c
+}
+
+func copyPlace(p *bellhop.Place) bellhop.Place {
+	c := *p
+	c.Progress, c.Result = copyBytes(p.Progress), copyBytes(p.Result)
+	return c
+}
+
+func copyBytes(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return bytes.Clone(b)
+}
+
+// copyFailure also makes the texts such that every store could keep them.
+func copyFailure(f *bellhop.Failure) *bellhop.Failure {
+	if f == nil {
+		return nil
+	}
+	return &bellhop.Failure{Class: keepable(f.Class), Message: keepable(f.Message), Stack: keepable(f.Stack)}
+}
+
+// keepable cleans a text that is not valid UTF-8 or holds a NUL, which some
+// databases refuse; any other comes back as it is.
+func keepable(s string) string {
+	if strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	return bellhop.CleanText(s, bellhop.MaxErrorText)
+}
+
+func (j *job) token() bellhop.Token {
+	return bellhop.Token{JobID: j.ID, Number: j.place.Claim, Exchange: j.place.Exchange}
+}
+
+func (j *job) claim() bellhop.Claim {
+	c := copyJob(&j.Job)
+	return bellhop.Claim{Token: j.token(), Job: &c, Place: copyPlace(&j.place), Started: j.started}
+}
+
+func (j *job) snapshot(history bool) bellhop.Snapshot {
+	s := bellhop.Snapshot{Job: copyJob(&j.Job), Place: copyPlace(&j.place)}
+	if history {
+		for i := range j.history {
+			a := j.history[i].Attempt
+			a.Failure = copyFailure(a.Failure)
+			s.History = append(s.History, a)
+		}
+	}
+	return s
+}

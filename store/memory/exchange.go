@@ -1,0 +1,216 @@
+package memory
+
+import (
+	"cmp"
+	stdheap "container/heap"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// Exchange implements [bellhop.Store].
+func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*bellhop.ExchangeReply, error) {
+	now, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.end()
+	for i := range r.Outcomes {
+		if !r.Outcomes[i].Kind.Valid() {
+			return nil, &bellhop.InvalidError{Index: i, Field: "outcome", Reason: r.Outcomes[i].Kind.String() + " is unknown"}
+		}
+	}
+	if err := s.check(r.Puts, now); err != nil {
+		return nil, err
+	}
+	reply := &bellhop.ExchangeReply{}
+	for i := range r.Outcomes {
+		if recorded, ok := s.apply(&r.Outcomes[i], now); !ok {
+			reply.Refused = append(reply.Refused, bellhop.Refusal{Index: i, Err: bellhop.ErrStale, Recorded: recorded})
+		}
+	}
+	s.put(r.Puts, now)
+	switch {
+	case r.Process.IsZero():
+	case s.processes[r.Process] == nil:
+		err = fmt.Errorf("memory store: process %v: %w", r.Process, bellhop.ErrProcessGone)
+	case s.exchanges[r.ID] > 0:
+		reply.Claims = s.repeat(r)
+	}
+	if err == nil && !r.Process.IsZero() && len(reply.Claims) == 0 {
+		reply.Claims = s.claim(r, now)
+	}
+	reply.Signals = s.signals(r, now)
+	return reply, err
+}
+
+// apply ends a claim. If the token does not fit it changes nothing and tells
+// what is recorded for the claim; ok is true also if that is the same outcome.
+func (s *Store) apply(o *bellhop.Outcome, now time.Time) (recorded bellhop.OutcomeKind, ok bool) {
+	j := s.running(o.Token)
+	if j == nil {
+		recorded = s.recorded(o.Token)
+		return recorded, recorded == o.Kind
+	}
+	p := &j.place
+	j.record(o, now)
+	s.leave(j)
+	p.Attempt, p.Failures, p.Crashes, p.Suspect = o.Attempt, o.Failures, o.Crashes, o.Suspect
+	if o.Reason != "" || o.Kind != bellhop.OutcomeCancelled {
+		p.Reason = keepable(o.Reason) // else the reason of the request stays
+	}
+	switch to := o.Kind.To(); {
+	case to.Final():
+		p.Result = copyBytes(o.Result)
+		s.finish(j, to, now, o.Keep)
+	case to == bellhop.StateScheduled:
+		p.Due = micro(now.Add(o.Wait))
+		s.enter(j, to)
+	default:
+		s.enter(j, to)
+	}
+	return o.Kind, true
+}
+
+// running returns the job that is running under the token, or nil.
+func (s *Store) running(t bellhop.Token) *job {
+	j := s.jobs[t.JobID]
+	if j == nil || j.place.State != bellhop.StateRunning || j.token() != t {
+		return nil
+	}
+	return j
+}
+
+// recorded returns what is recorded for a claim that has ended, or 0.
+func (s *Store) recorded(t bellhop.Token) bellhop.OutcomeKind {
+	if j := s.jobs[t.JobID]; j != nil {
+		for i := range j.history {
+			if a := &j.history[i]; a.Claim == t.Number && a.exchange == t.Exchange {
+				return a.Outcome
+			}
+		}
+	}
+	return 0
+}
+
+// record appends the record of the attempt that o ends.
+func (j *job) record(o *bellhop.Outcome, now time.Time) {
+	p := &j.place
+	if len(j.history) == bellhop.KeptAttempts {
+		j.history = slices.Delete(j.history, 0, 1)
+	}
+	a := attempt{exchange: p.Exchange}
+	a.Claim, a.Generation, a.Number = p.Claim, p.Generation, o.Number
+	a.Process, a.Outcome, a.Due, a.ClaimedAt = p.Process, o.Kind, p.Due, p.ClaimedAt
+	a.Started, a.Ended = micro(o.Started), micro(o.Ended)
+	a.Failure = copyFailure(o.Failure)
+	j.history = append(j.history, a)
+}
+
+// repeat returns what an exchange has claimed and what is still held, in the order of its reply.
+func (s *Store) repeat(r *bellhop.ExchangeRequest) []bellhop.Claim {
+	var jobs []*job
+	if h := s.held[r.Process]; h != nil {
+		for _, j := range h.jobs {
+			if j.place.Exchange == r.ID {
+				jobs = append(jobs, j)
+			}
+		}
+	}
+	slices.SortFunc(jobs, func(a, b *job) int { return cmp.Compare(a.turn, b.turn) })
+	return claims(jobs)
+}
+
+func claims(jobs []*job) []bellhop.Claim {
+	if len(jobs) == 0 {
+		return nil
+	}
+	list := make([]bellhop.Claim, len(jobs))
+	for i, j := range jobs {
+		list[i] = j.claim()
+	}
+	return list
+}
+
+// claim takes jobs for each want in turn.
+func (s *Store) claim(r *bellhop.ExchangeRequest, now time.Time) []bellhop.Claim {
+	var list []bellhop.Claim
+	for _, want := range r.Wants {
+		q := s.queues[want.Queue]
+		if q == nil || q.paused {
+			continue
+		}
+		n := min(want.Count, r.Limit-len(list))
+		for p := 0; p < priorities && n > 0 && q.counts[bellhop.StateReady] > 0; p++ {
+			lanes := q.lanes(p, r.Kinds)
+			for ; n > 0 && len(lanes) > 0; n-- {
+				j := lanes[0].nodes[0].job
+				s.leave(j)
+				if lanes[0].len() == 0 {
+					stdheap.Pop(&lanes) // the empty heap is not compared: Pop first swaps it to the end
+				} else {
+					stdheap.Fix(&lanes, 0)
+				}
+				j.place.Claim++
+				j.place.Process, j.place.Exchange, j.place.ClaimedAt = r.Process, r.ID, now
+				j.place.Reason, j.place.Progress = "", nil
+				j.turn = len(list)
+				s.enter(j, bellhop.StateRunning)
+				if list == nil {
+					list = make([]bellhop.Claim, 0, min(r.Limit, q.counts[bellhop.StateReady]+1))
+				}
+				list = append(list, j.claim())
+			}
+		}
+	}
+	return list
+}
+
+// lanes returns the lanes of one priority that hold jobs of the given kinds.
+func (q *queue) lanes(priority int, kinds []string) lanes {
+	var list lanes
+	all := q.ready[priority]
+	if len(kinds) < len(all) {
+		for _, kind := range slices.Compact(slices.Clone(kinds)) {
+			if h := all[kind]; h != nil && h.len() > 0 {
+				list = append(list, h)
+			}
+		}
+	} else {
+		for kind, h := range all {
+			if h.len() > 0 && slices.Contains(kinds, kind) {
+				list = append(list, h)
+			}
+		}
+	}
+	stdheap.Init(&list)
+	return list
+}
+
+func (s *Store) signals(r *bellhop.ExchangeRequest, now time.Time) bellhop.Signals {
+	sig := bellhop.Signals{Now: now, NextDue: s.nextDue(now)}
+	if !r.Process.IsZero() {
+		sig.Cancel = s.cancelled(r.Process)
+	}
+	for _, want := range r.Wants {
+		if q := s.queues[want.Queue]; q != nil && q.paused && !slices.Contains(sig.Paused, want.Queue) {
+			sig.Paused = append(sig.Paused, want.Queue)
+		}
+	}
+	return sig
+}
+
+// cancelled returns the process's claims that are to be cancelled.
+func (s *Store) cancelled(process bellhop.ID) []bellhop.Token {
+	var tokens []bellhop.Token
+	for j := range s.cancels {
+		if j.place.Process == process {
+			tokens = append(tokens, j.token())
+		}
+	}
+	slices.SortFunc(tokens, func(a, b bellhop.Token) int { return a.JobID.Compare(b.JobID) })
+	return tokens
+}

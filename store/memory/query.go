@@ -1,0 +1,180 @@
+package memory
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+const (
+	maxPage     = 1000   // jobs in one page
+	maxExamined = 10_000 // jobs looked at for one page
+)
+
+// Get implements [bellhop.Store].
+func (s *Store) Get(ctx context.Context, ids []bellhop.ID) ([]bellhop.Snapshot, error) {
+	if _, err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.end()
+	list := make([]bellhop.Snapshot, 0, len(ids))
+	for _, id := range ids {
+		if j := s.jobs[id]; j != nil {
+			list = append(list, j.snapshot(true))
+		}
+	}
+	return list, nil
+}
+
+// List implements [bellhop.Store].
+func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, error) {
+	if _, err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.end()
+	limit := q.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	jobs, next, err := s.page(&q.Filter, q.After, min(limit, maxPage))
+	if err != nil {
+		return nil, err
+	}
+	listing := &bellhop.Listing{Next: next, Jobs: make([]bellhop.Snapshot, 0, len(jobs))}
+	for _, j := range jobs {
+		snapshot := j.snapshot(false)
+		if q.WithoutArgs {
+			snapshot.Args = nil
+		}
+		listing.Jobs = append(listing.Jobs, snapshot)
+	}
+	return listing, nil
+}
+
+// page returns at most limit jobs that match, newest first, and where to go on:
+// the order of the last job that was looked at.
+func (s *Store) page(f *bellhop.Filter, after string, limit int) (jobs []*job, next string, err error) {
+	before := int64(math.MaxInt64)
+	if after != "" {
+		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return nil, "", &bellhop.InvalidError{Index: -1, Field: "after", Reason: "it is not a mark that a page before has returned"}
+		}
+	}
+	all := s.candidates(f)
+	examined := 0
+	at, _ := slices.BinarySearchFunc(all, before, func(o ordered, seq int64) int { return cmp.Compare(o.seq, seq) })
+	for at--; at >= 0; at-- {
+		if len(jobs) == limit || examined == maxExamined {
+			return jobs, strconv.FormatInt(all[at+1].seq, 10), nil
+		}
+		examined++
+		if j := all[at].job; j != nil && matches(j, f) {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs, "", nil
+}
+
+// candidates returns the jobs among which a filter selects, oldest first.
+func (s *Store) candidates(f *bellhop.Filter) []ordered {
+	if len(f.IDs) == 0 {
+		return s.order
+	}
+	var list []ordered
+	for _, id := range f.IDs {
+		if j := s.jobs[id]; j != nil {
+			list = append(list, ordered{j.seq, j})
+		}
+	}
+	slices.SortFunc(list, func(a, b ordered) int { return cmp.Compare(a.seq, b.seq) })
+	return slices.Compact(list)
+}
+
+// matches looks at all conditions but the ids.
+func matches(j *job, f *bellhop.Filter) bool {
+	switch {
+	case f.States != 0 && !f.States.Has(j.place.State),
+		len(f.Queues) > 0 && !slices.Contains(f.Queues, j.Queue),
+		len(f.Kinds) > 0 && !slices.Contains(f.Kinds, j.Kind),
+		!f.Process.IsZero() && j.place.Process != f.Process,
+		!f.EnqueuedAfter.IsZero() && j.EnqueuedAt.Before(f.EnqueuedAfter),
+		!f.EnqueuedBefore.IsZero() && !j.EnqueuedAt.Before(f.EnqueuedBefore),
+		f.Text != "" && !bytes.Contains(j.Args, []byte(f.Text)):
+		return false
+	}
+	for _, tag := range f.Tags {
+		if !slices.Contains(j.Tags, tag) {
+			return false
+		}
+	}
+	return true
+}
+
+// Count implements [bellhop.Store].
+func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
+	if _, err := s.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer s.end()
+	n := 0
+	for _, o := range s.candidates(f) {
+		if n >= limit {
+			break
+		}
+		if o.job != nil && matches(o.job, f) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Stats implements [bellhop.Store].
+func (s *Store) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, error) {
+	if _, err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.end()
+	due := map[*queue]time.Time{} // of the next scheduled job
+	for i := range s.scheduled.nodes {
+		j := s.scheduled.nodes[i].job
+		if t, ok := due[j.queue]; !ok || j.place.Due.Before(t) {
+			due[j.queue] = j.place.Due
+		}
+	}
+	list := []bellhop.QueueStats{}
+	for _, q := range s.queues {
+		st := bellhop.QueueStats{Queue: q.name, Paused: q.paused, NextDue: due[q], OldestReady: q.oldest()}
+		st.Scheduled = min(q.counts[bellhop.StateScheduled], limit)
+		st.Blocked = min(q.counts[bellhop.StateBlocked], limit)
+		st.Ready = min(q.counts[bellhop.StateReady], limit)
+		st.Running = min(q.counts[bellhop.StateRunning], limit)
+		st.Dead = min(q.counts[bellhop.StateDead], limit)
+		if q.paused || st.Scheduled+st.Blocked+st.Ready+st.Running+st.Dead > 0 {
+			list = append(list, st)
+		}
+	}
+	slices.SortFunc(list, func(a, b bellhop.QueueStats) int { return strings.Compare(a.Queue, b.Queue) })
+	return list, nil
+}
+
+// oldest returns the earliest due time of the ready jobs; zero if there are none.
+func (q *queue) oldest() (t time.Time) {
+	for _, lanes := range q.ready {
+		for _, h := range lanes {
+			if h.len() == 0 {
+				continue
+			}
+			if due := h.nodes[0].job.place.Due; t.IsZero() || due.Before(t) {
+				t = due
+			}
+		}
+	}
+	return t
+}
