@@ -1,8 +1,8 @@
 package bellhop
 
 import (
+	"bytes"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -20,74 +20,67 @@ func CanonicalJSON(data []byte) ([]byte, error) {
 	if err := ValidateJSON(data); err != nil {
 		return nil, err
 	}
-	r := canonReader{jsonScanner{data: data}}
+	r := canonReader{jsonScanner: jsonScanner{data: data}, open: make([]canonValue, 0, 8)}
 	r.space()
-	return r.value().append(make([]byte, 0, len(data))), nil
+	var v canonValue
+	r.read(&v)
+	return v.append(make([]byte, 0, len(data))), nil
 }
 
-// canonValue is a value of which only the parts that must be moved are taken apart.
+// canonValue is a value, or a member of an array or an object with its value.
 type canonValue struct {
-	kind    byte          // '{', '[', '"', or 0 for a number or a literal
-	raw     []byte        // of a number or a literal
-	text    string        // of a string, decoded
-	items   []canonValue  // of an array
-	members []canonMember // of an object, in the order of their keys, each key once
+	kind  byte         // '{', '[', '"', or 0 for a number or a literal
+	key   []byte       // of an object's member, decoded
+	raw   []byte       // of a string, decoded; of a number or a literal, as written
+	parts []canonValue // of an array; of an object, in the order of their keys, each key once
 }
 
-type canonMember struct {
-	key   string
-	value canonValue
-}
-
-func (v canonValue) append(out []byte) []byte {
+func (v *canonValue) append(out []byte) []byte {
 	switch v.kind {
+	case 0:
+		return append(out, v.raw...)
 	case '"':
-		return appendJSONString(out, v.text)
-	case '[':
-		out = append(out, '[')
-		for i, item := range v.items {
-			if i > 0 {
-				out = append(out, ',')
-			}
-			out = item.append(out)
-		}
-		return append(out, ']')
-	case '{':
-		out = append(out, '{')
-		for i, member := range v.members {
-			if i > 0 {
-				out = append(out, ',')
-			}
-			out = append(appendJSONString(out, member.key), ':')
-			out = member.value.append(out)
-		}
-		return append(out, '}')
+		return appendJSONString(out, v.raw)
 	}
-	return append(out, v.raw...)
+	out = append(out, v.kind)
+	for i := range v.parts {
+		part := &v.parts[i]
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if v.kind == '{' {
+			out = append(appendJSONString(out, part.key), ':')
+		}
+		out = part.append(out)
+	}
+	return append(out, v.kind+2) // in ASCII both closing brackets stand two after their opening ones
 }
 
 // canonReader reads a text that ValidateJSON has passed, so nothing can be wrong with it.
-type canonReader struct{ jsonScanner }
+type canonReader struct {
+	jsonScanner
+	open []canonValue // the parts read so far of the arrays and objects that are not closed yet
+}
 
-func (r *canonReader) value() canonValue {
-	start := r.pos
-	switch r.data[r.pos] {
+// read reads the value at hand into v.
+func (r *canonReader) read(v *canonValue) {
+	switch c := r.data[r.pos]; c {
 	case '"':
-		return canonValue{kind: '"', text: r.string()}
-	case '[':
-		return canonValue{kind: '[', items: r.items()}
-	case '{':
-		return canonValue{kind: '{', members: r.members()}
+		v.kind, v.raw = c, r.string()
+	case '[', '{':
+		v.kind, v.parts = c, r.parts(c)
+	default:
+		start := r.pos
+		for r.pos < len(r.data) && !endsScalar[r.data[r.pos]] {
+			r.pos++
+		}
+		v.raw = r.data[start:r.pos]
 	}
-	for r.pos < len(r.data) && !endsScalar[r.data[r.pos]] {
-		r.pos++
-	}
-	return canonValue{raw: r.data[start:r.pos]}
 }
 
 var endsScalar = [256]bool{' ': true, '\t': true, '\n': true, '\r': true, ',': true, ']': true, '}': true}
 
-func (r *canonReader) string() string {
+func (r *canonReader) string() []byte {
 	start := r.pos
 	for r.pos++; r.data[r.pos] != '"'; r.pos++ {
 		if r.data[r.pos] == '\\' {
@@ -98,25 +91,34 @@ func (r *canonReader) string() string {
 	return unquoteJSON(r.data[start:r.pos])
 }
 
-func (r *canonReader) items() (items []canonValue) {
-	for r.more(']') {
-		items = append(items, r.value())
+// parts reads an array or an object.
+func (r *canonReader) parts(opening byte) []canonValue {
+	outer := len(r.open)
+	for r.more(opening + 2) {
+		var part canonValue
+		if opening == '{' {
+			part.key = r.string()
+			r.space()
+			r.pos++ // the colon
+			r.space()
+		}
+		r.read(&part)
+		r.open = append(r.open, part)
 	}
-	return items
+	parts := slices.Clone(r.open[outer:])
+	r.open = r.open[:outer]
+	if opening == '{' {
+		parts = sortedMembers(parts)
+	}
+	return parts
 }
 
-func (r *canonReader) members() (members []canonMember) {
-	for r.more('}') {
-		key := r.string()
-		r.space()
-		r.pos++ // the colon
-		r.space()
-		members = append(members, canonMember{key, r.value()})
-	}
-	slices.SortStableFunc(members, func(a, b canonMember) int { return strings.Compare(a.key, b.key) })
+// sortedMembers sorts by key, and keeps the last of those with the same key.
+func sortedMembers(members []canonValue) []canonValue {
+	slices.SortStableFunc(members, func(a, b canonValue) int { return bytes.Compare(a.key, b.key) })
 	kept := members[:0]
 	for i, member := range members {
-		if i+1 == len(members) || members[i+1].key != member.key {
+		if i+1 == len(members) || !bytes.Equal(members[i+1].key, member.key) {
 			kept = append(kept, member)
 		}
 	}
@@ -138,11 +140,12 @@ func (r *canonReader) more(closing byte) bool {
 	return true
 }
 
-// unquoteJSON decodes a string that has passed the scanner, given with its quotes.
-func unquoteJSON(quoted []byte) string {
+// unquoteJSON decodes a string that has passed the scanner, given with its quotes. The result is a part of quoted
+// where the string has no escapes.
+func unquoteJSON(quoted []byte) []byte {
 	body := quoted[1 : len(quoted)-1]
-	if !slices.Contains(body, '\\') {
-		return string(body)
+	if bytes.IndexByte(body, '\\') < 0 {
+		return body
 	}
 	text := make([]byte, 0, len(body))
 	for i := 0; i < len(body); i++ {
@@ -174,35 +177,36 @@ func unquoteJSON(quoted []byte) string {
 			text = append(text, c)
 		}
 	}
-	return string(text)
+	return text
 }
 
 // appendJSONString appends text, which is valid UTF-8, as CanonicalJSON writes strings.
-func appendJSONString(out []byte, text string) []byte {
+func appendJSONString(out, text []byte) []byte {
 	const hexDigits = "0123456789abcdef"
 	out = append(out, '"')
-	for i := range len(text) {
-		switch c := text[i]; c {
+	plain := 0 // the beginning of what is not yet appended
+	for i, c := range text {
+		if plainInJSON[c] || c >= utf8.RuneSelf {
+			continue
+		}
+		out = append(append(out, text[plain:i]...), '\\')
+		plain = i + 1
+		switch c {
 		case '"', '\\':
-			out = append(out, '\\', c)
+			out = append(out, c)
 		case '\b':
-			out = append(out, `\b`...)
+			out = append(out, 'b')
 		case '\f':
-			out = append(out, `\f`...)
+			out = append(out, 'f')
 		case '\n':
-			out = append(out, `\n`...)
+			out = append(out, 'n')
 		case '\r':
-			out = append(out, `\r`...)
+			out = append(out, 'r')
 		case '\t':
-			out = append(out, `\t`...)
+			out = append(out, 't')
 		default:
-			if c < ' ' {
-				out = append(out, `\u00`...)
-				out = append(out, hexDigits[c>>4], hexDigits[c&15])
-			} else {
-				out = append(out, c)
-			}
+			out = append(out, 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
-	return append(out, '"')
+	return append(append(out, text[plain:]...), '"')
 }

@@ -156,7 +156,7 @@ func (s *jsonScanner) object(depth int) *fault {
 		s.pos++
 		s.space()
 		if f := s.value(depth); f != nil {
-			return f.in(keyStep(unquoteJSON(s.data[start:end])))
+			return f.in(keyStep(string(unquoteJSON(s.data[start:end]))))
 		}
 		if end, f := s.next('}'); end || f != nil {
 			return f

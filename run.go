@@ -16,7 +16,6 @@ import (
 type Run struct {
 	claim  *Claim
 	client *Client
-	logger *slog.Logger
 	now    func() time.Time
 
 	mu        sync.Mutex
@@ -30,10 +29,7 @@ type Run struct {
 // NewRun makes the run of a claim. Workers and test kits call it; now is the
 // store's clock as the process reckons it.
 func NewRun(client *Client, claim *Claim, now func() time.Time) *Run {
-	logger := client.Logger().With(
-		slog.String(AttrJob, claim.Job.ID.String()), slog.String(AttrKind, claim.Job.Kind),
-		slog.String(AttrQueue, claim.Job.Queue), slog.Int(AttrAttempt, claim.Place.Attempt+1))
-	return &Run{claim: claim, client: client, logger: logger, now: now, started: now()}
+	return &Run{claim: claim, client: client, now: now, started: now()}
 }
 
 type runKey struct{}
@@ -68,7 +64,11 @@ func (r *Run) Token() Token { return r.claim.Token }
 func (r *Run) Client() *Client { return r.client }
 
 // Logger returns a logger whose lines name the job, kind, queue and attempt.
-func (r *Run) Logger() *slog.Logger { return r.logger }
+func (r *Run) Logger() *slog.Logger {
+	return r.client.Logger().With(
+		slog.String(AttrJob, r.claim.Job.ID.String()), slog.String(AttrKind, r.claim.Job.Kind),
+		slog.String(AttrQueue, r.claim.Job.Queue), slog.Int(AttrAttempt, r.Attempt()))
+}
 
 // Started returns when the handler was started, by the store's clock as the process reckons it.
 func (r *Run) Started() time.Time { return r.started }

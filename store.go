@@ -48,7 +48,8 @@ type Store interface {
 	//   - [E6] Puts are applied in the same transaction; if one does not fit,
 	//     the call fails with [ErrConflict] and nothing is taken.
 	//   - [E7] Receipts come in the order of the jobs.
-	//   - [E8] EnqueuedAt and the place's Due are set by the store's clock.
+	//   - [E8] EnqueuedAt and the place's Due are set by the store's clock. Due
+	//     is never before EnqueuedAt: a past run-at does not jump the line.
 	Enqueue(ctx context.Context, r *EnqueueRequest) ([]Receipt, error)
 
 	// Exchange hands in outcomes and claims ready jobs, in one transaction.
@@ -59,22 +60,25 @@ type Store interface {
 	//   - [X2] Applying sets the counters, reason and result that the outcome
 	//     carries, appends one attempt record, and moves the job where
 	//     [OutcomeKind.To] says. Only the newest [KeptAttempts] records are kept.
+	//     A cancelled outcome without a reason leaves the reason of the request.
 	//   - [X3] A retry or snooze is due Wait after now. A handed-back or swept
 	//     job is ready again in its old turn.
 	//   - [X4] Repeating an outcome that was applied is a success without
 	//     effect; a different outcome for a claim that has ended is refused, and
-	//     the refusal tells what was recorded.
+	//     the refusal tells what was recorded. Outcomes are the same if token
+	//     and kind are. This holds within one call too: the first counts.
 	//   - [X5] Claims are taken for each want in turn, by priority, then by the
-	//     time at which the job became ready, then by the order of enqueueing,
-	//     at most want.Count of them and in all at most Limit.
+	//     place's Due, then by the order of enqueueing, at most want.Count of
+	//     them and in all at most Limit.
 	//   - [X6] Only kinds in Kinds are claimed, and nothing from a paused queue.
 	//   - [X7] No job is claimed twice, by however many claimers; each claim has
-	//     a number one higher than the job's last.
+	//     a number one higher than the job's last, and begins with an empty
+	//     reason and progress.
 	//   - [X8] Repeating an exchange with the same id returns the claims that it
 	//     made and that are still held, and claims nothing more if there are any.
 	//   - [X9] If Process is set and the store does not hold it alive, the call
-	//     claims nothing and returns [ErrProcessGone]; outcomes are applied as
-	//     far as their tokens allow.
+	//     claims nothing and returns [ErrProcessGone] beside its reply; outcomes
+	//     are applied as far as their tokens allow.
 	//   - [X10] A result or text that the store cannot keep degrades that one
 	//     outcome to what it can keep; it never holds up the others.
 	//   - [X11] Signals name the process's claims that are to be cancelled, the
@@ -91,15 +95,17 @@ type Store interface {
 	//     suspect was started. Progress replaces earlier progress.
 	Report(ctx context.Context, reports []Report) ([]Refusal, error)
 
-	// Beat says that a process is alive, and compares claims.
+	// Beat says that a process is alive, and compares claims. A process is alive
+	// from its first beat until it leaves or is swept, also while its lease is over.
 	//
 	//   - [B1] The first beat registers the process; each beat renews its lease.
-	//   - [B2] A process that was swept cannot come back: [ErrProcessGone].
+	//   - [B2] A process that was swept or has left cannot come back, for a day
+	//     at least: [ErrProcessGone].
 	//   - [B3] Lost names the held claims that the store no longer has. Extra
 	//     holds the claims that the store has for the process and that are not in Held.
 	//   - [B4] Cancel names the process's claims that are to be cancelled.
 	//   - [B5] A beat with Leave set removes the process at once: its claims, if
-	//     any are left, are for the next sweep.
+	//     any are left, are for the next sweep. Leaving again is a success.
 	Beat(ctx context.Context, b *Beat) (*BeatReply, error)
 
 	// Sweep removes processes whose lease is over, and returns claims that no
@@ -133,7 +139,8 @@ type Store interface {
 	//   - [A1] A job in one of the action's states ([Action.From]) is moved where
 	//     [Action.To] says; a job in another state is skipped and, if it was named by id, reported.
 	//   - [A2] A running job that is cancelled stays running with CancelRequested
-	//     set, and is signalled to its process.
+	//     set, and is signalled to its process. If the attempt ends otherwise
+	//     and the job lives on, the request is kept for its next claim.
 	//   - [A3] A retry begins a new generation: attempt, failures, crashes and
 	//     suspicion are zero, the claim number is kept, history is kept. It is
 	//     due now. A retry whose unique key is held by another is skipped, and
@@ -153,7 +160,8 @@ type Store interface {
 	//   - [L1] Paging by Next visits each job that matches throughout exactly
 	//     once, whatever is enqueued or moved meanwhile.
 	//   - [L2] One call examines a bounded number of rows: a page may be short
-	//     or empty and still have a Next. An empty Next means the end.
+	//     or empty and still have a Next. An empty Next means the end. An After
+	//     that is no store's Next is [ErrInvalid].
 	List(ctx context.Context, q *Query) (*Listing, error)
 
 	// Count returns how many jobs match, counting no further than limit.
@@ -186,7 +194,8 @@ type Store interface {
 	// Put writes records, all or none.
 	//
 	//   - [C2] A write whose Expect does not fit makes the call fail with
-	//     [ErrConflict], and nothing is written.
+	//     [ErrConflict], and nothing is written. A call that names a record
+	//     twice is [ErrInvalid].
 	//   - [C3] Each write of a record raises its version, which never comes
 	//     again for that key, deleted or not.
 	Put(ctx context.Context, writes []RecordWrite) error

@@ -34,15 +34,17 @@ func ValidStrings(v any) error {
 	return nil
 }
 
+func isText(s string) bool { return strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) }
+
 func checkString(s string) *fault {
+	if isText(s) {
+		return nil
+	}
 	if i := strings.IndexByte(s, 0); i >= 0 {
 		return goFault(fmt.Sprintf("NUL at index %d is not allowed in a string: databases cannot store it", i))
 	}
-	if !utf8.ValidString(s) {
-		i := validPrefix(s)
-		return goFault(fmt.Sprintf("byte 0x%02x at index %d is not valid UTF-8", s[i], i))
-	}
-	return nil
+	i := validPrefix(s)
+	return goFault(fmt.Sprintf("byte 0x%02x at index %d is not valid UTF-8", s[i], i))
 }
 
 // validPrefix returns where the first byte stands that is not UTF-8.
@@ -135,6 +137,7 @@ type planField struct {
 	index int
 	name  string
 	plan  *stringPlan
+	text  bool // a string: if it is good, no plan need be walked
 }
 
 type planKind uint8
@@ -180,7 +183,11 @@ func (p *stringPlan) walk(v reflect.Value, depth, hops int) *fault {
 	case planStruct:
 		for i := range p.fields {
 			field := &p.fields[i]
-			if f := field.plan.walk(v.Field(field.index), depth, hops); f != nil {
+			inner := v.Field(field.index)
+			if field.text && isText(inner.String()) {
+				continue
+			}
+			if f := field.plan.walk(inner, depth, hops); f != nil {
 				return f.in("." + field.name)
 			}
 		}
@@ -308,7 +315,7 @@ func (b planBuilder) structFields(t reflect.Type) (fields []planField) {
 			continue
 		}
 		plan := b.plan(field.Type, embeddedStruct && name == "")
-		fields = append(fields, planField{i, field.Name, plan})
+		fields = append(fields, planField{i, field.Name, plan, plan.kind == planString})
 	}
 	return fields
 }
