@@ -161,7 +161,7 @@ type Store interface {
 	//     once, whatever is enqueued or moved meanwhile.
 	//   - [L2] One call examines a bounded number of rows: a page may be short
 	//     or empty and still have a Next. An empty Next means the end. An After
-	//     that is no store's Next is [ErrInvalid].
+	//     that is not a Next is [ErrInvalid].
 	List(ctx context.Context, q *Query) (*Listing, error)
 
 	// Count returns how many jobs match, counting no further than limit.
