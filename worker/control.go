@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+const (
+	// controlEvery is how often progress is written and what is held is looked over.
+	controlEvery = time.Second
+	// staleBuffer is how long a claim may wait for a slot before it is given back.
+	staleBuffer = 2 * time.Second
+	// deafAfter is how long a handler may go on after its context was cancelled
+	// before a line is written about it.
+	deafAfter = 10 * time.Second
+)
+
+// controlRound writes the progress of running attempts, gives back what has
+// waited for a slot for too long, and reports handlers that do not listen.
+func (w *Worker) controlRound(ctx context.Context) time.Duration {
+	now := time.Now()
+	w.mu.Lock()
+	var reports []bellhop.Report
+	var deaf []*attempt
+	for _, a := range w.held.attempts {
+		if a.run == nil {
+			continue
+		}
+		if p := a.run.TakeProgress(); p != nil {
+			reports = append(reports, bellhop.Report{Token: a.claim.Token, Progress: p})
+		}
+		if !a.warned && !a.stopped.IsZero() && now.Sub(a.stopped) > deafAfter {
+			a.warned = true
+			deaf = append(deaf, a)
+		}
+	}
+	before := len(w.outbox)
+	w.handBack("no slot was free in time", func(a *attempt) bool {
+		return a.claim.Place.Suspect || now.Sub(a.taken) < staleBuffer
+	})
+	handedBack := len(w.outbox) > before
+	if handedBack {
+		for _, q := range w.held.order {
+			q.rate = 0 // what was reckoned no longer holds
+		}
+	}
+	w.mu.Unlock()
+
+	for _, a := range deaf {
+		w.log.Warn("a handler does not listen to its context: it keeps its slot until it returns",
+			bellhop.AttrJob, a.claim.Token.JobID.String(), bellhop.AttrKind, a.claim.Job.Kind)
+	}
+	if handedBack {
+		w.exchange.Wake()
+	}
+	w.writeProgress(ctx, reports)
+	return controlEvery
+}
+
+// writeProgress sends reports; progress that cannot be written is not worth a second try.
+func (w *Worker) writeProgress(ctx context.Context, reports []bellhop.Report) {
+	if len(reports) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	refused, err := w.store.Report(ctx, reports)
+	if err != nil {
+		w.trouble.note(w.log, bellhop.OpReport, err)
+		return
+	}
+	w.trouble.over(w.log, bellhop.OpReport)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range refused {
+		t := reports[r.Index].Token
+		if a := w.held.attempts[t.JobID]; a != nil && a.claim.Token == t && !a.run.Completed() {
+			a.stop(bellhop.ErrLeaseLost, time.Now())
+		}
+	}
+}

@@ -1,0 +1,16 @@
+// Package worker runs jobs.
+//
+// A worker is four loops and any number of attempts:
+//
+//   - exchange (exchange.go) hands in what is finished and takes what is next, in one call to the store;
+//   - heartbeat (heartbeat.go) keeps the process alive in the store, and compares what both believe it holds;
+//   - duties (duties.go) does the chores that any process may do: promote, sweep, prune;
+//   - control (control.go) writes progress, gives back what was taken too early, and reports handlers that do not listen.
+//
+// An attempt (attempt.go) is a straight line: start, run under the middleware,
+// recover, classify, record. Its outcome gathers with others until the exchange
+// under way has ended, and goes with the next: under load one transaction
+// finishes and claims hundreds of jobs, and a lone job goes at once.
+//
+// What the worker knows about jobs it holds is in one place (held.go), under one lock.
+package worker

@@ -1,0 +1,182 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/loop"
+)
+
+const (
+	promoteBite = 1000
+	sweepBite   = 500
+	pruneBite   = 1000
+	// beatsToSweep is how many beats in a row must have reached the store before
+	// this process judges others by their silence.
+	beatsToSweep = 2
+	// sampleEvery is how often the samples of busy slots are written down, and
+	// sampleTTL how long they are kept.
+	sampleEvery = time.Minute
+	sampleTTL   = 14 * 24 * time.Hour
+)
+
+// SampleSpace is the space of the records that hold samples of busy slots, one
+// a process and minute: key "<process id>/<time>", value a JSON array of
+// {"at","busy","slots"}.
+const SampleSpace = "busy-slots"
+
+type sample struct {
+	At    time.Time `json:"at"`
+	Busy  int       `json:"busy"`
+	Slots int       `json:"slots"`
+}
+
+// chore is one duty with the time of its next turn. Any process may do any
+// duty at any time; the stores see to it that nothing is done twice.
+type chore struct {
+	every time.Duration
+	next  time.Time
+	do    func(context.Context) (again bool, err error)
+	op    bellhop.Op
+}
+
+// dutiesRound does the chores that are due, and returns when the next one is.
+func (w *Worker) dutiesRound(ctx context.Context) time.Duration {
+	now := time.Now()
+	if w.chores == nil {
+		w.chores = []*chore{
+			{every: w.config.Sweep, do: w.sweep, op: bellhop.OpSweep},
+			{every: w.config.Prune, do: w.prune, op: bellhop.OpPrune, next: now.Add(loop.Jitter(w.config.Prune/2, 1))},
+			{every: sampleEvery, do: w.writeSamples, op: bellhop.OpPut, next: now.Add(sampleEvery)},
+		}
+	}
+	wait := w.promoteDue(ctx)
+	for _, c := range w.chores {
+		if left := time.Until(c.next); left > 0 {
+			wait = min(wait, left)
+			continue
+		}
+		again, err := c.do(ctx)
+		switch {
+		case err != nil:
+			w.trouble.note(w.log, c.op, err)
+		default:
+			w.trouble.over(w.log, c.op)
+		}
+		next := loop.Jitter(c.every, 0.2)
+		if again {
+			next = 0
+		}
+		c.next = time.Now().Add(next)
+		wait = min(wait, next)
+	}
+	return wait
+}
+
+// promoteDue promotes jobs whose time has come, as far as the last exchange or
+// promotion told, and returns how long until there is more to promote.
+func (w *Worker) promoteDue(ctx context.Context) time.Duration {
+	w.mu.Lock()
+	due := w.due
+	w.mu.Unlock()
+	if due.IsZero() {
+		return time.Minute // the exchange loop wakes us when there is something
+	}
+	if left := time.Until(due); left > 0 {
+		return left
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	n, next, err := w.store.Promote(ctx, promoteBite)
+	if err != nil {
+		w.trouble.note(w.log, bellhop.OpPromote, err)
+		return time.Second
+	}
+	w.trouble.over(w.log, bellhop.OpPromote)
+	w.mu.Lock()
+	w.due = time.Time{}
+	if next >= 0 {
+		w.due = time.Now().Add(next)
+	}
+	w.mu.Unlock()
+	if n > 0 {
+		w.wake("")
+	}
+	if next < 0 {
+		return time.Minute
+	}
+	return next
+}
+
+// sweep takes back the claims of dead processes: Go decides about each, and the
+// outcomes go in under the dead claims' tokens.
+func (w *Worker) sweep(ctx context.Context) (again bool, err error) {
+	w.mu.Lock()
+	cutOff := w.beats < beatsToSweep
+	w.mu.Unlock()
+	if cutOff {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	claims, err := w.store.Sweep(ctx, sweepBite)
+	if err != nil || len(claims) == 0 {
+		return false, err
+	}
+	r := &bellhop.ExchangeRequest{ID: bellhop.NewID()}
+	for i := range claims {
+		r.Outcomes = append(r.Outcomes, claims[i].Sweep(w.now()))
+	}
+	reply, err := w.store.Exchange(ctx, r)
+	if err != nil {
+		return false, err
+	}
+	refused := map[int]bool{}
+	for _, f := range reply.Refused {
+		refused[f.Index] = true
+	}
+	for i := range claims {
+		if !refused[i] {
+			w.tellOutcome(&claims[i], &r.Outcomes[i])
+		}
+	}
+	w.wake("")
+	return len(claims) == sweepBite, nil
+}
+
+func (w *Worker) prune(ctx context.Context) (again bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	n, err := w.store.Prune(ctx, pruneBite)
+	return n >= pruneBite, err
+}
+
+// writeSamples keeps how many slots were busy: what advice on the number of
+// workers is computed from.
+func (w *Worker) writeSamples(ctx context.Context) (again bool, err error) {
+	w.mu.Lock()
+	samples := w.samples
+	w.samples = nil
+	id := w.process.ID
+	w.mu.Unlock()
+	if len(samples) == 0 {
+		return false, nil
+	}
+	value, err := json.Marshal(samples)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err = w.store.Put(ctx, []bellhop.RecordWrite{{
+		Space: SampleSpace, Key: id.String() + "/" + samples[0].At.Format(time.RFC3339),
+		Value: value, Expect: bellhop.ExpectAny, TTL: sampleTTL,
+	}})
+	if errors.Is(err, bellhop.ErrUnsupported) {
+		err = nil
+	}
+	return false, err
+}

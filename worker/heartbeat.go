@@ -1,0 +1,117 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// beatRound says that the process is alive. After a beat that failed the next
+// comes sooner.
+func (w *Worker) beatRound(ctx context.Context) time.Duration {
+	err := w.beat(ctx, false)
+	switch {
+	case errors.Is(err, bellhop.ErrProcessGone):
+		return 0 // begin again at once
+	case err != nil:
+		w.trouble.note(w.log, bellhop.OpBeat, err)
+		// Whoever was cut off from the store may not judge others by their
+		// silence: they get two beats after its return.
+		w.mu.Lock()
+		w.beats = 0
+		w.mu.Unlock()
+		return w.config.Beat / 5
+	}
+	w.trouble.over(w.log, bellhop.OpBeat)
+	return w.config.Beat
+}
+
+// beat sends one heartbeat and takes in the answer.
+func (w *Worker) beat(ctx context.Context, leave bool) error {
+	w.mu.Lock()
+	b := &bellhop.Beat{Process: w.process, Lease: w.config.Lease, Held: w.held.tokens(), Leave: leave}
+	b.Process.Busy = w.held.running
+	for _, list := range [][]sent{w.outbox, w.pendingSent()} {
+		for _, s := range list {
+			b.Held = append(b.Held, s.outcome.Token)
+		}
+	}
+	w.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	before := time.Now()
+	reply, err := w.store.Beat(ctx, b)
+	if errors.Is(err, bellhop.ErrProcessGone) {
+		w.gone(b.Process.ID)
+		return err
+	}
+	if err != nil || leave {
+		return err
+	}
+	now := time.Now()
+	w.heard(reply.Now, before, now)
+
+	w.mu.Lock()
+	first := !w.alive && w.process.ID == b.Process.ID
+	w.alive = w.alive || first
+	w.beats++
+	w.samples = append(w.samples, sample{At: w.now(), Busy: b.Process.Busy, Slots: w.held.slots})
+	lost := w.lost(reply.Lost, now)
+	w.cancelled(reply.Cancel, now)
+	handedBack := w.unknown(reply.Extra)
+	w.mu.Unlock()
+	for _, a := range lost {
+		w.stale(a)
+	}
+	if first || handedBack {
+		w.exchange.Wake()
+	}
+	return nil
+}
+
+func (w *Worker) pendingSent() []sent {
+	if w.pending == nil {
+		return nil
+	}
+	return w.pending.sent
+}
+
+// lost ends attempts whose claims the store no longer has, and returns those
+// that had not started. Claims that ended meanwhile by themselves are no longer held.
+func (w *Worker) lost(tokens []bellhop.Token, now time.Time) (unstarted []*attempt) {
+	for _, t := range tokens {
+		a := w.held.attempts[t.JobID]
+		if a == nil || a.claim.Token != t {
+			continue
+		}
+		if a.run == nil {
+			unstarted = append(unstarted, a)
+			continue
+		}
+		if !a.run.Completed() { // its own transaction may have ended the claim
+			a.stop(bellhop.ErrLeaseLost, now)
+		}
+	}
+	return unstarted
+}
+
+// unknown hands back claims that the store has for this process and that the
+// process knows nothing of, as after a reply that was lost for good. What an
+// exchange under way may have claimed is left alone.
+func (w *Worker) unknown(extra []bellhop.Claim) (any bool) {
+	for _, c := range extra {
+		if w.pending != nil && w.pending.request.ID == c.Token.Exchange {
+			continue
+		}
+		if a := w.held.attempts[c.Token.JobID]; a != nil && a.claim.Token == c.Token {
+			continue // claimed between the beat's sending and its answer
+		}
+		// If it has ended between the two, the token will tell.
+		w.outbox = append(w.outbox, sent{outcome: c.HandBack("its process did not know of the claim")})
+		any = true
+	}
+	return any
+}

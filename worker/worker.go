@@ -1,0 +1,218 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/loop"
+)
+
+// Middleware goes round every attempt. It must call next at most once, with the
+// context it was given or one made from it, and may change what next returns.
+type Middleware func(ctx context.Context, run *bellhop.Run, next func(context.Context) error) error
+
+// Worker claims jobs of some queues and runs their handlers.
+type Worker struct {
+	client *bellhop.Client
+	store  bellhop.Store
+	log    *slog.Logger
+	config Config
+	err    error // what is wrong with the config; told by Run
+
+	handlers map[string]bellhop.Handler
+	kinds    []string
+	started  atomic.Bool
+	hurry    chan struct{} // closed by Hurry
+	once     sync.Once
+
+	trouble trouble
+	// polled is when the store was last asked for jobs, in nanoseconds after epoch;
+	// 0 for never.
+	polled atomic.Int64
+	epoch  time.Time
+	// offset is how far the store's clock is ahead of the local one, in nanoseconds.
+	offset atomic.Int64
+
+	exchange, heartbeat, duties, control *loop.Loop
+
+	mu       sync.Mutex
+	held     held
+	process  bellhop.Process
+	alive    bool // the store has heard of the process
+	draining bool
+	quiet    chan struct{} // closed when draining and nothing runs
+	outbox   []sent
+	pending  *call // the exchange whose reply has not come
+	due      time.Time
+	beats    int // that reached the store in a row
+	samples  []sample
+
+	chores []*chore // the duties loop's own
+	// base is what handlers' contexts come from.
+	base context.Context
+}
+
+// New returns a worker that waits for handlers and Run. What is wrong with the
+// config is told by Run.
+func New(client *bellhop.Client, config Config) *Worker {
+	config, err := config.withDefaults()
+	w := &Worker{
+		client: client, store: client.Store(), log: client.Logger(), config: config, err: err,
+		epoch: time.Now(), handlers: map[string]bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
+	}
+	w.held = newHeld(config, w.epoch)
+	opts := loop.Options{Jitter: 0.1, OnPanic: w.onPanic}
+	w.exchange = loop.New("exchange", w.exchangeRound, loop.Options{OnPanic: w.onPanic})
+	w.heartbeat = loop.New("heartbeat", w.beatRound, opts)
+	w.duties = loop.New("duties", w.dutiesRound, loop.Options{OnPanic: w.onPanic})
+	w.control = loop.New("control", w.controlRound, opts)
+	return w
+}
+
+// Handle adds handlers, before Run. It panics if a kind has one already or the
+// worker runs: both are mistakes in the program.
+func (w *Worker) Handle(handlers ...bellhop.Handler) {
+	for _, h := range handlers {
+		if _, taken := w.handlers[h.Kind()]; taken || h.Kind() == "" || w.started.Load() {
+			panic(fmt.Sprintf("worker: Handle(%s): the kind has a handler, has no name, or the worker runs already", h.Kind()))
+		}
+		w.handlers[h.Kind()] = h
+	}
+}
+
+// Run works until ctx ends, and then drains: it claims nothing more, hands back
+// at once what has not started, waits Grace for running jobs, cancels their
+// contexts with [bellhop.ErrShutdown], and returns when they have returned or
+// Shutdown is over. Jobs cut short are ready again for others; jobs that do not
+// listen are left to their lease.
+//
+// Run returns an error if the config is wrong, there is no handler, or the
+// store cannot be reached at the start; and after a drain, if jobs were left
+// behind. Later faults of the store are borne: Run goes on trying.
+func (w *Worker) Run(ctx context.Context) error {
+	if w.err != nil {
+		return w.err
+	}
+	if len(w.handlers) == 0 {
+		return errors.New("worker: there is no handler: call Handle before Run")
+	}
+	if w.started.Swap(true) {
+		return errors.New("worker: Run was called before; make a new worker")
+	}
+	w.kinds = slices.Sorted(maps.Keys(w.handlers))
+	w.base = context.WithoutCancel(ctx)
+	w.newProcess()
+	w.beats = beatsToSweep - 1 // a process that has just begun was not cut off
+	if err := w.beat(ctx, false); err != nil {
+		return fmt.Errorf("worker: cannot begin: %w", err)
+	}
+	if n, ok := bellhop.As[bellhop.Notifier](w.store); ok {
+		stop := n.Notify(w.wake)
+		defer stop()
+	}
+	loops := []*loop.Loop{w.exchange, w.heartbeat, w.duties, w.control}
+	for _, l := range loops {
+		l.Start(w.base)
+	}
+	w.log.Info("worker started", bellhop.AttrProcess, w.process.Name, "queues", w.process.Queues, "slots", w.config.Slots)
+	<-ctx.Done()
+	return w.drain()
+}
+
+// Hurry ends the grace of a drain at once: running jobs are cancelled. Before
+// the context of Run has ended it means that there will be no grace.
+func (w *Worker) Hurry() { w.once.Do(func() { close(w.hurry) }) }
+
+// SetConcurrency changes how many jobs of a queue run at once, from the next
+// start on; jobs that run are left alone. The error names an unknown queue or a number out of range.
+func (w *Worker) SetConcurrency(queue string, n int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	q := w.held.queues[queue]
+	if q == nil || n < 1 || n > 100_000 {
+		return fmt.Errorf("worker: %d jobs at once of queue %.128q: want a queue of this worker, and 1 to 100000", n, queue)
+	}
+	w.held.slots += n - q.limit
+	q.limit, q.short = n, false
+	for _, a := range w.held.startable() {
+		go w.work(a)
+	}
+	w.exchange.Wake()
+	return nil
+}
+
+// Ready reports why the worker cannot be relied on just now, or nil: it has not
+// begun, it drains, or its loops have not come round for two leases.
+func (w *Worker) Ready() error {
+	w.mu.Lock()
+	draining := w.draining
+	w.mu.Unlock()
+	switch {
+	case draining:
+		return errors.New("the worker is shutting down")
+	case w.heartbeat.Last().IsZero() || w.exchange.Last().IsZero():
+		return errors.New("the worker has not begun")
+	}
+	for _, l := range []*loop.Loop{w.exchange, w.heartbeat} {
+		if age := time.Since(l.Last()); age > 2*w.config.Lease {
+			return fmt.Errorf("a loop of the worker has not come round for %v", age.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// newProcess begins a new incarnation.
+func (w *Worker) newProcess() {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	p := bellhop.Process{
+		ID: bellhop.NewID(), Name: w.config.Name, Host: host, PID: os.Getpid(), Version: w.config.Version,
+		StartedAt: time.Now().UTC().Truncate(time.Microsecond),
+		Queues:    slices.Sorted(maps.Keys(w.config.Queues)), Kinds: w.kinds, Slots: w.config.Slots,
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.process, w.alive = p, false
+}
+
+// now is the store's clock as this process reckons it.
+func (w *Worker) now() time.Time {
+	return time.Now().Add(time.Duration(w.offset.Load())).UTC().Truncate(time.Microsecond)
+}
+
+// heard notes what the store's clock showed between two local moments.
+func (w *Worker) heard(store, before, after time.Time) {
+	if !store.IsZero() {
+		w.offset.Store(int64(store.Sub(before.Add(after.Sub(before) / 2))))
+	}
+}
+
+// wake is called when a queue may have become worth asking; "" means any.
+func (w *Worker) wake(name string) {
+	w.mu.Lock()
+	any := false
+	for _, q := range w.held.order {
+		if name == "" || q.name == name {
+			q.short, any = false, true
+		}
+	}
+	w.mu.Unlock()
+	if any {
+		w.exchange.Wake()
+	}
+}
+
+func (w *Worker) onPanic(name string, v any, stack []byte) {
+	w.log.Error("a loop of the worker panicked; it goes on", "loop", name, "panic", fmt.Sprint(v), "stack", string(stack))
+}
