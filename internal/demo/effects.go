@@ -18,10 +18,15 @@ import (
 // Effects is what the shop does to the outside world for one order. An implementation may call the world itself, or do so
 // through something else. Every method returns when the service has confirmed.
 type Effects interface {
+	// Charge charges the order's amount; only purchases have one. A repeat must not charge again.
 	Charge(ctx context.Context, order Order) error
+	// Mail sends the receipt of a purchase or the welcome of a signup.
 	Mail(ctx context.Context, order Order) error
+	// Subscribe puts the customer on the mailing list.
 	Subscribe(ctx context.Context, order Order) error
+	// Chat tells the staff.
 	Chat(ctx context.Context, order Order) error
+	// Track sends the event to the analytics service.
 	Track(ctx context.Context, order Order) error
 }
 
