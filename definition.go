@@ -65,7 +65,7 @@ func (d *Definition[T]) EnqueueMany(ctx context.Context, e Enqueuer, args []T, o
 
 // New makes a job that is not yet enqueued, for [Enqueue].
 func (d *Definition[T]) New(args T, opts ...Option) Draft {
-	return Draft{kind: d.kind, opts: opts, base: d.opts, encode: func(*settings) ([]byte, error) {
+	return Draft{kind: d.kind, opts: opts, base: d.opts, encode: func() ([]byte, error) {
 		if err := ValidStrings(args); err != nil {
 			return nil, err
 		}
@@ -80,7 +80,7 @@ func (d *Definition[T]) New(args T, opts ...Option) Draft {
 // already. They are decoded once to see that they fit T, and kept as the very
 // bytes that they are.
 func (d *Definition[T]) Raw(args []byte, opts ...Option) Draft {
-	return Draft{kind: d.kind, opts: opts, base: d.opts, encode: func(*settings) ([]byte, error) {
+	return Draft{kind: d.kind, opts: opts, base: d.opts, encode: func() ([]byte, error) {
 		if err := ValidateJSON(args); err != nil {
 			return nil, err
 		}
@@ -101,7 +101,9 @@ func (d *Definition[T]) checkArgs(v T) error {
 
 // Kinded is what all definitions have in common, whatever their arguments' type.
 type Kinded interface {
+	// Kind returns the kind.
 	Kind() string
+	// Raw makes a job from arguments that are JSON already; see [Definition.Raw].
 	Raw(args []byte, opts ...Option) Draft
 }
 
@@ -154,7 +156,9 @@ func (e *ArgumentsError) Unwrap() error { return e.Err }
 
 // Codec turns arguments into JSON and back.
 type Codec interface {
+	// Encode returns v as JSON.
 	Encode(v any) ([]byte, error)
+	// Decode reads JSON into what v points to.
 	Decode(data []byte, v any) error
 }
 
@@ -169,15 +173,13 @@ type Draft struct {
 	kind   string
 	base   []Option
 	opts   []Option
-	encode func(*settings) ([]byte, error)
+	encode func() ([]byte, error)
 }
 
 // RawJob makes a job of a kind that this program has no definition of, from
 // arguments that are JSON. Defaults are the client's.
 func RawJob(kind string, args []byte, opts ...Option) Draft {
-	return Draft{kind: kind, opts: opts, encode: func(*settings) ([]byte, error) {
-		return args, ValidateJSON(args)
-	}}
+	return Draft{kind: kind, opts: opts, encode: func() ([]byte, error) { return args, nil }}
 }
 
 // job checks the draft against every rule that holds in all stores, and makes the job.
@@ -195,7 +197,7 @@ func (d Draft) job(client settings) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	args, err := d.encode(&s)
+	args, err := d.encode()
 	if err != nil {
 		return nil, asInvalid("arguments", err)
 	}

@@ -1,0 +1,250 @@
+package bellhop_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// gate holds up enqueues until it is opened, and may fail them.
+type gate struct {
+	bellhop.Store
+	mu    sync.Mutex
+	open  chan struct{}
+	sizes []int
+	fail  func(jobs []*bellhop.Job) error
+}
+
+func newGate() *gate { return &gate{Store: memory.New(), open: make(chan struct{})} }
+
+func (g *gate) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellhop.Receipt, error) {
+	g.mu.Lock()
+	g.sizes = append(g.sizes, len(r.Jobs))
+	g.mu.Unlock()
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if g.fail != nil {
+		if err := g.fail(r.Jobs); err != nil {
+			return nil, err
+		}
+	}
+	return g.Store.Enqueue(ctx, r)
+}
+
+// While one commit is under way, the calls that arrive wait and go together
+// with the next.
+func TestCallsGatherWhileACommitIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		c, _ := bellhop.NewClient(g)
+		var wg sync.WaitGroup
+		enqueue := func(n int) {
+			wg.Go(func() {
+				if r, err := sendWelcome.EnqueueMany(t.Context(), c, make([]welcome, n)); err != nil || len(r) != n {
+					t.Errorf("%d receipts for %d jobs, %v", len(r), n, err)
+				}
+			})
+			synctest.Wait()
+		}
+		enqueue(1)
+		for range 9 {
+			enqueue(2)
+		}
+		enqueue(999) // does not fit with the others
+		close(g.open)
+		wg.Wait()
+		if len(g.sizes) != 3 || g.sizes[0] != 1 || g.sizes[1] != 18 || g.sizes[2] != 999 {
+			t.Errorf("batches of %v", g.sizes)
+		}
+		if n, err := c.Count(t.Context(), bellhop.Filter{}, 10_000); n != 1018 || err != nil {
+			t.Errorf("%d jobs, %v", n, err)
+		}
+		_ = c.Close()
+	})
+}
+
+// A data error in one caller's jobs never fails another caller.
+func TestAFaultyCallFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		taken := bellhop.NewID()
+		g.fail = func(jobs []*bellhop.Job) error {
+			for i, j := range jobs {
+				if j.ID == taken {
+					return &bellhop.ItemError{Index: i, Err: bellhop.ErrIDTaken}
+				}
+			}
+			return nil
+		}
+		c, _ := bellhop.NewClient(g)
+		var wg sync.WaitGroup
+		errs := make([]error, 5)
+		for i := range errs {
+			var opts []bellhop.Option
+			if i == 2 {
+				opts = append(opts, bellhop.WithID(taken))
+			}
+			wg.Go(func() { _, errs[i] = sendWelcome.Enqueue(t.Context(), c, welcome{}, opts...) })
+			synctest.Wait()
+		}
+		close(g.open)
+		wg.Wait()
+		for i, err := range errs {
+			if want := i == 2; errors.Is(err, bellhop.ErrIDTaken) != want || (err != nil) != want {
+				t.Errorf("caller %d: %v", i, err)
+			}
+		}
+		_ = c.Close()
+	})
+}
+
+// A caller that goes away before its jobs are sent has enqueued nothing; after
+// that it does not know, and is told the ids.
+func TestACallersContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		c, _ := bellhop.NewClient(g)
+		id := bellhop.NewID()
+		first, cancelFirst := context.WithCancel(t.Context())
+		second, cancelSecond := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := sendWelcome.Enqueue(first, c, welcome{}, bellhop.WithID(id))
+			var unknown *bellhop.UnknownError
+			if !errors.Is(err, bellhop.ErrUnknown) || !errors.As(err, &unknown) || unknown.IDs[0] != id || !errors.Is(err, context.Canceled) {
+				t.Errorf("the first caller: %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			_, err := sendWelcome.Enqueue(second, c, welcome{})
+			if !errors.Is(err, context.Canceled) || errors.Is(err, bellhop.ErrUnknown) {
+				t.Errorf("the second caller: %v", err)
+			}
+		})
+		synctest.Wait()
+		cancelSecond()
+		cancelFirst()
+		wg.Wait()
+		close(g.open)
+		synctest.Wait()
+		if r, err := sendWelcome.Enqueue(t.Context(), c, welcome{}, bellhop.WithID(id)); err != nil || !r.Existing {
+			t.Errorf("asking again: %+v, %v", r, err)
+		}
+		if n, _ := c.Count(t.Context(), bellhop.Filter{}, 10); n != 1 {
+			t.Errorf("%d jobs, want 1", n)
+		}
+		_ = c.Close()
+		if _, err := sendWelcome.Enqueue(t.Context(), c, welcome{}); !errors.Is(err, bellhop.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
+// A store that never answers is waited for only so long, and then nobody knows.
+func TestAStoreThatNeverAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		c, _ := bellhop.NewClient(g)
+		begin := time.Now()
+		_, err := sendWelcome.Enqueue(t.Context(), c, welcome{})
+		if !errors.Is(err, bellhop.ErrUnknown) || time.Since(begin) > time.Minute {
+			t.Errorf("after %v: %v", time.Since(begin), err)
+		}
+		_ = c.Close()
+	})
+}
+
+func TestMiddlewareAndListeners(t *testing.T) {
+	var events []bellhop.Event
+	var order []string
+	mark := func(name string) bellhop.Option {
+		return bellhop.OnEnqueue(func(ctx context.Context, jobs []*bellhop.Job, next bellhop.EnqueueFunc) ([]bellhop.Receipt, error) {
+			order = append(order, name)
+			for _, j := range jobs {
+				if j.Meta == nil {
+					j.Meta = map[string]string{}
+				}
+				j.Meta["trace"] += name
+			}
+			return next(ctx, jobs)
+		})
+	}
+	c := newClient(t, mark("a"), mark("b"), bellhop.Logger(slog.New(slog.DiscardHandler)),
+		bellhop.OnEvent(func(bellhop.Event) { panic("a listener's mistake costs nobody a job") }),
+		bellhop.OnEvent(func(e bellhop.Event) { events = append(events, e) }))
+	r, err := sendWelcome.EnqueueMany(t.Context(), c, make([]welcome, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := c.Get(t.Context(), r[1].ID); strings.Join(order, "") != "ab" || s.Meta["trace"] != "ab" {
+		t.Errorf("order %v, meta %v", order, s.Meta)
+	}
+	if len(events) != 2 || events[1].Type != bellhop.EventEnqueued || events[1].JobID != r[1].ID || events[1].To != bellhop.StateReady || events[1].At.IsZero() {
+		t.Errorf("%+v", events)
+	}
+	if _, err := c.Act(t.Context(), bellhop.ActCancel, "no longer wanted", r[0].ID); err != nil || events[2].Type != bellhop.EventCancelled {
+		t.Errorf("%+v, %v", events, err)
+	}
+}
+
+func TestOpenTellsWhatIsWrong(t *testing.T) {
+	for address, want := range map[string]string{
+		"memry:":                         `the scheme "memry:" is unknown; did you mean "memory:"?`,
+		"":                               "an address begins with a scheme",
+		"jobs.db":                        "an address begins with a scheme",
+		"mongodb://user:hunter2@host/db": `the scheme "mongodb:" is unknown`,
+		"mongodb://u:hunter2@ho st/%zz":  `the scheme "mongodb:" is unknown`,
+	} {
+		_, err := bellhop.Open(t.Context(), address)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	for address, want := range map[string]string{
+		"postgres://me:hunter2@db/app?sslpassword=hunter2&x=1": "postgres://me:xxxxx@db/app?sslpassword=xxxxx&x=1",
+		"redis://:hunter2@db":  "redis://:xxxxx@db",
+		"sqlite:jobs.db":       "sqlite:jobs.db",
+		"x://a:hunter2@b%zz/c": "x://xxxxx@b%zz/c",
+	} {
+		if got := bellhop.MaskAddress(address); got != want {
+			t.Errorf("MaskAddress(%q) = %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestKeyIsTheSameOverAttemptsAndGenerations(t *testing.T) {
+	c, id := newClient(t), bellhop.NewID()
+	key := func(id bellhop.ID, place bellhop.Place, name string) string {
+		claim := &bellhop.Claim{Job: &bellhop.Job{ID: id}, Place: place}
+		return bellhop.Key(bellhop.NewRun(c, claim, time.Now).Attach(t.Context()), name)
+	}
+	first := key(id, bellhop.Place{}, "charge")
+	if first != key(id, bellhop.Place{Attempt: 3, Generation: 2, Claim: 9}, "charge") {
+		t.Error("the key changes from attempt to attempt")
+	}
+	if first == key(id, bellhop.Place{}, "refund") || first == key(bellhop.NewID(), bellhop.Place{}, "charge") {
+		t.Error("two keys are the same")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Key outside a handler did not panic")
+		}
+	}()
+	bellhop.Key(t.Context(), "charge")
+}
