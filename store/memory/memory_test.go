@@ -1,7 +1,6 @@
 package memory_test
 
 import (
-	"sync"
 	"testing"
 	"time"
 
@@ -10,16 +9,13 @@ import (
 	"github.com/gobellhop/bellhop/store/storetest"
 )
 
-func TestStore(t *testing.T) {
-	var clocks sync.Map
-	storetest.Run(t, storetest.Harness{New: func(t testing.TB) bellhop.Store {
-		clock := bellhop.NewManualClock(time.Now())
-		s := memory.New(memory.WithClock(clock))
-		clocks.Store(s, clock)
-		t.Cleanup(func() { _ = s.Close() })
-		return s
-	}, Reopen: func(_ testing.TB, s bellhop.Store) bellhop.Store { return s }, Advance: func(s bellhop.Store, d time.Duration) {
-		c, _ := clocks.Load(s)
-		c.(*bellhop.ManualClock).Advance(d)
-	}})
-}
+var clock = bellhop.NewManualClock(time.Now())
+
+var harness = storetest.Harness{New: func(t testing.TB) bellhop.Store {
+	s := memory.New(memory.WithClock(clock))
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}, Reopen: func(_ testing.TB, s bellhop.Store) bellhop.Store { return s }, Advance: func(_ bellhop.Store, d time.Duration) { clock.Advance(d) }}
+
+func TestStore(t *testing.T)      { storetest.Run(t, harness) }
+func BenchmarkStore(b *testing.B) { storetest.Bench(b, harness) }

@@ -10,4 +10,5 @@ var furtherParts = []struct {
 	{"random", runRandom},
 	{"faults", runFaults},
 	{"races", runRaces},
+	{"decorators", runDecorators},
 }

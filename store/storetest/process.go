@@ -203,8 +203,9 @@ func sweepSpares(t *try) {
 	c := t.running(p)
 	for range 10 {
 		t.advance(15 * time.Second)
+		t.same("swept within the lease", t.sweep(10), []bellhop.Claim(nil))
 		t.beat(p, 20*time.Second, c.Token)
-		t.same("swept", t.sweep(10), []bellhop.Claim(nil))
+		t.same("swept after a beat", t.sweep(10), []bellhop.Claim(nil))
 	}
 	t.end(outcome(c, bellhop.OutcomeSucceeded))
 }

@@ -76,6 +76,9 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
+// Bench measures what a store does in a second: jobs enqueued, and jobs claimed and finished.
+func Bench(b *testing.B, h Harness) { benchAll(b, h) }
+
 // try is one test's hold on a store. Its methods end the test if the store
 // returns an error.
 type try struct {
@@ -327,7 +330,7 @@ func (t *try) sweep(limit int) []bellhop.Claim {
 	return claims
 }
 
-// bury lets a process's lease pass and removes it; its claims are returned.
+// sweepAfter lets a lease pass, and sweeps.
 func (t *try) sweepAfter(lease time.Duration) []bellhop.Claim {
 	t.Helper()
 	t.advance(lease + time.Second)
