@@ -76,13 +76,13 @@ func (j *Job) SameContent(o *Job) bool {
 		slices.Equal(j.Tags, o.Tags) && maps.Equal(j.Meta, o.Meta) && j.RunAt.Equal(o.RunAt)
 }
 
-// Due returns when the job is to start if a store takes it at now: RunAt, or
-// now and Delay, and never a zero time.
+// Due returns when the job is to start if a store takes it at now: RunAt or
+// now and Delay, and never before now.
 func (j *Job) Due(now time.Time) time.Time {
 	switch {
-	case !j.RunAt.IsZero():
+	case j.RunAt.After(now):
 		return j.RunAt
-	case j.Delay > 0:
+	case j.RunAt.IsZero() && j.Delay > 0:
 		return now.Add(j.Delay)
 	}
 	return now
