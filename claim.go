@@ -84,8 +84,8 @@ func (c *Claim) Settle(p Policy, r Return) Outcome {
 // byRules applies the policy's first matching rule, or its default.
 func (c *Claim) byRules(o *Outcome, p Policy, r Return) {
 	err := r.Err
-	if errors.Is(r.Cause, ErrTimeout) {
-		err = errors.Join(err, ErrTimeout)
+	if errors.Is(r.Cause, ErrTimeout) && !errors.Is(err, ErrTimeout) {
+		err = fmt.Errorf("%w: %w", ErrTimeout, err)
 		r.Err = err
 	}
 	backoff, attempts := p.Backoff, c.Job.Attempts
