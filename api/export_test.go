@@ -1,0 +1,63 @@
+package api
+
+import (
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// SetPace makes event streams look at the store, and speak on idle connections, as often as a test wants.
+func (s *Server) SetPace(look, heartbeat time.Duration) { s.watch.every, s.heartbeat = look, heartbeat }
+
+// FillStreams takes all places for event streams, until leave is called.
+func (s *Server) FillStreams() (leave func()) {
+	var all []*stream
+	for st := s.watch.follow(bellhop.NewID()); st != nil; st = s.watch.follow(bellhop.NewID()) {
+		all = append(all, st)
+	}
+	return func() {
+		for _, st := range all {
+			s.watch.leave(st)
+		}
+	}
+}
+
+// Document returns openapi.json.
+func Document() []byte { return document }
+
+// SetBodyTimeout bounds the time in which a body must arrive.
+func (s *Server) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }
+
+// ForgetProbe makes the next /readyz ask the store.
+func (s *Server) ForgetProbe() { s.store.keep = 0 }
+
+// Route is one endpoint for tests.
+type Route struct{ Method, Path, Access string }
+
+// Routes lists the endpoints.
+func (s *Server) Routes() (list []Route) {
+	words := map[access]string{read: "read", act: "act", open: "open"}
+	for _, rt := range s.routes {
+		list = append(list, Route{rt.method, rt.path, words[rt.access]})
+	}
+	return list
+}
+
+// Fields returns the names of the fields that a request schema of the document must have.
+func Fields() map[string][]string {
+	return map[string][]string{
+		"NewJob": keys(jobFields), "Filter": keys(filterFields), "ManyAction": keys(actFields), "Reason": keys(reasonFields),
+	}
+}
+
+// Parameters returns the query parameters of the operations that take any.
+func Parameters() map[string][]string {
+	return map[string][]string{"listJobs": listParameters, "countJobs": countParameters}
+}
+
+func keys[V any](m map[string]V) (list []string) {
+	for k := range m {
+		list = append(list, k)
+	}
+	return list
+}

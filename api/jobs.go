@@ -1,0 +1,189 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// jobRequest names one job by its path.
+type jobRequest struct{ id bellhop.ID }
+
+func (in *jobRequest) read(r *request) (err error) {
+	if _, err := r.parameters(); err != nil {
+		return err
+	}
+	in.id, err = r.id()
+	return err
+}
+
+// getJob is GET /v1/jobs/{id}.
+func (s *Server) getJob(ctx context.Context, in *jobRequest) (*Job, error) {
+	found, err := s.client.Get(ctx, in.id)
+	if err != nil {
+		return nil, err
+	}
+	j := NewJob(found)
+	s.addHints(ctx, j)
+	return j, nil
+}
+
+const (
+	defaultPage  = 50
+	maxPage      = 1000
+	maxPageArgs  = 100 // where arguments come with the jobs
+	defaultCount = 10_000
+	maxCount     = 100_000
+)
+
+// listRequest is GET /v1/jobs.
+type listRequest struct{ query bellhop.Query }
+
+// listParameters are the parameters of a listing.
+var listParameters = append([]string{"limit", "after", "args"}, filterParameters...)
+
+func (in *listRequest) read(r *request) error {
+	q, err := r.parameters(listParameters...)
+	if err != nil {
+		return err
+	}
+	withArgs := q.flag("args")
+	most := maxPage
+	if withArgs {
+		most = maxPageArgs
+	}
+	in.query = bellhop.Query{
+		Filter: q.filter(), Limit: q.number("limit", defaultPage, 1, most),
+		After: q.text("after", maxCursor), WithoutArgs: !withArgs,
+	}
+	return q.err
+}
+
+// Listing is a page of jobs on the wire, newest first.
+type Listing struct {
+	Jobs []*Job `json:"jobs"`
+	// Next is the parameter after for the next page; empty at the end.
+	Next string `json:"next,omitempty"`
+}
+
+// AppendJSON appends the page as JSON; see [Job.AppendJSON].
+func (l *Listing) AppendJSON(b []byte) []byte {
+	b = append(b, `{"jobs":[`...)
+	for i, j := range l.Jobs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = j.AppendJSON(b)
+	}
+	b = append(b, ']')
+	if l.Next != "" {
+		next, err := json.Marshal(l.Next)
+		if err != nil { // strings always encode
+			panic(err)
+		}
+		b = append(append(b, `,"next":`...), next...)
+	}
+	return append(b, '}')
+}
+
+// listJobs is GET /v1/jobs.
+func (s *Server) listJobs(ctx context.Context, in *listRequest) (*Listing, error) {
+	found, err := s.client.List(ctx, in.query)
+	if err != nil {
+		return nil, err
+	}
+	page := &Listing{Jobs: make([]*Job, len(found.Jobs)), Next: found.Next}
+	for i := range found.Jobs {
+		page.Jobs[i] = NewJob(&found.Jobs[i])
+	}
+	s.addHints(ctx, page.Jobs...)
+	return page, nil
+}
+
+// countRequest is GET /v1/jobs/count.
+type countRequest struct {
+	filter bellhop.Filter
+	limit  int
+}
+
+// countParameters are the parameters of a count.
+var countParameters = append([]string{"limit"}, filterParameters...)
+
+func (in *countRequest) read(r *request) error {
+	q, err := r.parameters(countParameters...)
+	if err != nil {
+		return err
+	}
+	in.filter, in.limit = q.filter(), q.number("limit", defaultCount, 1, maxCount)
+	return q.err
+}
+
+// countReply answers a countRequest.
+type countReply struct {
+	Count  int  `json:"count"`
+	Limit  int  `json:"limit"`
+	Capped bool `json:"capped"` // there may be more than the limit
+}
+
+// countJobs is GET /v1/jobs/count.
+func (s *Server) countJobs(ctx context.Context, in *countRequest) (*countReply, error) {
+	n, err := s.client.Count(ctx, in.filter, in.limit)
+	if err != nil {
+		return nil, err
+	}
+	return &countReply{Count: n, Limit: in.limit, Capped: n >= in.limit}, nil
+}
+
+// workforce is what the living processes work.
+type workforce struct{ kinds, queues map[string]bool }
+
+func (s *Server) workforce(ctx context.Context) (*workforce, error) {
+	processes, err := s.client.Processes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &workforce{kinds: map[string]bool{}, queues: map[string]bool{}}
+	for _, p := range processes {
+		for _, kind := range p.Kinds {
+			w.kinds[kind] = true
+		}
+		for _, queue := range p.Queues {
+			w.queues[queue] = true
+		}
+	}
+	return w, nil
+}
+
+// hint says what is missing for a job to be run; empty if nothing is.
+func (w *workforce) hint(kind, queue string) string {
+	switch {
+	case !w.kinds[kind] && !w.queues[queue]:
+		return fmt.Sprintf("no living process works the kind %q, nor the queue %q", kind, queue)
+	case !w.kinds[kind]:
+		return fmt.Sprintf("no living process works the kind %q", kind)
+	case !w.queues[queue]:
+		return fmt.Sprintf("no living process works the queue %q", queue)
+	}
+	return ""
+}
+
+// addHints says of waiting jobs if nobody is there to run them. It costs one call, and only if there are any; if it fails,
+// the jobs come without.
+func (s *Server) addHints(ctx context.Context, jobs ...*Job) {
+	var w *workforce
+	for _, j := range jobs {
+		if !j.State.Waiting() {
+			continue
+		}
+		if w == nil {
+			var err error
+			if w, err = s.workforce(ctx); err != nil {
+				s.log.Debug("no hints about waiting jobs", bellhop.AttrError, err)
+				return
+			}
+		}
+		j.Hint = w.hint(j.Kind, j.Queue)
+	}
+}

@@ -1,0 +1,27 @@
+package api
+
+import (
+	"context"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// processesReply answers GET /v1/processes.
+type processesReply struct {
+	Processes []bellhop.ProcessStatus `json:"processes"`
+}
+
+// listProcesses is GET /v1/processes.
+func (s *Server) listProcesses(ctx context.Context, _ *nothing) (*processesReply, error) {
+	alive, err := s.client.Processes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &processesReply{Processes: make([]bellhop.ProcessStatus, len(alive))}
+	for i, p := range alive {
+		p.Queues = append([]string{}, p.Queues...) // none is an empty array, not null
+		p.Kinds = append([]string{}, p.Kinds...)
+		out.Processes[i] = p
+	}
+	return out, nil
+}

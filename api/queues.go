@@ -1,0 +1,75 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// countedTo is how far the counts of a queue go.
+const countedTo = 10_000
+
+// queue is a queue on the wire.
+type queue struct {
+	bellhop.QueueStats
+	// Hint says that jobs wait and no living process works the queue.
+	Hint string `json:"hint,omitempty"`
+}
+
+// queuesReply answers GET /v1/queues.
+type queuesReply struct {
+	Queues []queue `json:"queues"`
+	// Limit is how far counts go: that number means that many or more.
+	Limit int `json:"limit"`
+}
+
+// listQueues is GET /v1/queues.
+func (s *Server) listQueues(ctx context.Context, _ *nothing) (*queuesReply, error) {
+	stats, err := s.client.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	workers, err := s.workforce(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &queuesReply{Queues: make([]queue, len(stats)), Limit: countedTo}
+	for i, st := range stats {
+		out.Queues[i].QueueStats = st
+		if st.Ready > 0 && !workers.queues[st.Queue] {
+			out.Queues[i].Hint = fmt.Sprintf("no living process works the queue %q", st.Queue)
+		}
+	}
+	return out, nil
+}
+
+// queueRequest names a queue by its path; a slash in the name is written %2F.
+type queueRequest struct{ queue string }
+
+func (in *queueRequest) read(r *request) error {
+	if _, err := r.parameters(); err != nil {
+		return err
+	}
+	in.queue = r.PathValue("queue")
+	if err := bellhop.CheckName("queue", in.queue); err != nil {
+		return invalid.because("%v", err).in("queue")
+	}
+	return nil
+}
+
+// pauseReply says whether a queue is paused.
+type pauseReply struct {
+	Queue  string `json:"queue"`
+	Paused bool   `json:"paused"`
+}
+
+// pauseQueue is POST /v1/queues/{queue}/pause.
+func (s *Server) pauseQueue(ctx context.Context, in *queueRequest) (*pauseReply, error) {
+	return &pauseReply{Queue: in.queue, Paused: true}, s.client.Pause(ctx, in.queue)
+}
+
+// resumeQueue is POST /v1/queues/{queue}/resume.
+func (s *Server) resumeQueue(ctx context.Context, in *queueRequest) (*pauseReply, error) {
+	return &pauseReply{Queue: in.queue}, s.client.Resume(ctx, in.queue)
+}

@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// DefaultMaxBodyBytes is how large a request's body may be if nothing else is said: 16 MiB.
+const DefaultMaxBodyBytes = 16 << 20
+
+// Options are the settings of a [Server]. The zero value serves this machine only, without a token.
+type Options struct {
+	// Definitions are the kinds that the program knows. Their jobs get the definitions' defaults, and their arguments are
+	// checked at the door. Jobs of other kinds are accepted as they are: workers elsewhere may know them. Default: none.
+	Definitions []bellhop.Kinded
+	// Token is what clients must send as "Authorization: Bearer …", in visible ASCII characters. It is asked for everywhere
+	// but at /livez and /readyz. Default: empty, none is needed.
+	Token string
+	// Hosts are the names, without a port, that requests may give as their host, besides localhost and loopback
+	// addresses, which are always allowed. "*" allows any name and needs a Token. Default: none.
+	Hosts []string
+	// MaxBodyBytes bounds a request's body, in bytes. Default 0: [DefaultMaxBodyBytes].
+	MaxBodyBytes int64
+	// Logger tells of failures that are not the caller's. Default nil: the client's.
+	Logger *slog.Logger
+	// ReadOnly refuses all requests that change something. Default false.
+	ReadOnly bool
+	// Prefix is the path under which the handler is mounted, such as "/bellhop". Requests come with it: no StripPrefix
+	// is needed. It begins with a slash and does not end with one. Default: empty, the root.
+	Prefix string
+	// Ready is asked by /readyz after the store has answered; an error means not ready. It must be quick and safe for several
+	// goroutines. Default nil: ready as soon as the store answers.
+	Ready func(ctx context.Context) error
+}
+
+// Server is the API as an [net/http.Handler]. Make it with [New].
+type Server struct {
+	client      *bellhop.Client
+	definitions map[string]bellhop.Kinded
+	opts        Options
+	log         *slog.Logger
+	guard       guard
+	mux         *http.ServeMux
+	routes      []*route
+	document    []byte // openapi.json
+	watch       *watch
+	store       probe
+	bodyTimeout time.Duration // for a body to arrive
+	heartbeat   time.Duration // between comments on an idle event stream
+
+	drain    sync.Once
+	draining chan struct{} // closed by Drain
+}
+
+// New returns the API of a client. The error names every setting that is not usable.
+func New(client *bellhop.Client, opts Options) (*Server, error) {
+	if client == nil {
+		return nil, errors.New("api: the client is nil: make one with bellhop.Open")
+	}
+	if opts.MaxBodyBytes == 0 {
+		opts.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	if opts.Logger == nil {
+		opts.Logger = client.Logger()
+	}
+	s := &Server{
+		client: client, opts: opts, log: opts.Logger, mux: http.NewServeMux(),
+		definitions: map[string]bellhop.Kinded{},
+		bodyTimeout: time.Minute, heartbeat: 15 * time.Second, draining: make(chan struct{}),
+	}
+	var errs []error
+	for _, d := range opts.Definitions {
+		if d == nil || s.definitions[d.Kind()] != nil {
+			errs = append(errs, errors.New("api: Options.Definitions holds a nil, or a kind twice"))
+			continue
+		}
+		s.definitions[d.Kind()] = d
+	}
+	if opts.MaxBodyBytes < 0 {
+		errs = append(errs, fmt.Errorf("api: Options.MaxBodyBytes is %d: want 0 (16 MiB) or more", opts.MaxBodyBytes))
+	}
+	if !prefixForm.MatchString(opts.Prefix) {
+		errs = append(errs, fmt.Errorf(`api: Options.Prefix %q is not usable: want a path such as "/bellhop", without a slash at its end`, opts.Prefix))
+	}
+	var err error
+	if s.guard, err = newGuard(opts); err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	s.watch = &watch{client: client, log: s.log, every: 500 * time.Millisecond}
+	s.store = probe{ping: client.Store().Ping, timeout: 2 * time.Second, keep: time.Second}
+	s.document = documentUnder(opts.Prefix)
+	s.addRoutes()
+	return s, nil
+}
+
+var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)
+
+// addRoutes lists every endpoint. What a route may be used for stands here and nowhere else.
+func (s *Server) addRoutes() {
+	s.routes = []*route{
+		{method: "POST", path: "/v1/jobs", access: act, media: []string{mediaJSON, mediaLines}, serve: handle(s.enqueue)},
+		{method: "GET", path: "/v1/jobs", access: read, serve: handle(s.listJobs)},
+		{method: "GET", path: "/v1/jobs/count", access: read, serve: handle(s.countJobs)},
+		{method: "POST", path: "/v1/jobs/actions", access: act, media: []string{mediaJSON}, serve: handle(s.actOnMany)},
+		{method: "GET", path: "/v1/jobs/{id}", access: read, serve: handle(s.getJob)},
+		{method: "DELETE", path: "/v1/jobs/{id}", access: act, serve: handle(s.deleteJob)},
+		{method: "GET", path: "/v1/jobs/{id}/events", access: read, serve: s.events},
+		{method: "POST", path: "/v1/jobs/{id}/{action}", access: act, media: []string{mediaJSON}, optional: true, serve: handle(s.actOnOne)},
+		{method: "GET", path: "/v1/queues", access: read, serve: handle(s.listQueues)},
+		{method: "POST", path: "/v1/queues/{queue}/pause", access: act, serve: handle(s.pauseQueue)},
+		{method: "POST", path: "/v1/queues/{queue}/resume", access: act, serve: handle(s.resumeQueue)},
+		{method: "GET", path: "/v1/processes", access: read, serve: handle(s.listProcesses)},
+		{method: "GET", path: "/v1/openapi.json", access: read, serve: s.openAPI},
+		{method: "GET", path: "/livez", access: open, serve: handle(s.live)},
+		{method: "GET", path: "/readyz", access: open, serve: handle(s.ready)},
+	}
+	for _, rt := range s.routes {
+		rt.server = s
+		s.mux.Handle(rt.method+" "+s.opts.Prefix+rt.path, rt)
+	}
+}
+
+// Drain ends all event streams, so that a graceful stop need not wait for them, and makes /readyz say that the process is
+// not ready. Other requests are served as before. It returns at once; calling it again does nothing. It suits
+// [net/http.Server.RegisterOnShutdown].
+func (s *Server) Drain() { s.drain.Do(func() { close(s.draining) }) }
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}

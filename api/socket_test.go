@@ -1,0 +1,127 @@
+package api_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/api"
+)
+
+// wire speaks HTTP by hand, to say what no client library would.
+type wire struct {
+	t    *testing.T
+	conn *net.TCPConn
+	in   *bufio.Reader
+}
+
+func dial(t *testing.T, srv *httptest.Server) *wire {
+	t.Helper()
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return &wire{t: t, conn: conn.(*net.TCPConn), in: bufio.NewReader(conn)}
+}
+
+func (w *wire) post(length int, body string) {
+	w.t.Helper()
+	if _, err := fmt.Fprintf(w.conn, "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s", length, body); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// status reads a reply and returns its status, and whether the connection ends with it.
+func (w *wire) status() (int, bool) {
+	w.t.Helper()
+	response, err := http.ReadResponse(w.in, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		w.t.Fatal(err)
+	}
+	return response.StatusCode, response.Close
+}
+
+func TestBodiesThatNeverCome(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	w.server.SetBodyTimeout(20 * time.Millisecond)
+	srv := w.serve(nil)
+	whole := `{"kind":"a"}` + "\n"
+
+	slow := dial(t, srv)
+	slow.post(1000, whole)
+	if status, ends := slow.status(); status != 408 || !ends {
+		t.Errorf("a body that stops half-way: %d, the connection ends: %v", status, ends)
+	}
+	broken := dial(t, srv)
+	broken.post(1000, whole)
+	if err := broken.conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := broken.status(); status != 400 && status != 408 {
+		t.Errorf("a body that breaks off: %d", status)
+	}
+	if w.stored() != 0 {
+		t.Errorf("%d jobs of half a body were enqueued", w.stored())
+	}
+	// A body's deadline does not reach into the work, nor into the next request of the connection.
+	w.store.before = func(bellhop.Op) error {
+		// A store that takes longer than the deadline is what is tested; nothing waits for the sleep.
+		time.Sleep(60 * time.Millisecond)
+		return nil
+	}
+	steady := dial(t, srv)
+	for i := range 3 {
+		steady.post(len(whole), whole)
+		if status, ends := steady.status(); status != 201 || ends {
+			t.Errorf("request %d: %d, the connection ends: %v", i, status, ends)
+		}
+	}
+}
+
+func TestHugeBodiesAreNotRead(t *testing.T) {
+	w := newWorld(t, api.Options{MaxBodyBytes: 10_000})
+	srv := w.serve(nil)
+	told := dial(t, srv)
+	told.post(100<<20, "")
+	if status, ends := told.status(); status != 413 || !ends {
+		t.Errorf("100 MB by Content-Length: %d, the connection ends: %v", status, ends)
+	}
+	// Chunked: the length is not known before.
+	endless := io.LimitReader(zeros{}, 100<<20)
+	response, err := srv.Client().Post(srv.URL+"/v1/jobs", "application/json", endless)
+	if err == nil {
+		defer response.Body.Close()
+		if response.StatusCode != 413 {
+			t.Errorf("100 MB in chunks: %d", response.StatusCode)
+		}
+	} else if !strings.Contains(err.Error(), "broken pipe") && !strings.Contains(err.Error(), "connection reset") {
+		t.Errorf("100 MB in chunks: %v", err)
+	}
+	if w.stored() != 0 {
+		t.Errorf("%d jobs", w.stored())
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = '0'
+	}
+	return len(p), nil
+}
