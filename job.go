@@ -3,7 +3,6 @@ package bellhop
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"slices"
 	"time"
 )
@@ -67,13 +66,14 @@ type Job struct {
 }
 
 // SameContent reports whether j and o ask for the same work, so that one of
-// them is a repeat of the other. Delay is left out, because stores keep only
-// the moment that came of it; so is EnqueuedAt.
+// them is a repeat of the other. Meta is left out, because a repeat may travel
+// with another trace context; so is Delay, because stores keep only the moment
+// that came of it, and EnqueuedAt.
 func (j *Job) SameContent(o *Job) bool {
 	return j.ID == o.ID && j.Kind == o.Kind && j.Queue == o.Queue && j.Priority == o.Priority &&
 		bytes.Equal(j.Args, o.Args) && j.Attempts == o.Attempts && j.Timeout == o.Timeout &&
 		j.Retention == o.Retention && j.UniqueKey == o.UniqueKey &&
-		slices.Equal(j.Tags, o.Tags) && maps.Equal(j.Meta, o.Meta) && j.RunAt.Equal(o.RunAt)
+		slices.Equal(j.Tags, o.Tags) && j.RunAt.Equal(o.RunAt)
 }
 
 // Due returns when the job is to start if a store takes it at now: RunAt or

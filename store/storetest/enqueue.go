@@ -158,7 +158,6 @@ func enqueueOtherContent(t *try) {
 		"attempts": func(j *bellhop.Job) { j.Attempts++ },
 		"timeout":  func(j *bellhop.Job) { j.Timeout = 1 },
 		"key":      unique("key2"), "no key": unique(""), "tags": tags("a", "b"), "no tags": tags(),
-		"metadata": func(j *bellhop.Job) { j.Meta = map[string]string{"a": "b"} },
 	}
 	for name, change := range changes {
 		other := *j
@@ -167,6 +166,11 @@ func enqueueOtherContent(t *try) {
 			_, err := t.s.Enqueue(t.ctx, &bellhop.EnqueueRequest{Jobs: []*bellhop.Job{t.job(), &other}})
 			return err
 		}, bellhop.ErrIDTaken)
+	}
+	traced := *j
+	traced.Meta = map[string]string{"traceparent": "another"}
+	if r := t.enqueue(&traced)[0]; !r.Existing || r.ID != j.ID {
+		t.Errorf("E2: a repeat with other metadata is %+v; want the job that is there", r)
 	}
 	if r := t.enqueue(t.job(unique("key2")))[0]; r.Existing {
 		t.Errorf("E3: a refused job holds its unique key")
