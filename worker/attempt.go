@@ -2,9 +2,10 @@ package worker
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -27,25 +28,18 @@ func (w *Worker) work(a *attempt) {
 	}
 }
 
-// ended frees the slot, and takes what can start in its place.
+// ended frees the slot, starts what can start for it elsewhere, and returns
+// what this goroutine goes on with.
 func (w *Worker) ended(a *attempt) (next *attempt) {
 	w.mu.Lock()
-	suspect := w.held.suspect == a
-	w.held.release(a)
-	if next = w.held.next(a.queue); next == nil || suspect {
-		// Slots that are shared, or the turn of the next suspect, may let another queue go on.
-		for _, other := range w.held.startable() {
-			if next == nil {
-				next = other
-			} else {
-				go w.work(other)
-			}
-		}
-	}
+	next, more := w.held.release(a)
 	if w.draining && w.held.running == 0 {
 		w.setQuiet()
 	}
 	w.mu.Unlock()
+	for _, other := range more {
+		go w.work(other)
+	}
 	w.exchange.Wake()
 	return next
 }
@@ -56,7 +50,10 @@ func (w *Worker) attempt(a *attempt) {
 	if !w.recordStart(a) {
 		return
 	}
-	ctx, done := w.begin(a)
+	ctx, done := w.start(a)
+	if ctx == nil {
+		return
+	}
 	defer done()
 	r := bellhop.Return{Started: a.run.Started(), Random: rand.Float64()}
 	returned := false
@@ -87,36 +84,52 @@ func (w *Worker) recordStart(a *attempt) bool {
 		w.put(sent{attempt: a, outcome: a.claim.HandBack("its start could not be recorded")})
 		return false
 	}
+	w.trouble.over(w.log, bellhop.OpReport)
 	if len(refused) > 0 {
 		w.stale(a)
 		return false
 	}
-	a.claim.Started = true
 	return true
 }
 
-// begin makes the handler's context and run.
-func (w *Worker) begin(a *attempt) (ctx context.Context, done func()) {
+// start makes the handler's context and run. The context is nil if the
+// attempt must not start any more, and what becomes of it is settled.
+func (w *Worker) start(a *attempt) (ctx context.Context, done func()) {
 	run := bellhop.NewRun(w.client, &a.claim, w.now)
 	ctx, cancel := context.WithCancelCause(run.Attach(w.base))
+	timeout := a.claim.Job.Timeout
 	w.mu.Lock()
-	a.run, a.cancel = run, cancel
 	cause := w.held.startCause(a)
-	w.mu.Unlock()
-	if cause != nil {
-		cancel(cause)
+	switch {
+	case cause == nil:
+		a.run, a.cancel = run, cancel
+		if timeout > 0 {
+			a.deadline = time.Now().Add(timeout)
+		}
+	case cause == bellhop.ErrCancelled:
+		w.outbox = append(w.outbox, sent{attempt: a, outcome: cancelledUnstarted(&a.claim)})
+	case cause == bellhop.ErrShutdown:
+		w.outbox = append(w.outbox, sent{attempt: a, outcome: a.claim.HandBack("the worker is shutting down")})
 	}
-	if a.claim.Job.Timeout <= 0 {
+	w.mu.Unlock()
+	switch {
+	case cause != nil:
+		cancel(cause)
+		if cause == bellhop.ErrLeaseLost {
+			w.stale(a)
+		}
+		return nil, nil
+	case timeout <= 0:
 		return ctx, func() { cancel(nil) }
 	}
-	ctx, stop := context.WithTimeoutCause(ctx, a.claim.Job.Timeout, bellhop.ErrTimeout)
+	ctx, stop := context.WithTimeoutCause(ctx, timeout, bellhop.ErrTimeout)
 	return ctx, func() { stop(); cancel(nil) }
 }
 
 // invoke calls the handler under the middleware.
 func (w *Worker) invoke(ctx context.Context, a *attempt) error {
-	if err := context.Cause(ctx); err != nil {
-		return err // cancelled before it began
+	if len(w.config.Middleware) == 0 {
+		return a.handler.Run(ctx, a.claim.Job.Args)
 	}
 	call := func(ctx context.Context) error { return a.handler.Run(ctx, a.claim.Job.Args) }
 	for i := len(w.config.Middleware) - 1; i >= 0; i-- {
@@ -129,23 +142,47 @@ func (w *Worker) invoke(ctx context.Context, a *attempt) error {
 // record turns what came back into an outcome and lays it where the next exchange takes it.
 func (w *Worker) record(a *attempt, r bellhop.Return) {
 	completed := a.run.Completed()
-	if completed && r.Err == nil {
+	switch {
+	case completed && r.Err == nil:
 		r.Err = bellhop.ErrNotCommitted // unless the store says otherwise
-	}
-	if errors.Is(r.Cause, bellhop.ErrLeaseLost) && r.Err != nil {
+	case !completed && r.Err != nil && r.Cause == bellhop.ErrLeaseLost:
 		w.stale(a)
 		return
 	}
-	o := a.claim.Settle(a.handler.Policy(), r)
-	w.put(sent{attempt: a, outcome: o, completed: completed})
+	settled := false
+	var o bellhop.Outcome
+	defer func() {
+		if !settled {
+			// The error's own methods, or a rule's predicate, have panicked or ended the goroutine.
+			v := recover()
+			p := &bellhop.PanicError{Value: v, Goexit: v == nil}
+			r.Err = fmt.Errorf("the handler's error, a %T, cannot be examined: %s", r.Err, p.Error())
+			o = a.claim.Settle(bellhop.Policy{}, r)
+		}
+		w.put(sent{attempt: a, outcome: o, completed: completed})
+	}()
+	o = a.claim.Settle(a.handler.Policy(), r)
+	settled = true
 }
 
-// stale tells of an attempt whose claim is no longer the job's.
+// cancelledUnstarted ends a claim that was cancelled before its handler began.
+func cancelledUnstarted(c *bellhop.Claim) bellhop.Outcome {
+	o := c.HandBack("") // the reason of the request stays
+	o.Kind = bellhop.OutcomeCancelled
+	o.Keep = c.Job.Keep(bellhop.StateCancelled)
+	return o
+}
+
+// stale tells, once, of an attempt whose claim is no longer the job's.
 func (w *Worker) stale(a *attempt) {
 	w.mu.Lock()
 	w.held.drop(a)
+	told := a.told
+	a.told = true
 	w.mu.Unlock()
-	w.tellStale(&a.claim)
+	if !told {
+		w.tellStale(&a.claim)
+	}
 }
 
 // stop cancels the context of a running attempt. Called under w.mu.
@@ -154,4 +191,9 @@ func (a *attempt) stop(cause error, now time.Time) {
 		a.stopped = now
 		a.cancel(cause)
 	}
+}
+
+// waits reports whether the attempt has not been given a slot. Called under Worker.mu.
+func (q *queue) waits(a *attempt) bool {
+	return slices.Contains(q.buffer, a) || slices.Contains(q.suspects, a)
 }

@@ -2,8 +2,10 @@ package worker
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -23,12 +25,17 @@ const (
 	DefaultPrune    = 30 * time.Second
 )
 
+// pollSpread is the random part of a poll interval. With it and all other
+// duties, an idle worker makes fewer than two calls a second.
+const pollSpread = 0.7
+
 // Config says what a worker works, and how.
 type Config struct {
 	// Queues names the queues and how many of their jobs run at once: 1 to
 	// 100,000 each. At least one.
 	Queues Queues
-	// Slots bounds the jobs that run at once over all queues. 0 means the sum of Queues.
+	// Slots bounds the jobs that run at once over all queues. 0 means the sum of
+	// Queues, also when [Worker.SetConcurrency] changes it.
 	Slots int
 	// Strict lists queues whose jobs go before all others', in this order: while
 	// the first has ready jobs, free slots go to it. Queues that are not listed
@@ -52,8 +59,8 @@ type Config struct {
 	Lease time.Duration
 	// Sweep is how often it looks for claims of dead processes. Default: 5 s.
 	Sweep time.Duration
-	// Poll is how often an idle process asks for jobs when nothing wakes it, and
-	// at most half as long again. Default: 500 ms.
+	// Poll is how often an idle process asks for jobs when nothing wakes it;
+	// each time longer by a random part of up to seven tenths. Default: 500 ms.
 	Poll time.Duration
 	// Prune is how often it deletes finished jobs that have expired. Default: 30 s.
 	Prune time.Duration
@@ -67,10 +74,10 @@ type Config struct {
 
 // withDefaults returns the config with defaults filled in, or the first thing wrong with it.
 func (c Config) withDefaults() (Config, error) {
+	c.Queues, c.Weights, c.Strict = maps.Clone(c.Queues), maps.Clone(c.Weights), slices.Clone(c.Strict)
 	if len(c.Queues) == 0 {
 		return c, fmt.Errorf(`worker: Config.Queues is empty: say which queues to work, for example worker.Queues{"default": 10}`)
 	}
-	sum := 0
 	for name, n := range c.Queues {
 		if err := bellhop.CheckName("queue", name); err != nil {
 			return c, fmt.Errorf("worker: Config.Queues: %w", err)
@@ -78,22 +85,18 @@ func (c Config) withDefaults() (Config, error) {
 		if n < 1 || n > 100_000 {
 			return c, fmt.Errorf("worker: Config.Queues: %d jobs at once of queue %s: want 1 to 100000", n, name)
 		}
-		sum += n
 	}
 	if c.Slots < 0 {
 		return c, fmt.Errorf("worker: Config.Slots is %d: want 0 (the sum of Queues) or more", c.Slots)
 	}
-	if c.Slots == 0 {
-		c.Slots = sum
-	}
-	for _, name := range c.Strict {
-		if c.Queues[name] == 0 {
-			return c, fmt.Errorf("worker: Config.Strict names queue %s, which is not in Queues", name)
+	for i, name := range c.Strict {
+		if c.Queues[name] == 0 || slices.Contains(c.Strict[:i], name) {
+			return c, fmt.Errorf("worker: Config.Strict names queue %.128q, which is not in Queues or is named twice", name)
 		}
 	}
 	for name, n := range c.Weights {
-		if c.Queues[name] == 0 || n < 1 {
-			return c, fmt.Errorf("worker: Config.Weights: queue %s with weight %d: want a queue of Queues and a weight of at least 1", name, n)
+		if c.Queues[name] == 0 || n < 1 || n > 1000 {
+			return c, fmt.Errorf("worker: Config.Weights: queue %.128q with weight %d: want a queue of Queues and a weight of 1 to 1000", name, n)
 		}
 	}
 	if c.Name == "" {

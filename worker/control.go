@@ -8,10 +8,14 @@ import (
 )
 
 const (
-	// controlEvery is how often progress is written and what is held is looked over.
-	controlEvery = time.Second
-	// staleBuffer is how long a claim may wait for a slot before it is given back.
-	staleBuffer = 2 * time.Second
+	// controlEvery is how often what is held is looked over.
+	controlEvery = 500 * time.Millisecond
+	// staleBuffer is how long a claim may wait for a slot before it is given
+	// back: with controlEvery and one exchange it is less than a second, so that
+	// a job that is due can start elsewhere in time.
+	staleBuffer = 300 * time.Millisecond
+	// progressEvery is how often progress is written.
+	progressEvery = time.Second
 	// deafAfter is how long a handler may go on after its context was cancelled
 	// before a line is written about it.
 	deafAfter = 10 * time.Second
@@ -21,6 +25,7 @@ const (
 // waited for a slot for too long, and reports handlers that do not listen.
 func (w *Worker) controlRound(ctx context.Context) time.Duration {
 	now := time.Now()
+	writing := now.Sub(w.progressed) >= progressEvery
 	w.mu.Lock()
 	var reports []bellhop.Report
 	var deaf []*attempt
@@ -28,22 +33,22 @@ func (w *Worker) controlRound(ctx context.Context) time.Duration {
 		if a.run == nil {
 			continue
 		}
-		if p := a.run.TakeProgress(); p != nil {
-			reports = append(reports, bellhop.Report{Token: a.claim.Token, Progress: p})
+		if writing {
+			if p := a.run.TakeProgress(); p != nil {
+				reports = append(reports, bellhop.Report{Token: a.claim.Token, Progress: p})
+			}
 		}
-		if !a.warned && !a.stopped.IsZero() && now.Sub(a.stopped) > deafAfter {
+		if !a.warned && a.deaf(now) {
 			a.warned = true
 			deaf = append(deaf, a)
 		}
 	}
-	before := len(w.outbox)
-	w.handBack("no slot was free in time", func(a *attempt) bool {
-		return a.claim.Place.Suspect || now.Sub(a.taken) < staleBuffer
-	})
-	handedBack := len(w.outbox) > before
-	if handedBack {
-		for _, q := range w.held.order {
-			q.rate = 0 // what was reckoned no longer holds
+	handedBack := false
+	for _, q := range w.held.order {
+		if w.handBack(q, "no slot was free in time", func(a *attempt) bool {
+			return a.claim.Place.Suspect || now.Sub(a.taken) < staleBuffer
+		}) {
+			handedBack, q.rate = true, 0 // what was reckoned no longer holds
 		}
 	}
 	w.mu.Unlock()
@@ -55,15 +60,25 @@ func (w *Worker) controlRound(ctx context.Context) time.Duration {
 	if handedBack {
 		w.exchange.Wake()
 	}
-	w.writeProgress(ctx, reports)
+	if len(reports) > 0 {
+		w.progressed = now
+		w.writeProgress(ctx, reports)
+	}
 	return controlEvery
+}
+
+// deaf reports whether the attempt's context ended long ago. Called under Worker.mu.
+func (a *attempt) deaf(now time.Time) bool {
+	for _, end := range []time.Time{a.stopped, a.deadline} {
+		if !end.IsZero() && now.Sub(end) > deafAfter {
+			return true
+		}
+	}
+	return false
 }
 
 // writeProgress sends reports; progress that cannot be written is not worth a second try.
 func (w *Worker) writeProgress(ctx context.Context, reports []bellhop.Report) {
-	if len(reports) == 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	refused, err := w.store.Report(ctx, reports)

@@ -18,7 +18,7 @@ func (w *Worker) drain() error {
 
 	w.mu.Lock()
 	w.draining = true
-	w.handBack("the worker is shutting down", func(*attempt) bool { return false })
+	w.handBackAll()
 	running := w.held.running
 	if running == 0 {
 		w.setQuiet()
@@ -33,6 +33,7 @@ func (w *Worker) drain() error {
 	case <-w.hurry:
 	}
 	w.mu.Lock()
+	w.held.cut = true
 	for _, a := range w.held.attempts {
 		a.stop(bellhop.ErrShutdown, time.Now())
 	}
@@ -72,10 +73,18 @@ func (w *Worker) leave(deadline time.Time) error {
 	deaf := w.held.running
 	w.mu.Unlock()
 	if deaf > 0 {
-		return fmt.Errorf("worker: %d handlers did not listen to their context within %v; their jobs are left to the lease", deaf, w.config.Shutdown)
+		err := fmt.Errorf("worker: %d handlers did not listen to their context within %v; their jobs are left to the lease", deaf, w.config.Shutdown)
+		if left != nil {
+			err = fmt.Errorf("%w; and the store was out of reach: %w", err, left)
+		}
+		return err
 	}
-	if err := w.beat(ctx, true); err != nil && !errors.Is(err, bellhop.ErrProcessGone) {
-		left = errors.Join(left, err)
+	for left == nil {
+		err := w.beat(ctx, true)
+		if err == nil || errors.Is(err, bellhop.ErrProcessGone) {
+			break
+		}
+		left = w.again(ctx, bellhop.OpBeat, err)
 	}
 	if left != nil {
 		return fmt.Errorf("worker: shut down with the store out of reach; held jobs are left to the lease: %w", left)
@@ -87,11 +96,13 @@ func (w *Worker) leave(deadline time.Time) error {
 // flush hands in the outcomes that are left, until ctx ends.
 func (w *Worker) flush(ctx context.Context) error {
 	for {
-		c := w.nextCall(false)
+		c, _ := w.nextCall(false)
 		if c == nil {
 			return nil
 		}
-		reply, err := w.store.Exchange(ctx, &c.request)
+		callCtx, cancel := context.WithTimeout(ctx, storeTimeout)
+		reply, err := w.store.Exchange(callCtx, &c.request)
+		cancel()
 		switch {
 		case errors.Is(err, bellhop.ErrProcessGone):
 			// Outcomes need no living process, only their tokens.
@@ -99,15 +110,23 @@ func (w *Worker) flush(ctx context.Context) error {
 			c.request.Wants = nil
 		case err == nil:
 			w.answered(c, reply)
-		case ctx.Err() != nil:
-			return err
 		default:
-			w.trouble.note(w.log, bellhop.OpExchange, err)
-			select {
-			case <-ctx.Done():
+			if err := w.again(ctx, bellhop.OpExchange, err); err != nil {
 				return err
-			case <-time.After(loop.Jitter(100*time.Millisecond, 0.5)):
 			}
 		}
+	}
+}
+
+// again waits a little after an error, or returns it if the time is over.
+func (w *Worker) again(ctx context.Context, op bellhop.Op, err error) error {
+	w.trouble.note(w.log, op, err)
+	wait := time.NewTimer(loop.Jitter(100*time.Millisecond, 0.5))
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return err
+	case <-wait.C:
+		return nil
 	}
 }

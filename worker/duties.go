@@ -14,6 +14,10 @@ const (
 	promoteBite = 1000
 	sweepBite   = 500
 	pruneBite   = 1000
+	// promotePause lets jobs that are due within a short time become ready together.
+	promotePause = 20 * time.Millisecond
+	// biteAgain is the pause after a bite that was full.
+	biteAgain = time.Millisecond
 	// beatsToSweep is how many beats in a row must have reached the store before
 	// this process judges others by their silence.
 	beatsToSweep = 2
@@ -39,7 +43,7 @@ type sample struct {
 type chore struct {
 	every time.Duration
 	next  time.Time
-	do    func(context.Context) (again bool, err error)
+	do    func(context.Context) (next time.Duration, err error) // 0 for the usual time
 	op    bellhop.Op
 }
 
@@ -59,16 +63,15 @@ func (w *Worker) dutiesRound(ctx context.Context) time.Duration {
 			wait = min(wait, left)
 			continue
 		}
-		again, err := c.do(ctx)
+		next, err := c.do(ctx)
 		switch {
 		case err != nil:
 			w.trouble.note(w.log, c.op, err)
 		default:
 			w.trouble.over(w.log, c.op)
 		}
-		next := loop.Jitter(c.every, 0.2)
-		if again {
-			next = 0
+		if next == 0 {
+			next = loop.Jitter(c.every, 0.2)
 		}
 		c.next = time.Now().Add(next)
 		wait = min(wait, next)
@@ -105,26 +108,29 @@ func (w *Worker) promoteDue(ctx context.Context) time.Duration {
 	if n > 0 {
 		w.wake("")
 	}
-	if next < 0 {
+	switch {
+	case n == promoteBite:
+		return 0
+	case next < 0:
 		return time.Minute
 	}
-	return next
+	return max(next, promotePause)
 }
 
 // sweep takes back the claims of dead processes: Go decides about each, and the
 // outcomes go in under the dead claims' tokens.
-func (w *Worker) sweep(ctx context.Context) (again bool, err error) {
+func (w *Worker) sweep(ctx context.Context) (next time.Duration, err error) {
 	w.mu.Lock()
 	cutOff := w.beats < beatsToSweep
 	w.mu.Unlock()
 	if cutOff {
-		return false, nil
+		return min(w.config.Beat, w.config.Sweep) / 10, nil // at once when it no longer is
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	claims, err := w.store.Sweep(ctx, sweepBite)
 	if err != nil || len(claims) == 0 {
-		return false, err
+		return 0, err
 	}
 	r := &bellhop.ExchangeRequest{ID: bellhop.NewID()}
 	for i := range claims {
@@ -132,7 +138,7 @@ func (w *Worker) sweep(ctx context.Context) (again bool, err error) {
 	}
 	reply, err := w.store.Exchange(ctx, r)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	refused := map[int]bool{}
 	for _, f := range reply.Refused {
@@ -144,30 +150,36 @@ func (w *Worker) sweep(ctx context.Context) (again bool, err error) {
 		}
 	}
 	w.wake("")
-	return len(claims) == sweepBite, nil
+	if len(claims) == sweepBite {
+		return biteAgain, nil
+	}
+	return 0, nil
 }
 
-func (w *Worker) prune(ctx context.Context) (again bool, err error) {
+func (w *Worker) prune(ctx context.Context) (next time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	n, err := w.store.Prune(ctx, pruneBite)
-	return n >= pruneBite, err
+	if n >= pruneBite {
+		next = biteAgain
+	}
+	return next, err
 }
 
 // writeSamples keeps how many slots were busy: what advice on the number of
 // workers is computed from.
-func (w *Worker) writeSamples(ctx context.Context) (again bool, err error) {
+func (w *Worker) writeSamples(ctx context.Context) (next time.Duration, err error) {
 	w.mu.Lock()
 	samples := w.samples
 	w.samples = nil
 	id := w.process.ID
 	w.mu.Unlock()
 	if len(samples) == 0 {
-		return false, nil
+		return 0, nil
 	}
 	value, err := json.Marshal(samples)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -178,5 +190,5 @@ func (w *Worker) writeSamples(ctx context.Context) (again bool, err error) {
 	if errors.Is(err, bellhop.ErrUnsupported) {
 		err = nil
 	}
-	return false, err
+	return 0, err
 }

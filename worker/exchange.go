@@ -9,8 +9,17 @@ import (
 	"github.com/gobellhop/bellhop/internal/loop"
 )
 
-// storeTimeout bounds every call to the store.
-const storeTimeout = 10 * time.Second
+const (
+	// storeTimeout bounds every call to the store. Together with the longest
+	// back-off it is less than ten seconds: so soon after the store's return
+	// every loop has got through to it.
+	storeTimeout = 8 * time.Second
+	// lastBackoff is the longest wait before an exchange is repeated.
+	lastBackoff = time.Second
+	// emptyPause is how long a wake-up waits after an exchange that brought
+	// nothing: wake-ups that are meant for others must not keep us busy.
+	emptyPause = 5 * time.Millisecond
+)
 
 // sent is an outcome on its way to the store.
 type sent struct {
@@ -24,6 +33,7 @@ type sent struct {
 type call struct {
 	request   bellhop.ExchangeRequest
 	sent      []sent
+	wakes     uint64 // the wake-ups that had come when it was made
 	tries     int
 	notBefore time.Time // when to try again
 }
@@ -39,11 +49,11 @@ func (w *Worker) put(s sent) {
 func (w *Worker) exchangeRound(ctx context.Context) time.Duration {
 	poll := w.untilPoll() == 0
 	if poll {
-		w.polled.Store(int64(time.Since(w.epoch)))
+		w.polled.Store(w.sinceEpoch())
 	}
-	c := w.nextCall(poll)
+	c, wait := w.nextCall(poll)
 	if c == nil {
-		return w.untilPoll()
+		return min(w.untilPoll(), wait)
 	}
 	if wait := time.Until(c.notBefore); wait > 0 {
 		return wait
@@ -59,10 +69,10 @@ func (w *Worker) exchangeRound(ctx context.Context) time.Duration {
 		return 0
 	case err != nil:
 		w.trouble.note(w.log, bellhop.OpExchange, err)
-		c.notBefore = time.Now().Add(loop.Jitter(min(25*time.Millisecond<<min(c.tries, 7), 2*time.Second), 0.5))
+		c.notBefore = time.Now().Add(loop.Jitter(min(25*time.Millisecond<<min(c.tries, 7), lastBackoff), 0.5))
 		return 0
 	}
-	w.polled.Store(int64(time.Since(w.epoch)))
+	w.polled.Store(w.sinceEpoch())
 	w.heard(reply.Signals.Now, before, time.Now())
 	w.trouble.over(w.log, bellhop.OpExchange)
 	w.answered(c, reply)
@@ -70,20 +80,25 @@ func (w *Worker) exchangeRound(ctx context.Context) time.Duration {
 }
 
 // nextCall returns the exchange to send: the one without a reply, or a new one,
-// or nil if there is nothing to hand in and nothing worth asking for.
-func (w *Worker) nextCall(poll bool) *call {
+// or nil if there is nothing to hand in and nothing worth asking for; wait is
+// then when that may change by itself.
+func (w *Worker) nextCall(poll bool) (c *call, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pending != nil || !w.alive {
-		return w.pending
+		return w.pending, loop.Never
 	}
-	w.held.reckon(time.Now())
-	c := &call{request: bellhop.ExchangeRequest{ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds}}
+	now := time.Now()
+	w.held.reckon(now)
+	if left := w.emptyUntil.Sub(now); left > 0 && !poll && len(w.outbox) == 0 {
+		return nil, left
+	}
+	c = &call{wakes: w.wakes, request: bellhop.ExchangeRequest{ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds}}
 	if !w.draining {
 		c.request.Wants, c.request.Limit = w.held.wants(poll || len(w.outbox) > 0)
 	}
 	if len(w.outbox) == 0 && len(c.request.Wants) == 0 && !(poll && w.held.running > 0) {
-		return nil
+		return nil, loop.Never
 	}
 	n := min(len(w.outbox), maxClaims)
 	c.sent, w.outbox = w.outbox[:n:n], w.outbox[n:]
@@ -91,27 +106,40 @@ func (w *Worker) nextCall(poll bool) *call {
 		w.outbox = nil
 	}
 	c.request.Outcomes = make([]bellhop.Outcome, n)
-	for i, s := range c.sent {
-		c.request.Outcomes[i] = s.outcome
+	for i := range c.sent {
+		c.request.Outcomes[i] = c.sent[i].outcome
 	}
 	w.pending = c
-	return c
+	return c, 0
 }
 
 // answered takes in the reply of an exchange.
 func (w *Worker) answered(c *call, reply *bellhop.ExchangeReply) {
 	now := time.Now()
 	w.mu.Lock()
+	if w.pending != c {
+		// The process was found dead while the call was under way: its outcomes
+		// are handed in again, and what it has claimed is for the sweep.
+		w.mu.Unlock()
+		return
+	}
 	w.pending = nil
+	for i := range c.sent {
+		if a := c.sent[i].attempt; a != nil && a == w.held.suspect {
+			w.held.suspect = nil // the next may start
+		}
+	}
 	sooner := w.nextDue(reply.Signals.NextDue, now)
-	w.satisfied(c, reply.Claims)
+	w.satisfied(c, reply.Claims, now)
 	stale := w.takeIn(reply.Claims, now)
 	w.cancelled(reply.Signals.Cancel, now)
 	for _, name := range reply.Signals.Paused {
-		w.handBack("its queue was paused", func(a *attempt) bool { return a.queue.name != name })
+		if q := w.held.queues[name]; q != nil {
+			w.handBack(q, "its queue was paused", nil)
+		}
 	}
 	if w.draining {
-		w.handBack("the worker is shutting down", func(*attempt) bool { return false })
+		w.handBackAll()
 	}
 	start := w.held.startable()
 	w.mu.Unlock()
@@ -126,15 +154,15 @@ func (w *Worker) answered(c *call, reply *bellhop.ExchangeReply) {
 		w.duties.Wake()
 	}
 	if w.client.Listening() {
-		for _, cl := range reply.Claims {
-			w.tellClaim(&cl)
+		for i := range reply.Claims {
+			w.tellClaim(&reply.Claims[i])
 		}
 	}
 	w.report(c, reply.Refused)
 }
 
 // nextDue notes when the next scheduled job is due, and reports whether that is
-// sooner than the duties loop expects.
+// sooner than the duties loop expects. Called under w.mu.
 func (w *Worker) nextDue(wait time.Duration, now time.Time) (sooner bool) {
 	old := w.due
 	w.due = time.Time{}
@@ -147,36 +175,40 @@ func (w *Worker) nextDue(wait time.Duration, now time.Time) (sooner bool) {
 }
 
 // satisfied notes which queues had less than was asked for: they are not worth
-// asking again before something wakes us.
-func (w *Worker) satisfied(c *call, claims []bellhop.Claim) {
-	if len(c.request.Wants) == 0 {
+// asking again before something wakes us. A wake-up that came while the call
+// was under way may be of a job that the call did not see, and a repeated call
+// tells only what it had claimed the first time. Called under w.mu.
+func (w *Worker) satisfied(c *call, claims []bellhop.Claim, now time.Time) {
+	if c.request.Limit == 0 {
 		return
 	}
-	got := map[string]int{}
-	for _, cl := range claims {
-		got[cl.Job.Queue]++
+	got := make(map[string]int, len(c.request.Wants))
+	for i := range claims {
+		got[claims[i].Job.Queue]++
 	}
 	full := len(claims) >= c.request.Limit
 	for _, want := range c.request.Wants {
 		if q := w.held.queues[want.Queue]; q != nil {
-			q.short = got[want.Queue] < want.Count && !full
+			q.short = got[want.Queue] < want.Count && !full && c.tries == 1 && q.woken <= c.wakes
 		}
+	}
+	w.emptyUntil = time.Time{}
+	if len(claims) == 0 && len(c.sent) == 0 {
+		w.emptyUntil = now.Add(emptyPause)
 	}
 }
 
-// takeIn adds claims to what is held, and returns attempts that they make stale.
+// takeIn adds claims to what is held, and returns attempts that they make stale. Called under w.mu.
 func (w *Worker) takeIn(claims []bellhop.Claim, now time.Time) (stale []*attempt) {
-	for _, cl := range claims {
+	for i := range claims {
+		cl := &claims[i]
 		q, handler := w.held.queues[cl.Job.Queue], w.handlers[cl.Job.Kind]
-		if old := w.held.attempts[cl.Token.JobID]; old != nil && old.claim.Token == cl.Token {
-			continue // told again by a repeated exchange
-		}
 		if q == nil || handler.Kind() == "" {
 			// The store gave what was not asked for: keep it for those who can run it.
 			w.outbox = append(w.outbox, sent{outcome: cl.HandBack("claimed by a process without a handler for it")})
 			continue
 		}
-		if old := w.held.add(&attempt{claim: cl, queue: q, handler: handler, taken: now}); old != nil {
+		if old := w.held.add(&attempt{claim: *cl, queue: q, handler: handler, taken: now}); old != nil {
 			old.stop(bellhop.ErrLeaseLost, now)
 			stale = append(stale, old)
 		}
@@ -184,25 +216,44 @@ func (w *Worker) takeIn(claims []bellhop.Claim, now time.Time) (stale []*attempt
 	return stale
 }
 
-// cancelled ends the contexts of attempts that somebody wants cancelled. Called under w.mu.
+// cancelled ends what somebody wants cancelled: the contexts of running
+// attempts, and at once what has not started. Called under w.mu.
 func (w *Worker) cancelled(tokens []bellhop.Token, now time.Time) {
 	for _, t := range tokens {
-		if a := w.held.attempts[t.JobID]; a != nil && a.claim.Token == t {
-			a.claim.Place.CancelRequested = true
-			a.stop(bellhop.ErrCancelled, now)
+		a := w.held.attempts[t.JobID]
+		if a == nil || a.claim.Token != t {
+			continue
 		}
+		a.claim.Place.CancelRequested = true
+		if a.queue.waits(a) {
+			w.held.drop(a)
+			w.outbox = append(w.outbox, sent{attempt: a, outcome: cancelledUnstarted(&a.claim)})
+			continue
+		}
+		a.stop(bellhop.ErrCancelled, now)
 	}
 }
 
-// handBack gives back what has not started, except what is to be kept. Called under w.mu.
-func (w *Worker) handBack(reason string, keep func(*attempt) bool) {
-	for _, a := range w.held.takeBuffered(keep) {
+// handBack gives back what q holds and has not started, except what is to be
+// kept, and reports whether there was any. Called under w.mu.
+func (w *Worker) handBack(q *queue, reason string, keep func(*attempt) bool) (any bool) {
+	for _, a := range w.held.takeUnstarted(q, keep) {
 		w.outbox = append(w.outbox, sent{attempt: a, outcome: a.claim.HandBack(reason)})
+		any = true
+	}
+	return any
+}
+
+// handBackAll gives back all that has not started. Called under w.mu.
+func (w *Worker) handBackAll() {
+	for _, q := range w.held.order {
+		w.handBack(q, "the worker is shutting down", nil)
 	}
 }
 
 // gone begins again as a new process, because the store holds this one dead:
-// all its claims are lost, or soon will be.
+// all its claims are lost, or soon will be. Outcomes are kept, and handed in by
+// the new process: only their tokens decide whether they still count.
 func (w *Worker) gone(id bellhop.ID) {
 	now := time.Now()
 	w.mu.Lock()
@@ -214,14 +265,16 @@ func (w *Worker) gone(id bellhop.ID) {
 		// Its outcomes may have been applied: the tokens will tell.
 		w.outbox, w.pending = append(c.sent, w.outbox...), nil
 	}
-	w.held.takeBuffered(func(*attempt) bool { return false })
+	for _, q := range w.held.order {
+		w.held.takeUnstarted(q, nil)
+	}
 	for _, a := range w.held.attempts {
 		a.stop(bellhop.ErrLeaseLost, now)
 	}
 	clear(w.held.attempts)
+	w.begin()
 	w.mu.Unlock()
 	w.log.Warn("the store holds this process dead: it begins again as a new one", bellhop.AttrProcess, id.String())
-	w.newProcess()
 	w.heartbeat.Wake()
 }
 
@@ -231,7 +284,8 @@ func (w *Worker) report(c *call, refused []bellhop.Refusal) {
 	for _, r := range refused {
 		recorded[r.Index] = r.Recorded
 	}
-	for i, s := range c.sent {
+	for i := range c.sent {
+		s := &c.sent[i]
 		if s.attempt == nil {
 			continue
 		}
@@ -242,6 +296,7 @@ func (w *Worker) report(c *call, refused []bellhop.Refusal) {
 				continue
 			}
 			o.Kind, o.Failure = bellhop.OutcomeSucceeded, nil // the handler's own transaction has recorded it
+			o.Failures, o.Wait, o.Reason = s.attempt.claim.Place.Failures, 0, ""
 		}
 		w.tellOutcome(&s.attempt.claim, &o)
 	}
@@ -259,12 +314,16 @@ func (w *Worker) untilPoll() time.Duration {
 	if w.polled.Load() == 0 {
 		return 0
 	}
-	return max(time.Duration(w.polled.Load())+w.pollWait()-time.Since(w.epoch), 0)
+	return max(time.Duration(w.polled.Load())+w.pollWait()-time.Duration(w.sinceEpoch()), 0)
 }
 
-// pollWait is the poll interval, up to half as long again. It stays the same
+// sinceEpoch is the local time in nanoseconds, and never 0.
+func (w *Worker) sinceEpoch() int64 { return int64(time.Since(w.epoch)) + 1 }
+
+// pollWait is the poll interval, longer by up to pollSpread. It stays the same
 // between two polls, so that asking for it does not change it.
 func (w *Worker) pollWait() time.Duration {
-	spread := w.polled.Load() % 1009 // of a time in nanoseconds: as good as random
-	return w.config.Poll + time.Duration(float64(w.config.Poll)/2*float64(spread)/1009)
+	const steps = 1009
+	n := uint64(w.polled.Load()) * 0x9e3779b97f4a7c15 >> 32 % steps // of a time in nanoseconds: as good as random
+	return w.config.Poll + time.Duration(float64(w.config.Poll)*pollSpread*float64(n)/steps)
 }

@@ -14,7 +14,7 @@ func (w *Worker) beatRound(ctx context.Context) time.Duration {
 	err := w.beat(ctx, false)
 	switch {
 	case errors.Is(err, bellhop.ErrProcessGone):
-		return 0 // begin again at once
+		return w.config.Beat / 100 // begin again, practically at once
 	case err != nil:
 		w.trouble.note(w.log, bellhop.OpBeat, err)
 		// Whoever was cut off from the store may not judge others by their
@@ -22,7 +22,7 @@ func (w *Worker) beatRound(ctx context.Context) time.Duration {
 		w.mu.Lock()
 		w.beats = 0
 		w.mu.Unlock()
-		return w.config.Beat / 5
+		return w.config.Beat / 10
 	}
 	w.trouble.over(w.log, bellhop.OpBeat)
 	return w.config.Beat
@@ -32,7 +32,7 @@ func (w *Worker) beatRound(ctx context.Context) time.Duration {
 func (w *Worker) beat(ctx context.Context, leave bool) error {
 	w.mu.Lock()
 	b := &bellhop.Beat{Process: w.process, Lease: w.config.Lease, Held: w.held.tokens(), Leave: leave}
-	b.Process.Busy = w.held.running
+	b.Process.Busy, b.Process.Slots = w.held.running, w.held.slots
 	for _, list := range [][]sent{w.outbox, w.pendingSent()} {
 		for _, s := range list {
 			b.Held = append(b.Held, s.outcome.Token)
@@ -40,7 +40,8 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 	}
 	w.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	// A beat that hangs must leave time for others before the lease is over.
+	ctx, cancel := context.WithTimeout(ctx, min(max(w.config.Lease/5, time.Second), storeTimeout))
 	defer cancel()
 	before := time.Now()
 	reply, err := w.store.Beat(ctx, b)
@@ -55,10 +56,14 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 	w.heard(reply.Now, before, now)
 
 	w.mu.Lock()
-	first := !w.alive && w.process.ID == b.Process.ID
-	w.alive = w.alive || first
+	if w.process.ID != b.Process.ID { // the exchange loop has begun a new one meanwhile
+		w.mu.Unlock()
+		return nil
+	}
+	first := !w.alive
+	w.alive = true
 	w.beats++
-	w.samples = append(w.samples, sample{At: w.now(), Busy: b.Process.Busy, Slots: w.held.slots})
+	w.samples = append(w.samples, sample{At: w.now(), Busy: b.Process.Busy, Slots: b.Process.Slots})
 	lost := w.lost(reply.Lost, now)
 	w.cancelled(reply.Cancel, now)
 	handedBack := w.unknown(reply.Extra)

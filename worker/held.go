@@ -27,68 +27,88 @@ type attempt struct {
 	handler bellhop.Handler
 	taken   time.Time // when it was claimed, by the local clock
 
-	// The rest is set when it starts, under held.mu.
+	// The rest is set from its start on, under Worker.mu.
 	run    *bellhop.Run
 	cancel context.CancelCauseFunc
-	// stopped is when its context was cancelled; zero if it was not. warned: a
-	// line was written about a handler that does not listen.
-	stopped time.Time
-	warned  bool
+	// deadline is when its timeout passes, stopped when its context was
+	// cancelled otherwise; each is zero if there is none.
+	deadline, stopped time.Time
+	warned            bool // a line was written about a handler that does not listen
+	told              bool // it was told of as stale
 }
 
-// queue is one queue as this process works it. Guarded by held.mu.
+// queue is one queue as this process works it. Guarded by Worker.mu.
 type queue struct {
 	name    string
 	limit   int
+	weight  int
 	running int
-	buffer  []*attempt // claimed, not started, in the order to start
-	short   bool       // the store had less than was asked for: wait for a wake-up or the poll
-	done    int        // attempts ended since the rate was last reckoned
-	rate    float64    // attempts ended in a second
+	// Claimed and not started, in the order to start. Suspects are apart,
+	// because they wait for each other and not for a slot.
+	buffer, suspects []*attempt
+
+	// short: the store had less than was asked for, so a wake-up or the poll is
+	// waited for. woken is the number of the last wake-up.
+	short bool
+	woken uint64
+
+	done int     // attempts ended since the rate was last reckoned
+	rate float64 // attempts ended in a second
 }
 
-// held is all that the process holds, under one lock.
+// held is all that the process holds, under the one lock Worker.mu.
 type held struct {
 	queues map[string]*queue
 	order  []*queue // strict ones first
 	strict int      // how many of order are strict
-	weight map[string]int
 	slots  int
+	sum    int  // of the queues' limits
+	follow bool // slots follow the sum
 
 	// attempts by job. At most one claim of a job is held at a time: a newer
 	// one means that the older is stale.
 	attempts map[bellhop.ID]*attempt
 	running  int
-	// suspect is the one suspect that runs.
+	// suspect is the one suspect that runs, or has run and whose outcome is not
+	// in the store yet: were the process to die now, it would be blamed.
 	suspect *attempt
+	// cut says that contexts have been cancelled for a shutdown.
+	cut bool
 	// reckoned is when the rates were last reckoned.
 	reckoned time.Time
 }
 
 func newHeld(c Config, now time.Time) held {
 	h := held{
-		queues: map[string]*queue{}, weight: c.Weights, slots: c.Slots, strict: len(c.Strict),
+		queues: map[string]*queue{}, slots: c.Slots, strict: len(c.Strict), follow: c.Slots == 0,
 		attempts: map[bellhop.ID]*attempt{}, reckoned: now,
 	}
-	add := func(name string) {
-		if h.queues[name] == nil {
-			q := &queue{name: name, limit: c.Queues[name]}
-			h.queues[name] = q
-			h.order = append(h.order, q)
+	names := make([]string, 0, len(c.Queues))
+	for name := range c.Queues {
+		if !slices.Contains(c.Strict, name) {
+			names = append(names, name)
 		}
 	}
-	for _, name := range c.Strict {
-		add(name)
+	slices.Sort(names)
+	for _, name := range slices.Concat(c.Strict, names) {
+		q := &queue{name: name, limit: c.Queues[name], weight: max(c.Weights[name], 1)}
+		h.queues[name] = q
+		h.order = append(h.order, q)
+		h.sum += q.limit
 	}
-	rest := make([]string, 0, len(c.Queues))
-	for name := range c.Queues {
-		rest = append(rest, name)
-	}
-	slices.Sort(rest)
-	for _, name := range rest {
-		add(name)
+	if h.follow {
+		h.slots = h.sum
 	}
 	return h
+}
+
+// resize changes how many jobs of a queue run at once.
+func (h *held) resize(q *queue, limit int) {
+	h.sum += limit - q.limit
+	q.limit, q.short = limit, false
+	if h.follow {
+		h.slots = h.sum
+	}
 }
 
 // add takes a claim in. It returns the attempt of an older claim of the same
@@ -99,49 +119,62 @@ func (h *held) add(a *attempt) (stale *attempt) {
 		h.drop(stale)
 	}
 	h.attempts[id] = a
-	a.queue.buffer = append(a.queue.buffer, a)
+	if a.claim.Place.Suspect {
+		a.queue.suspects = append(a.queue.suspects, a)
+	} else {
+		a.queue.buffer = append(a.queue.buffer, a)
+	}
 	return stale
 }
 
-// drop forgets an attempt that is not running; one that is keeps its slot
-// until it returns, but no longer stands for the job.
+// drop forgets an attempt. One that was started keeps its slot until it
+// returns, but no longer stands for the job.
 func (h *held) drop(a *attempt) {
-	if h.attempts[a.claim.Token.JobID] == a {
-		delete(h.attempts, a.claim.Token.JobID)
-	}
-	if i := slices.Index(a.queue.buffer, a); i >= 0 {
-		a.queue.buffer = slices.Delete(a.queue.buffer, i, i+1)
+	h.forget(a)
+	for _, list := range []*[]*attempt{&a.queue.buffer, &a.queue.suspects} {
+		if i := slices.Index(*list, a); i >= 0 {
+			*list = slices.Delete(*list, i, i+1)
+		}
 	}
 }
 
-// next takes from q's buffer the attempt to start now, or nil. Suspects are
-// passed over while another suspect runs.
+func (h *held) forget(a *attempt) {
+	if h.attempts[a.claim.Token.JobID] == a {
+		delete(h.attempts, a.claim.Token.JobID)
+	}
+}
+
+// next takes from q the attempt to start now, or nil. A suspect goes first, for
+// its turn came long ago, but only if no other suspect runs.
 func (h *held) next(q *queue) *attempt {
 	if q.running >= q.limit || h.running >= h.slots {
 		return nil
 	}
-	for i, a := range q.buffer {
-		if a.claim.Place.Suspect {
-			if h.suspect != nil {
-				continue
-			}
-			h.suspect = a
-		}
-		if i == 0 { // the common case does not move the rest
-			q.buffer[0], q.buffer = nil, q.buffer[1:]
-		} else {
-			q.buffer = slices.Delete(q.buffer, i, i+1)
-		}
-		q.running++
-		h.running++
-		return a
+	list := &q.buffer
+	if h.suspect == nil && len(q.suspects) > 0 {
+		list = &q.suspects
 	}
-	return nil
+	if len(*list) == 0 {
+		return nil
+	}
+	a := (*list)[0]
+	(*list)[0], *list = nil, (*list)[1:]
+	if a.claim.Place.Suspect {
+		h.suspect = a
+	}
+	q.running++
+	h.running++
+	return a
 }
 
 // startable takes all attempts that can start now.
-func (h *held) startable() []*attempt {
-	var list []*attempt
+func (h *held) startable() (list []*attempt) {
+	if h.slots < h.sum { // slots are short: each goes to the queue whose turn it is
+		for a := h.pick(); a != nil; a = h.pick() {
+			list = append(list, a)
+		}
+		return list
+	}
 	for _, q := range h.order {
 		for a := h.next(q); a != nil; a = h.next(q) {
 			list = append(list, a)
@@ -150,29 +183,51 @@ func (h *held) startable() []*attempt {
 	return list
 }
 
-// startCause says why the attempt is to be cancelled before it starts: the
-// claim has been lost, or a cancel was asked for since. Nil if it is not.
+// pick takes one attempt of the first queue in turn that has one, or nil.
+func (h *held) pick() *attempt {
+	if h.running >= h.slots {
+		return nil
+	}
+	for _, q := range h.asked() {
+		if a := h.next(q); a != nil {
+			return a
+		}
+	}
+	return nil
+}
+
+// startCause says why the attempt must not start any more, or nil: its claim
+// has been lost, or a cancel or the end of a drain has come since it was taken.
 func (h *held) startCause(a *attempt) error {
 	switch {
 	case h.attempts[a.claim.Token.JobID] != a:
 		return bellhop.ErrLeaseLost
 	case a.claim.Place.CancelRequested:
 		return bellhop.ErrCancelled
+	case h.cut:
+		return bellhop.ErrShutdown
 	}
 	return nil
 }
 
-// release frees the slot of an attempt that has ended.
-func (h *held) release(a *attempt) {
+// release frees the slot of an attempt that has ended, and returns what can
+// start for it.
+func (h *held) release(a *attempt) (next *attempt, more []*attempt) {
 	a.queue.running--
 	a.queue.done++
 	h.running--
-	if h.suspect == a {
+	h.forget(a)
+	freed := h.suspect == a && a.told // there is no outcome to wait for
+	if freed {
 		h.suspect = nil
 	}
-	if h.attempts[a.claim.Token.JobID] == a {
-		delete(h.attempts, a.claim.Token.JobID)
+	if !freed && h.slots >= h.sum {
+		return h.next(a.queue), nil // the common case: nobody else waits for this slot
 	}
+	if more = h.startable(); len(more) == 0 {
+		return nil, nil
+	}
+	return more[0], more[1:]
 }
 
 // reckon brings the queues' rates up to date.
@@ -191,25 +246,32 @@ func (h *held) reckon(now time.Time) {
 
 // wants says what to ask the store for: for each queue its free places and the
 // prefetch that it has earned, and the bound over all queues. Queues that were
-// left short the last time are asked only if all is set.
+// left short the last time are asked only if all is set; then queues with
+// nothing free are named too, with a count of 0, to hear whether they are paused.
 func (h *held) wants(all bool) (wants []bellhop.Want, limit int) {
 	limit = h.slots - h.running
+	surplus := 0
 	for _, q := range h.asked() {
-		prefetch := int(q.rate * prefetchWindow.Seconds())
-		limit += prefetch - len(q.buffer)
-		n := q.limit - q.running + prefetch - len(q.buffer)
-		if n > 0 && (all || !q.short) {
-			wants = append(wants, bellhop.Want{Queue: q.name, Count: min(n, maxClaims)})
+		waiting := len(q.buffer)
+		free := max(q.limit-q.running, 0)
+		starting := min(waiting, free) // these wait for no place of their queue
+		prefetch := max(int(q.rate*prefetchWindow.Seconds())-(waiting-starting), 0)
+		limit -= starting
+		surplus += prefetch
+		n := min(free-starting+prefetch, maxClaims)
+		if n > 0 && (all || !q.short) || all && waiting+len(q.suspects) > 0 {
+			wants = append(wants, bellhop.Want{Queue: q.name, Count: n})
 		}
 	}
-	if limit <= 0 {
+	limit = min(max(limit+surplus, 0), maxClaims)
+	if limit == 0 && !all {
 		return nil, 0
 	}
-	return wants, min(limit, maxClaims)
+	return wants, limit
 }
 
-// asked returns the queues in the order in which to ask for them: strict ones
-// in their order, the others at random by weight.
+// asked returns the queues in the order in which they take their turns: strict
+// ones in their order, the others at random by weight.
 func (h *held) asked() []*queue {
 	if len(h.order)-h.strict < 2 {
 		return h.order
@@ -218,18 +280,17 @@ func (h *held) asked() []*queue {
 	rest := order[h.strict:]
 	sum := 0
 	for _, q := range rest {
-		sum += max(h.weight[q.name], 1)
+		sum += q.weight
 	}
 	for i := range rest {
 		pick := rand.IntN(sum)
 		for k := i; k < len(rest); k++ {
-			w := max(h.weight[rest[k].name], 1)
-			if pick < w {
+			if pick < rest[k].weight {
 				rest[i], rest[k] = rest[k], rest[i]
-				sum -= w
+				sum -= rest[i].weight
 				break
 			}
-			pick -= w
+			pick -= rest[k].weight
 		}
 	}
 	return order
@@ -244,20 +305,18 @@ func (h *held) tokens() []bellhop.Token {
 	return list
 }
 
-// takeBuffered empties the buffers of attempts for which keep is false, and forgets them.
-func (h *held) takeBuffered(keep func(*attempt) bool) []*attempt {
-	var taken []*attempt
-	for _, q := range h.order {
-		q.buffer = slices.DeleteFunc(q.buffer, func(a *attempt) bool {
-			if keep(a) {
-				return false
-			}
-			taken = append(taken, a)
-			if h.attempts[a.claim.Token.JobID] == a {
-				delete(h.attempts, a.claim.Token.JobID)
-			}
-			return true
-		})
+// takeUnstarted takes what q holds and has not started, except what is to be
+// kept, and forgets it. A nil keep keeps nothing.
+func (h *held) takeUnstarted(q *queue, keep func(*attempt) bool) (taken []*attempt) {
+	take := func(a *attempt) bool {
+		if keep != nil && keep(a) {
+			return false
+		}
+		taken = append(taken, a)
+		h.forget(a)
+		return true
 	}
+	q.buffer = slices.DeleteFunc(q.buffer, take)
+	q.suspects = slices.DeleteFunc(q.suspects, take)
 	return taken
 }

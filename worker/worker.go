@@ -39,6 +39,8 @@ type Worker struct {
 	// 0 for never.
 	polled atomic.Int64
 	epoch  time.Time
+	// progressed is when progress was last written; the control loop's own.
+	progressed time.Time
 	// offset is how far the store's clock is ahead of the local one, in nanoseconds.
 	offset atomic.Int64
 
@@ -51,10 +53,13 @@ type Worker struct {
 	draining bool
 	quiet    chan struct{} // closed when draining and nothing runs
 	outbox   []sent
-	pending  *call // the exchange whose reply has not come
-	due      time.Time
-	beats    int // that reached the store in a row
-	samples  []sample
+	pending  *call     // the exchange whose reply has not come
+	due      time.Time // of the next scheduled job, by the local clock; zero if none is known
+	wakes    uint64    // wake-ups so far
+	// emptyUntil is when a wake-up may lead to an exchange again; see emptyPause.
+	emptyUntil time.Time
+	beats      int // that reached the store in a row
+	samples    []sample
 
 	chores []*chore // the duties loop's own
 	// base is what handlers' contexts come from.
@@ -110,8 +115,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.kinds = slices.Sorted(maps.Keys(w.handlers))
 	w.base = context.WithoutCancel(ctx)
-	w.newProcess()
+	w.mu.Lock()
+	w.begin()
 	w.beats = beatsToSweep - 1 // a process that has just begun was not cut off
+	slots := w.held.slots
+	w.mu.Unlock()
 	if err := w.beat(ctx, false); err != nil {
 		return fmt.Errorf("worker: cannot begin: %w", err)
 	}
@@ -123,7 +131,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	for _, l := range loops {
 		l.Start(w.base)
 	}
-	w.log.Info("worker started", bellhop.AttrProcess, w.process.Name, "queues", w.process.Queues, "slots", w.config.Slots)
+	w.log.Info("worker started", bellhop.AttrProcess, w.config.Name, "queues", slices.Sorted(maps.Keys(w.config.Queues)), "slots", slots)
 	<-ctx.Done()
 	return w.drain()
 }
@@ -141,8 +149,7 @@ func (w *Worker) SetConcurrency(queue string, n int) error {
 	if q == nil || n < 1 || n > 100_000 {
 		return fmt.Errorf("worker: %d jobs at once of queue %.128q: want a queue of this worker, and 1 to 100000", n, queue)
 	}
-	w.held.slots += n - q.limit
-	q.limit, q.short = n, false
+	w.held.resize(q, n)
 	for _, a := range w.held.startable() {
 		go w.work(a)
 	}
@@ -170,25 +177,23 @@ func (w *Worker) Ready() error {
 	return nil
 }
 
-// newProcess begins a new incarnation.
-func (w *Worker) newProcess() {
+// begin begins a new incarnation. Called under w.mu.
+func (w *Worker) begin() {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	p := bellhop.Process{
+	w.process = bellhop.Process{
 		ID: bellhop.NewID(), Name: w.config.Name, Host: host, PID: os.Getpid(), Version: w.config.Version,
 		StartedAt: time.Now().UTC().Truncate(time.Microsecond),
-		Queues:    slices.Sorted(maps.Keys(w.config.Queues)), Kinds: w.kinds, Slots: w.config.Slots,
+		Queues:    slices.Sorted(maps.Keys(w.config.Queues)), Kinds: w.kinds, Slots: w.held.slots,
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.process, w.alive = p, false
+	w.alive = false
 }
 
 // now is the store's clock as this process reckons it.
 func (w *Worker) now() time.Time {
-	return time.Now().Add(time.Duration(w.offset.Load())).UTC().Truncate(time.Microsecond)
+	return time.Now().Add(time.Duration(w.offset.Load())).UTC().Round(time.Microsecond)
 }
 
 // heard notes what the store's clock showed between two local moments.
@@ -202,9 +207,10 @@ func (w *Worker) heard(store, before, after time.Time) {
 func (w *Worker) wake(name string) {
 	w.mu.Lock()
 	any := false
+	w.wakes++
 	for _, q := range w.held.order {
 		if name == "" || q.name == name {
-			q.short, any = false, true
+			q.short, q.woken, any = false, w.wakes, true
 		}
 	}
 	w.mu.Unlock()
