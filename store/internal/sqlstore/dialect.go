@@ -1,0 +1,126 @@
+package sqlstore
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// Dialect answers what differs between databases.
+type Dialect interface {
+	// Name is the database's, for messages: "sqlite".
+	Name() string
+	// SQL returns a statement's text in this dialect: the standard text with its
+	// macros expanded, or another text that measures better.
+	//
+	// The macro {list} stands for a query that returns the elements of one
+	// parameter, a JSON array of texts, one a row. {tag} stands for the condition
+	// that j.tags, a JSON array, has one parameter as an element; {contains} for
+	// the condition that the bytes in j.args contain one parameter.
+	SQL(st *Stmt) string
+	// Lock takes the lock under which the schema is changed, until the
+	// transaction ends.
+	Lock(ctx context.Context, tx Tx) error
+	// HasTable tells whether there is a table of that name.
+	HasTable(ctx context.Context, tx Tx, name string) (bool, error)
+	// Migrations holds the files NNNN_name.up.sql and NNNN_name.down.sql.
+	Migrations() fs.FS
+	// Explain turns an error of the driver into one line that says what is wrong
+	// and what to do, and tells what kind of trouble it is.
+	Explain(err error) (Trouble, error)
+}
+
+// Trouble sorts the errors of drivers.
+type Trouble uint8
+
+// The kinds of trouble.
+const (
+	Unknown     Trouble = iota // nothing is known about it
+	Conflict                   // another transaction was in the way: try again
+	Unavailable                // the database cannot be reached or cannot work
+	NoTable                    // there is no such table: the schema is not there
+)
+
+// Database runs transactions. [Pool] is one on database/sql.
+type Database interface {
+	// Write runs fn in one writing transaction, and commits it if fn returns nil.
+	// Conflicts are tried again until ctx ends: fn may run several times.
+	Write(ctx context.Context, step Step, fn func(Tx) error) error
+	// Read runs fn in one reading transaction that sees one moment.
+	Read(ctx context.Context, step Step, fn func(Tx) error) error
+	// Close ends the use of the database.
+	Close() error
+}
+
+// Step is called before and after each statement; see [bellhop.Stepper]. It may be nil.
+type Step func(ctx context.Context, statement string, done bool) error
+
+// Tx is a transaction of a [Database].
+type Tx interface {
+	// Exec runs a statement and returns how many rows it changed.
+	Exec(ctx context.Context, st *Stmt, args ...any) (int64, error)
+	// Each runs a statement once for each of n rows of arguments, and returns how
+	// many rows each run changed, in changed if that is not nil. args fills its
+	// slice with a row's arguments and returns it; the slice is used again.
+	Each(ctx context.Context, st *Stmt, n int, args func(i int, row []any) []any, changed []int64) error
+	// Query runs a statement and calls scan for each row of its result. The scan
+	// function must not use the transaction.
+	Query(ctx context.Context, st *Stmt, scan func(Row) error, args ...any) error
+}
+
+// Row is one row of a result.
+type Row interface {
+	Scan(dest ...any) error
+}
+
+// Presence knows which processes of this machine are alive, from outside the
+// database. A store without one goes by leases alone.
+type Presence interface {
+	// Enter says that this process runs under the id. It is called before the
+	// process is registered, and may be called again.
+	Enter(id bellhop.ID) error
+	// Leave ends what Enter began. Unknown ids are no matter.
+	Leave(id bellhop.ID)
+	// Look tells whether the process lives.
+	Look(id bellhop.ID) Life
+}
+
+// Life says what a [Presence] knows of a process.
+type Life uint8
+
+// What a [Presence] can know.
+const (
+	Unsure Life = iota // nothing
+	Alive              // it is there, but may be frozen
+	Gone               // it has ended
+)
+
+// Stmt is a named statement in the standard text, with a question mark for each
+// parameter.
+type Stmt struct {
+	// Name says what the statement does, in a few words, for fault tests, logs and traces.
+	Name string
+	// Text is the standard text.
+	Text string
+	// passing is a statement that is composed for one call and not kept prepared.
+	passing bool
+}
+
+var statements []*Stmt
+
+// define puts a statement into the list.
+func define(name, text string) *Stmt {
+	st := &Stmt{Name: name, Text: text}
+	statements = append(statements, st)
+	return st
+}
+
+// Statements returns all statements that are not composed for one call.
+func Statements() []*Stmt { return statements }
+
+// compose returns a statement for one call.
+func compose(name, text string) *Stmt { return &Stmt{Name: name, Text: text, passing: true} }
+
+// Compose returns a statement that is not kept prepared, for uses outside this package.
+func Compose(name, text string) *Stmt { return compose(name, text) }

@@ -1,0 +1,231 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gobellhop/bellhop"
+)
+
+var (
+	lastJob = define("last job", `select coalesce(max(job), 0) from bellhop_jobs`)
+	takeKey = define("take unique key", `insert into bellhop_unique_keys (unique_key, job) values (?, ?) on conflict do nothing`)
+	addJob  = define("add job", `insert into bellhop_jobs
+		(job, id, kind, queue, priority, run_at, attempts, timeout_ns, retention_ns, unique_key, tags, meta, enqueued_at, args)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing`)
+	addReady     = define("add ready", `insert into bellhop_ready (queue, priority, due, job, kind) values (?, ?, ?, ?, ?)`)
+	addScheduled = define("add scheduled", `insert into bellhop_scheduled (job, queue, due) values (?, ?, ?)`)
+	keyHolder    = define("key holder", `select j.id, j.job from bellhop_unique_keys k cross join bellhop_jobs j where k.unique_key = ? and j.job = k.job`)
+	dropKey      = define("drop unique key", `delete from bellhop_unique_keys where job = ?`)
+	jobByID      = define("job by id", `select `+jobColumns+` from bellhop_jobs j where j.id = ?`)
+)
+
+// Enqueue implements [bellhop.Store].
+func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) (receipts []bellhop.Receipt, err error) {
+	err = s.write(ctx, bellhop.OpEnqueue, func(ctx context.Context, t *txn) (err error) {
+		receipts, err = t.enqueue(ctx, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return receipts, nil
+}
+
+// intake is a call of Enqueue under way.
+type intake struct {
+	*txn
+	entries  []entry
+	receipts []bellhop.Receipt
+}
+
+// entry is a job on its way in.
+type entry struct {
+	job      *bellhop.Job
+	number   int64
+	due      int64
+	answered bool // its receipt is written, and nothing is to be added
+}
+
+// state returns where the entry goes.
+func (in *intake) state(e *entry) bellhop.State {
+	if e.due > in.now {
+		return bellhop.StateScheduled
+	}
+	return bellhop.StateReady
+}
+
+func (t *txn) enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellhop.Receipt, error) {
+	if err := t.put(ctx, r.Puts); err != nil {
+		return nil, err
+	}
+	if len(r.Jobs) == 0 {
+		return nil, nil
+	}
+	var last num
+	if err := t.Query(ctx, lastJob, func(row Row) error { return row.Scan(&last) }); err != nil {
+		return nil, err
+	}
+	in := &intake{t, make([]entry, len(r.Jobs)), make([]bellhop.Receipt, len(r.Jobs))}
+	for i, j := range r.Jobs {
+		e := &in.entries[i]
+		*e = entry{job: j, number: int64(last) + int64(i) + 1, due: max(j.Due(at(t.now)).UnixMicro(), t.now)}
+		in.receipts[i] = bellhop.Receipt{ID: j.ID, State: in.state(e)}
+	}
+	if err := in.takeKeys(ctx); err != nil {
+		return nil, err
+	}
+	if err := in.addJobs(ctx); err != nil {
+		return nil, err
+	}
+	return in.receipts, in.place(ctx)
+}
+
+// open returns the indexes of the entries that pass the test and are not answered.
+func (in *intake) open(pass func(e *entry) bool) []int {
+	list := make([]int, 0, len(in.entries))
+	for i := range in.entries {
+		if e := &in.entries[i]; !e.answered && (pass == nil || pass(e)) {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// takeKeys takes the unique keys of the jobs that have one, and answers those
+// whose key another job holds.
+func (in *intake) takeKeys(ctx context.Context) error {
+	for _, i := range in.open(func(e *entry) bool { return e.job.UniqueKey != "" }) {
+		e := &in.entries[i]
+		// A job that is there already may be the holder itself.
+		if known, err := in.existing(ctx, i); err != nil || known {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		n, err := in.Exec(ctx, takeKey, e.job.UniqueKey, e.number)
+		if err == nil && n == 0 {
+			err = in.keyHeld(ctx, i)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyHeld answers a job whose unique key is held.
+func (in *intake) keyHeld(ctx context.Context, i int) error {
+	e := &in.entries[i]
+	for k := range i { // the holder may be a job of this very call
+		b := &in.entries[k]
+		switch {
+		case b.answered || b.job.UniqueKey != e.job.UniqueKey:
+		case b.job.ID == e.job.ID: // the same job twice: adding it will tell
+			return nil
+		default:
+			e.answered = true
+			in.receipts[i] = bellhop.Receipt{ID: b.job.ID, State: in.state(b), Existing: true}
+			return nil
+		}
+	}
+	var holder uid
+	var number num
+	if err := in.Query(ctx, keyHolder, func(row Row) error { return row.Scan(&holder, &number) }, e.job.UniqueKey); err != nil {
+		return err
+	}
+	state, err := in.stateOf(ctx, int64(number))
+	e.answered = true
+	in.receipts[i] = bellhop.Receipt{ID: bellhop.ID(holder), State: state, Existing: true}
+	return err
+}
+
+// addJobs adds the jobs' rows, and answers those that are there already.
+func (in *intake) addJobs(ctx context.Context) error {
+	open := in.open(nil)
+	changed := make([]int64, len(open))
+	err := in.Each(ctx, addJob, len(open), func(i int, row []any) []any {
+		e := &in.entries[open[i]]
+		j := e.job
+		return append(row, e.number, j.ID[:], j.Kind, j.Queue, int64(j.Priority), moment(j.RunAt), int64(j.Attempts),
+			zeroNull(int64(j.Timeout)), zeroNull(int64(j.Retention)), none(j.UniqueKey),
+			encode(j.Tags, len(j.Tags) == 0), encode(j.Meta, len(j.Meta) == 0), in.now, j.Args)
+	}, changed)
+	if err != nil {
+		return err
+	}
+	for i, n := range changed {
+		if n != 0 {
+			continue
+		}
+		e := &in.entries[open[i]]
+		if e.job.UniqueKey != "" {
+			if _, err := in.Exec(ctx, dropKey, e.number); err != nil {
+				return err
+			}
+		}
+		known, err := in.existing(ctx, open[i])
+		if err != nil {
+			return err
+		}
+		if !known {
+			return fmt.Errorf("job %s is neither new nor there", e.job.ID)
+		}
+	}
+	return nil
+}
+
+// existing answers a job whose id is there already.
+func (in *intake) existing(ctx context.Context, i int) (known bool, err error) {
+	e := &in.entries[i]
+	row := newRow()
+	var there *bellhop.Job
+	err = in.Query(ctx, jobByID, func(r Row) (err error) {
+		if err := r.Scan(row.job...); err != nil {
+			return err
+		}
+		there, err = row.newJob()
+		return err
+	}, e.job.ID[:])
+	if err != nil || there == nil {
+		return false, err
+	}
+	e.answered = true
+	if !there.SameContent(e.job) {
+		return true, &bellhop.ItemError{Index: i, Err: bellhop.ErrIDTaken}
+	}
+	receipt := &in.receipts[i]
+	receipt.Existing = true
+	if first := int64(row.number) - in.entries[0].number; first >= 0 && first < int64(i) {
+		receipt.State = in.receipts[first].State // added by this very call
+		return true, nil
+	}
+	receipt.State, err = in.stateOf(ctx, int64(row.number))
+	return true, err
+}
+
+// place puts the new jobs where they belong.
+func (in *intake) place(ctx context.Context) error {
+	later := in.open(func(e *entry) bool { return e.due > in.now })
+	err := in.Each(ctx, addScheduled, len(later), func(i int, row []any) []any {
+		e := &in.entries[later[i]]
+		return append(row, e.number, e.job.Queue, e.due)
+	}, nil)
+	if err != nil {
+		return err
+	}
+	ready := in.open(func(e *entry) bool { return e.due <= in.now })
+	return in.Each(ctx, addReady, len(ready), func(i int, row []any) []any {
+		e := &in.entries[ready[i]]
+		in.wake(e.job.Queue)
+		return append(row, e.job.Queue, int64(e.job.Priority), e.due, e.number, e.job.Kind)
+	}, nil)
+}
+
+func zeroNull(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}

@@ -1,0 +1,130 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gobellhop/bellhop"
+)
+
+const recordColumns = `name, value, version, expires_at`
+
+var (
+	recordVersion = define("record version", `select version from bellhop_records where space = ? and name = ? and (expires_at is null or expires_at > ?)`)
+	raiseVersion  = define("raise version", `update bellhop_counters set value = value + 1 where name = 'record'`)
+	lastVersion   = define("last version", `select value from bellhop_counters where name = 'record'`)
+	dropRecord    = define("drop record", `delete from bellhop_records where space = ? and name = ?`)
+	addRecord     = define("add record", `insert into bellhop_records (space, name, value, version, expires_at) values (?, ?, ?, ?, ?)`)
+	recordByKey   = define("record by key", `select `+recordColumns+` from bellhop_records
+		where space = ? and name = ? and (expires_at is null or expires_at > ?)`)
+	recordsFrom = define("records", `select `+recordColumns+` from bellhop_records
+		where space = ? and name > ? and name >= ? and (? = '' or name < ?) and (expires_at is null or expires_at > ?) order by name limit ?`)
+)
+
+// Records implements [bellhop.Store].
+func (s *Store) Records(ctx context.Context, q *bellhop.RecordQuery) (records []bellhop.Record, err error) {
+	limit := q.Limit
+	if limit <= 0 {
+		limit = 1000
+	}
+	err = s.read(ctx, bellhop.OpRecords, func(ctx context.Context, t *txn) error {
+		records = []bellhop.Record{}
+		scan := func(r Row) error {
+			var key text
+			var value blob
+			var version, expires num
+			err := r.Scan(&key, &value, &version, &expires)
+			records = append(records, bellhop.Record{
+				Space: q.Space, Key: string(key), Value: value, Version: int64(version), Expires: expires.time(),
+			})
+			return err
+		}
+		if len(q.Keys) == 0 {
+			end := prefixEnd(q.Prefix)
+			return t.Query(ctx, recordsFrom, scan, q.Space, q.After, q.Prefix, end, end, t.now, limit)
+		}
+		for _, key := range slices.Compact(slices.Sorted(slices.Values(q.Keys))) {
+			if key <= q.After || len(records) == limit {
+				continue
+			}
+			if err := t.Query(ctx, recordByKey, scan, q.Space, key, t.now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+// prefixEnd returns the first text after all that begin with the prefix; empty if there is none.
+func prefixEnd(prefix string) string {
+	b := []byte(prefix)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] < 0xff {
+			b[i]++
+			return string(b[:i+1])
+		}
+	}
+	return ""
+}
+
+// Put implements [bellhop.Store].
+func (s *Store) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
+	return s.write(ctx, bellhop.OpPut, func(ctx context.Context, t *txn) error { return t.put(ctx, writes) })
+}
+
+// put compares all versions, and then writes.
+func (t *txn) put(ctx context.Context, writes []bellhop.RecordWrite) error {
+	if len(writes) == 0 {
+		return nil
+	}
+	type key struct{ space, key string }
+	seen := make(map[key]bool, len(writes))
+	for i := range writes {
+		w := &writes[i]
+		if k := (key{w.Space, w.Key}); seen[k] {
+			return &bellhop.InvalidError{Index: -1, Field: "puts", Reason: fmt.Sprintf("record %.64q in %.64q is written twice in one call", w.Key, w.Space)}
+		} else {
+			seen[k] = true
+		}
+		have, err := t.count(ctx, recordVersion, w.Space, w.Key, t.now)
+		if err != nil {
+			return err
+		}
+		if w.Expect != bellhop.ExpectAny && w.Expect != have {
+			return fmt.Errorf("record %.64q in %.64q (write %d): %w", w.Key, w.Space, i, bellhop.ErrConflict)
+		}
+	}
+	for i := range writes {
+		if err := t.putOne(ctx, &writes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *txn) putOne(ctx context.Context, w *bellhop.RecordWrite) error {
+	if w.Check {
+		return nil
+	}
+	if _, err := t.Exec(ctx, dropRecord, w.Space, w.Key); err != nil || w.Delete {
+		return err
+	}
+	if _, err := t.Exec(ctx, raiseVersion); err != nil {
+		return err
+	}
+	version, err := t.count(ctx, lastVersion)
+	if err != nil {
+		return err
+	}
+	var expires any
+	if w.TTL > 0 {
+		expires = t.now + wait(w.TTL)
+	}
+	_, err = t.Exec(ctx, addRecord, w.Space, w.Key, noBytes(w.Value), version, expires)
+	return err
+}

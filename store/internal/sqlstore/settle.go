@@ -1,0 +1,235 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// Each of these statements names the job's row and repeats the whole token, so
+// that an outcome under a stale token changes nothing.
+const (
+	held        = `r.job = ? and r.claim = ? and r.exchange = ?`
+	keptReason  = `coalesce(?, case when ? = 1 then r.reason end)` // a cancel without a reason keeps the request's
+	settledCols = `due, generation, claim, attempt, failures, crashes, suspect, reason, progress`
+	settledVals = `r.generation, r.claim, ?, ?, ?, ?, ` + keptReason + `, r.progress`
+)
+
+var (
+	refByID    = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
+	addAttempt = define("add attempt", `insert into bellhop_attempts
+		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
+		select r.job, r.claim, r.generation, r.process, r.exchange, r.due, r.claimed_at, ?, ?, ?, ?, ?
+		from bellhop_running r where `+held)
+	trimAttempts = define("trim attempts", `delete from bellhop_attempts where job = ? and claim <= ?`)
+	toFinished   = define("running to finished", `insert into bellhop_finished
+		(job, state, finished_at, expires_at, result, `+settledCols+`)
+		select r.job, ?, ?, ?, ?, r.due, `+settledVals+` from bellhop_running r where `+held)
+	toDead = define("running to dead", `insert into bellhop_dead
+		(job, queue, finished_at, expires_at, result, `+settledCols+`)
+		select r.job, r.queue, ?, ?, ?, r.due, `+settledVals+` from bellhop_running r where `+held)
+	toScheduled = define("running to scheduled", `insert into bellhop_scheduled
+		(job, queue, cancel, `+settledCols+`)
+		select r.job, r.queue, r.cancel, ?, `+settledVals+` from bellhop_running r where `+held)
+	backToReady = define("running to ready", `insert into bellhop_ready
+		(job, queue, priority, kind, cancel, `+settledCols+`)
+		select r.job, r.queue, j.priority, j.kind, r.cancel, r.due, `+settledVals+`
+		from bellhop_running r cross join bellhop_jobs j where `+held+` and j.job = r.job`)
+	endRunning    = define("end running", `delete from bellhop_running where job = ? and claim = ? and exchange = ?`)
+	queueOf       = define("queue of job", `select queue from bellhop_jobs where job = ?`)
+	recordedClaim = define("recorded outcome", `select a.outcome from bellhop_jobs j cross join bellhop_attempts a
+		where j.id = ? and a.job = j.job and a.claim = ? and a.exchange = ?`)
+)
+
+// settlement is what becomes of the outcomes of one call.
+type settlement struct {
+	*txn
+	outcomes []bellhop.Outcome
+	refs     []jobRef
+}
+
+// settle applies outcomes and returns the refused.
+func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome) ([]bellhop.Refusal, error) {
+	if len(outcomes) == 0 {
+		return nil, nil
+	}
+	for i := range outcomes {
+		if !outcomes[i].Kind.Valid() {
+			return nil, &bellhop.InvalidError{Index: i, Field: "outcome", Reason: outcomes[i].Kind.String() + " is unknown"}
+		}
+	}
+	s := &settlement{t, outcomes, make([]jobRef, len(outcomes))}
+	t.store.refs.take(outcomes, s.refs)
+	if err := s.lookUp(ctx); err != nil {
+		return nil, err
+	}
+	fresh, stale, err := s.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.move(ctx, fresh); err != nil {
+		return nil, err
+	}
+	return s.refuse(ctx, stale)
+}
+
+// lookUp finds the rows of the jobs that this store did not hand out itself.
+func (s *settlement) lookUp(ctx context.Context) error {
+	for i := range s.refs {
+		if s.refs[i].job != 0 {
+			continue
+		}
+		var job, keyed num
+		id := s.outcomes[i].Token.JobID
+		if err := s.Query(ctx, refByID, func(r Row) error { return r.Scan(&job, &keyed) }, id[:]); err != nil {
+			return err
+		}
+		s.refs[i] = jobRef{int64(job), keyed != 0}
+	}
+	return nil
+}
+
+// fresh records the attempts, and tells by that whose tokens fit.
+func (s *settlement) fresh(ctx context.Context) (fresh, stale []int, err error) {
+	changed := make([]int64, len(s.outcomes))
+	seen := map[int64]bool{}
+	var first []int
+	for i := range s.outcomes {
+		// Of two outcomes for one claim in one call the first counts.
+		if ref := s.refs[i]; ref.job == 0 || seen[ref.job] {
+			stale = append(stale, i)
+		} else {
+			seen[ref.job] = true
+			first = append(first, i)
+		}
+	}
+	err = s.Each(ctx, addAttempt, len(first), func(i int, row []any) []any {
+		o := &s.outcomes[first[i]]
+		row = append(row, int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure))
+		return s.token(row, first[i])
+	}, changed[:len(first)])
+	if err != nil {
+		return nil, nil, err
+	}
+	var trim []int
+	for k, i := range first {
+		if changed[k] == 0 {
+			stale = append(stale, i)
+			continue
+		}
+		fresh = append(fresh, i)
+		if s.outcomes[i].Token.Number > bellhop.KeptAttempts {
+			trim = append(trim, i)
+		}
+	}
+	err = s.Each(ctx, trimAttempts, len(trim), func(i int, row []any) []any {
+		return append(row, s.refs[trim[i]].job, s.outcomes[trim[i]].Token.Number-bellhop.KeptAttempts)
+	}, nil)
+	return fresh, stale, err
+}
+
+// token appends the arguments for held.
+func (s *settlement) token(row []any, i int) []any {
+	t := &s.outcomes[i].Token
+	return append(row, s.refs[i].job, t.Number, t.Exchange[:])
+}
+
+// settled appends the arguments for settledVals and held.
+func (s *settlement) settled(row []any, i int) []any {
+	o := &s.outcomes[i]
+	row = append(row, int64(o.Attempt), int64(o.Failures), int64(o.Crashes), bit(o.Suspect),
+		none(keepable(o.Reason)), bit(o.Kind == bellhop.OutcomeCancelled))
+	return s.token(row, i)
+}
+
+// move takes the jobs out of running to where their outcomes say.
+func (s *settlement) move(ctx context.Context, fresh []int) error {
+	to := map[bellhop.State][]int{}
+	var keyed []int
+	for _, i := range fresh {
+		state := s.outcomes[i].Kind.To()
+		to[state] = append(to[state], i)
+		if state.Final() && s.refs[i].keyed {
+			keyed = append(keyed, i)
+		}
+	}
+	var finished []int
+	for _, state := range []bellhop.State{bellhop.StateSucceeded, bellhop.StateDiscarded, bellhop.StateCancelled} {
+		finished = append(finished, to[state]...)
+	}
+	moves := []struct {
+		st   *Stmt
+		jobs []int
+		args func(row []any, o *bellhop.Outcome) []any
+	}{
+		{toFinished, finished, func(row []any, o *bellhop.Outcome) []any {
+			return append(row, int64(o.Kind.To()), s.now, s.expiry(o.Keep), noBytes(o.Result))
+		}},
+		{toDead, to[bellhop.StateDead], func(row []any, o *bellhop.Outcome) []any {
+			return append(row, s.now, s.expiry(o.Keep), noBytes(o.Result))
+		}},
+		{toScheduled, to[bellhop.StateScheduled], func(row []any, o *bellhop.Outcome) []any {
+			return append(row, s.now+wait(o.Wait))
+		}},
+		{backToReady, to[bellhop.StateReady], func(row []any, _ *bellhop.Outcome) []any { return row }},
+	}
+	for _, m := range moves {
+		err := s.Each(ctx, m.st, len(m.jobs), func(i int, row []any) []any {
+			return s.settled(m.args(row, &s.outcomes[m.jobs[i]]), m.jobs[i])
+		}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	for _, i := range to[bellhop.StateReady] {
+		err := s.Query(ctx, queueOf, func(r Row) error {
+			var queue text
+			err := r.Scan(&queue)
+			s.wake(string(queue))
+			return err
+		}, s.refs[i].job)
+		if err != nil {
+			return err
+		}
+	}
+	err := s.Each(ctx, dropKey, len(keyed), func(i int, row []any) []any { return append(row, s.refs[keyed[i]].job) }, nil)
+	if err != nil {
+		return err
+	}
+	return s.Each(ctx, endRunning, len(fresh), func(i int, row []any) []any { return s.token(row, fresh[i]) }, nil)
+}
+
+// expiry returns when what ends now expires; nil for never.
+func (t *txn) expiry(keep time.Duration) any {
+	if keep < 0 {
+		return nil
+	}
+	return t.now + wait(keep)
+}
+
+// refuse answers outcomes whose claim is not held: a success if the same
+// outcome is recorded for it, else a refusal.
+func (s *settlement) refuse(ctx context.Context, stale []int) ([]bellhop.Refusal, error) {
+	var refused []bellhop.Refusal
+	for _, i := range stale {
+		recorded, err := s.recorded(ctx, &s.outcomes[i].Token)
+		if err != nil {
+			return nil, err
+		}
+		if recorded != s.outcomes[i].Kind {
+			refused = append(refused, bellhop.Refusal{Index: i, Err: bellhop.ErrStale, Recorded: recorded})
+		}
+	}
+	slices.SortFunc(refused, func(a, b bellhop.Refusal) int { return cmp.Compare(a.Index, b.Index) })
+	return refused, nil
+}
+
+// recorded returns what is recorded for a claim that has ended, or 0.
+func (t *txn) recorded(ctx context.Context, token *bellhop.Token) (bellhop.OutcomeKind, error) {
+	var kind num
+	err := t.Query(ctx, recordedClaim, func(r Row) error { return r.Scan(&kind) }, token.JobID[:], token.Number, token.Exchange[:])
+	return bellhop.OutcomeKind(kind), err
+}

@@ -1,0 +1,274 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// Config sets up a [Store].
+type Config struct {
+	Dialect  Dialect
+	Database Database
+	// Clock is the store's clock.
+	Clock bellhop.Clock
+	// Presence may be nil.
+	Presence Presence
+	// Capabilities are what the store answers when asked for them.
+	Capabilities bellhop.Capabilities
+	// LowerBounds is for databases in which deleted rows slow down a scan until
+	// all old snapshots are gone: each claim then starts after the last one.
+	LowerBounds bool
+}
+
+// Store is a [bellhop.Store] on a SQL database.
+type Store struct {
+	Config
+
+	mu     sync.RWMutex // held for reading by each verb, for writing by Close
+	closed bool
+
+	step      atomic.Pointer[stepFunc]
+	refs      refs
+	bounds    bounds
+	watch     watch
+	listeners listeners
+}
+
+type stepFunc = func(ctx context.Context, op bellhop.Op, statement string, done bool) error
+
+// New returns a store. The schema must be there.
+func New(c Config) *Store {
+	if c.Clock == nil {
+		c.Clock = bellhop.SystemClock{}
+	}
+	return &Store{Config: c}
+}
+
+// txn is a verb under way in a transaction.
+type txn struct {
+	Tx
+	store *Store
+	now   int64 // the store's clock in microseconds
+	woken []string
+	// after is what to do once the transaction has been committed.
+	after []func()
+}
+
+// write runs a verb in one writing transaction.
+func (s *Store) write(ctx context.Context, op bellhop.Op, fn func(context.Context, *txn) error) error {
+	return s.verb(ctx, op, func() error {
+		var last *txn
+		err := s.Database.Write(ctx, s.stepOf(op), func(tx Tx) error {
+			last = &txn{Tx: tx, store: s, now: s.micros()}
+			return fn(ctx, last)
+		})
+		if err == nil {
+			for _, do := range last.after {
+				do()
+			}
+			s.listeners.tell(last.woken)
+		}
+		return err
+	})
+}
+
+// read runs a verb in one reading transaction.
+func (s *Store) read(ctx context.Context, op bellhop.Op, fn func(context.Context, *txn) error) error {
+	return s.verb(ctx, op, func() error {
+		return s.Database.Read(ctx, s.stepOf(op), func(tx Tx) error {
+			return fn(ctx, &txn{Tx: tx, store: s, now: s.micros()})
+		})
+	})
+}
+
+// verb is what all verbs have in common.
+func (s *Store) verb(ctx context.Context, op bellhop.Op, fn func() error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return fmt.Errorf("%s: %w", s.label(op), bellhop.ErrClosed)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", s.label(op), err)
+	}
+	if err := fn(); err != nil {
+		return s.explain(ctx, op, err)
+	}
+	return nil
+}
+
+func (s *Store) label(op bellhop.Op) string { return s.Dialect.Name() + " store: " + string(op) }
+
+// explain makes the one line that a caller reads of an error.
+func (s *Store) explain(ctx context.Context, op bellhop.Op, err error) error {
+	var invalid *bellhop.InvalidError
+	var item *bellhop.ItemError
+	switch {
+	case errors.As(err, &invalid), errors.As(err, &item):
+		return err
+	case ctx.Err() != nil:
+		if !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+		return fmt.Errorf("%s: %w", s.label(op), err)
+	}
+	trouble, err := s.Dialect.Explain(err)
+	if (trouble == Unavailable || trouble == Conflict) && !errors.Is(err, bellhop.ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", bellhop.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%s: %w", s.label(op), err)
+}
+
+// micros returns the store's clock in microseconds.
+func (s *Store) micros() int64 { return s.Clock.Now().UnixMicro() }
+
+// SetStep implements [bellhop.Stepper].
+func (s *Store) SetStep(fn func(ctx context.Context, op bellhop.Op, statement string, done bool) error) {
+	if fn == nil {
+		s.step.Store(nil)
+		return
+	}
+	s.step.Store(&fn)
+}
+
+func (s *Store) stepOf(op bellhop.Op) Step {
+	fn := s.step.Load()
+	if fn == nil {
+		return nil
+	}
+	return func(ctx context.Context, statement string, done bool) error { return (*fn)(ctx, op, statement, done) }
+}
+
+// Capabilities implements [bellhop.Store].
+func (s *Store) Capabilities() bellhop.Capabilities { return s.Config.Capabilities }
+
+var selectPing = define("ping", `select count(*) from bellhop_schema`)
+
+// Ping implements [bellhop.Store].
+func (s *Store) Ping(ctx context.Context) (now time.Time, err error) {
+	err = s.read(ctx, bellhop.OpPing, func(ctx context.Context, t *txn) error {
+		now = at(t.now)
+		var n int64
+		return t.Query(ctx, selectPing, func(r Row) error { return r.Scan(&n) })
+	})
+	return now, err
+}
+
+// Close implements [bellhop.Store].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.Database.Close()
+}
+
+// wake remembers that a queue has become worth asking.
+func (t *txn) wake(queue string) {
+	for _, q := range t.woken {
+		if q == queue {
+			return
+		}
+	}
+	t.woken = append(t.woken, queue)
+}
+
+// listeners are told when queues have become worth asking.
+type listeners struct {
+	mu  sync.Mutex
+	all []*listener
+}
+
+type listener struct{ fn func(queue string) }
+
+// add returns a function that removes the listener.
+func (l *listeners) add(fn func(queue string)) (remove func()) {
+	entry := &listener{fn}
+	l.mu.Lock()
+	l.all = append(l.all, entry)
+	l.mu.Unlock()
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for i, e := range l.all {
+			if e == entry {
+				l.all = append(l.all[:i:i], l.all[i+1:]...)
+				return
+			}
+		}
+	}
+}
+
+func (l *listeners) tell(queues []string) {
+	if len(queues) == 0 {
+		return
+	}
+	l.mu.Lock()
+	all := l.all
+	l.mu.Unlock()
+	for _, e := range all {
+		for _, q := range queues {
+			e.fn(q)
+		}
+	}
+}
+
+// Notify implements [bellhop.Notifier] for what happens through this store.
+func (s *Store) Notify(fn func(queue string)) (stop func()) { return s.listeners.add(fn) }
+
+// Wake tells the listeners that any queue may have become worth asking.
+func (s *Store) Wake() { s.listeners.tell([]string{""}) }
+
+// Listening reports whether anybody listens.
+func (s *Store) Listening() bool {
+	s.listeners.mu.Lock()
+	defer s.listeners.mu.Unlock()
+	return len(s.listeners.all) > 0
+}
+
+// refs remembers the rows of the jobs that this store has handed out, so that
+// their outcomes need not look for them. An entry can be out of date: the
+// statements that use it compare the whole token.
+type refs struct {
+	mu sync.Mutex
+	m  map[bellhop.ID]jobRef
+}
+
+// jobRef is a job's number, and whether it has a unique key.
+type jobRef struct {
+	job   int64
+	keyed bool
+}
+
+const maxRefs = 100_000
+
+func (r *refs) put(ids []bellhop.ID, list []jobRef) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.m == nil || len(r.m) > maxRefs {
+		r.m = make(map[bellhop.ID]jobRef, len(ids))
+	}
+	for i, id := range ids {
+		r.m[id] = list[i]
+	}
+}
+
+// take returns what is known of the jobs, and forgets it.
+func (r *refs) take(outcomes []bellhop.Outcome, list []jobRef) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range outcomes {
+		if ref, ok := r.m[outcomes[i].Token.JobID]; ok {
+			list[i] = ref
+			delete(r.m, outcomes[i].Token.JobID)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"time"
+)
+
+// pollEvery is how often the store looks whether another process has written,
+// while somebody listens.
+const pollEvery = 20 * time.Millisecond
+
+// poller watches for commits of other processes while somebody listens.
+type poller struct {
+	mu        sync.Mutex
+	listeners int
+	end       chan struct{}
+	done      chan struct{}
+}
+
+// Notify implements [bellhop.Notifier]. fn is called at once for what happens
+// through this store, with the queue's name, and within about 20 ms after a
+// commit of others, with an empty one.
+func (s *Store) Notify(fn func(queue string)) (stop func()) {
+	remove := s.Store.Notify(fn)
+	s.poller.mu.Lock()
+	if s.poller.listeners++; s.poller.listeners == 1 && s.settings.path != "" {
+		s.poller.end, s.poller.done = make(chan struct{}), make(chan struct{})
+		go s.poll(s.poller.end, s.poller.done)
+	}
+	s.poller.mu.Unlock()
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			remove()
+			s.poller.mu.Lock()
+			s.poller.listeners--
+			last := s.poller.listeners == 0
+			s.poller.mu.Unlock()
+			if last {
+				s.poller.stop()
+			}
+		})
+	}
+}
+
+// stop ends the watching and waits for its end.
+func (p *poller) stop() {
+	p.mu.Lock()
+	end, done := p.end, p.done
+	p.end = nil
+	p.mu.Unlock()
+	if end != nil {
+		close(end)
+		<-done
+	}
+}
+
+func (s *Store) poll(end <-chan struct{}, done chan<- struct{}) {
+	defer close(done)
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	seen := map[any]int64{}
+	for {
+		select {
+		case <-end:
+			return
+		case <-ticker.C:
+			if s.changed(seen) {
+				s.Wake()
+			}
+		}
+	}
+}
+
+// changed reports whether somebody else has committed since the last look. The
+// connection that we write through tells of the commits of all others, so our
+// own do not count. It is asked only when it is free: whoever uses it learns
+// what is new anyway.
+func (s *Store) changed(seen map[any]int64) bool {
+	if !s.theirs {
+		select {
+		case <-s.gate.turn:
+		default:
+			return false
+		}
+		defer func() { s.gate.turn <- struct{}{} }()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	conn, err := s.writer.Conn(ctx)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	var id any
+	if err := conn.Raw(func(c any) error { id = c; return nil }); err != nil {
+		return false
+	}
+	var version int64
+	if err := conn.QueryRowContext(ctx, "pragma data_version").Scan(&version); err != nil {
+		return false
+	}
+	before, known := seen[id]
+	if len(seen) > 100 { // connections come and go
+		clear(seen)
+	}
+	seen[id] = version
+	return known && before != version
+}
+
+// prober has a connection of its own to look whether somebody writes.
+type prober struct {
+	mu sync.Mutex
+	db *sql.DB
+}
+
+func (p *prober) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.db != nil {
+		_ = p.db.Close()
+		p.db = nil
+	}
+}

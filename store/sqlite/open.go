@@ -1,0 +1,230 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/sqlstore"
+)
+
+func init() {
+	bellhop.Register("sqlite", func(ctx context.Context, address string) (bellhop.Store, error) { return Open(ctx, address) })
+}
+
+// Option sets up a [Store].
+type Option func(*settings)
+
+// WithClock makes the store take its time from clock. The default is
+// [bellhop.SystemClock]; tests give a [bellhop.ManualClock].
+func WithClock(clock bellhop.Clock) Option { return func(s *settings) { s.clock = clock } }
+
+// WithMigrate says what to do about the schema: "auto", the default, brings it
+// to the newest version; "off" refuses a store that is not there yet; "only"
+// opens whatever is there, to be looked at and migrated and for nothing else.
+// It does what the parameter migrate of an address does.
+func WithMigrate(mode string) Option { return func(s *settings) { s.migrate = mode } }
+
+// settings are what addresses and options say.
+type settings struct {
+	path        string // of the database; empty if the pool's is not a file
+	clock       bellhop.Clock
+	migrate     string
+	synchronous string
+	cacheMiB    int
+	readers     int
+}
+
+// Durability by the setting of synchronous.
+var durability = map[string]string{
+	"full":   "a commit survives a crash of the process and a loss of power",
+	"extra":  "a commit survives a crash of the process and a loss of power",
+	"normal": "a commit survives a crash of the process; a loss of power may cost the commits of the last moments (synchronous=normal)",
+}
+
+// parameters are what may stand behind the question mark of an address.
+var parameters = map[string]func(s *settings, value string) error{
+	"synchronous": func(s *settings, v string) error {
+		s.synchronous = strings.ToLower(v)
+		return among(s.synchronous, "full", "normal", "extra")
+	},
+	"migrate": func(s *settings, v string) error {
+		s.migrate = v
+		return among(v, "auto", "off", "only")
+	},
+	"cache_mib": func(s *settings, v string) error { return number(v, 1, 1<<20, &s.cacheMiB) },
+	"readers":   func(s *settings, v string) error { return number(v, 1, 1000, &s.readers) },
+}
+
+func among(value string, allowed ...string) error {
+	if !slices.Contains(allowed, value) {
+		return fmt.Errorf("want %s", strings.Join(allowed, ", "))
+	}
+	return nil
+}
+
+func number(value string, low, high int, into *int) (err error) {
+	*into, err = strconv.Atoi(value)
+	if err != nil || *into < low || *into > high {
+		return fmt.Errorf("want a whole number from %d to %d", low, high)
+	}
+	return nil
+}
+
+// parse reads an address: sqlite:file or sqlite:///path/to/file, and parameters.
+func parse(address string) (*settings, error) {
+	s := &settings{migrate: "auto", synchronous: "full", cacheMiB: 64, readers: 4}
+	rest, ok := strings.CutPrefix(address, "sqlite:")
+	if !ok {
+		return nil, errors.New(`want an address like "sqlite:jobs.db" or "sqlite:///var/lib/app/jobs.db"`)
+	}
+	path, query, _ := strings.Cut(rest, "?")
+	if after, ok := strings.CutPrefix(path, "//"); ok {
+		if path = after; !strings.HasPrefix(path, "/") {
+			return nil, fmt.Errorf(`%q stands where a host would: write "sqlite:%s" for a file here, or "sqlite:///%s" from the root`, path, path, path)
+		}
+	}
+	path, err := url.PathUnescape(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the path has a broken escape: %w", err)
+	case path == "" || path == "." || strings.HasSuffix(path, "/"):
+		return nil, errors.New(`there is no file name: write it like "sqlite:jobs.db"`)
+	case path == ":memory:":
+		return nil, errors.New(`SQLite's own memory databases hold nothing once closed: for a store in memory use "memory:"`)
+	}
+	if s.path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, fmt.Errorf("the parameters cannot be read: %w", err)
+	}
+	for name, list := range values {
+		set := parameters[name]
+		if set == nil {
+			return nil, fmt.Errorf("the parameter %.64q is unknown: there are cache_mib, migrate, readers and synchronous", name)
+		}
+		if err := set(s, list[len(list)-1]); err != nil {
+			return nil, fmt.Errorf("the parameter %s=%.64s: %w", name, list[len(list)-1], err)
+		}
+	}
+	return s, nil
+}
+
+// Open opens the store in a file, which it makes if it is not there; its folder
+// must be. Parameters of the address:
+//
+//	synchronous=full     a commit survives a loss of power (the default; also normal, extra)
+//	migrate=auto         brings the schema to the newest version (the default; also off, only: see [WithMigrate])
+//	cache_mib=64         SQLite's page cache of the writing connection, in MiB
+//	readers=4            connections that read
+func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
+	set, err := parse(address)
+	if err != nil {
+		return nil, err
+	}
+	set.clock = bellhop.SystemClock{}
+	for _, opt := range opts {
+		opt(set)
+	}
+	if err := among(set.migrate, "auto", "off", "only"); err != nil {
+		return nil, fmt.Errorf("WithMigrate(%q): %w", set.migrate, err)
+	}
+	s, err := open(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, set *settings) (_ *Store, err error) {
+	if err := checkPath(set.path, set.migrate == "auto"); err != nil {
+		return nil, err
+	}
+	s := &Store{settings: set, dialect: dialect{set.path}}
+	defer func() {
+		if err != nil {
+			s.abandon()
+		}
+	}()
+	if s.gate, err = newGate(folderOf(set.path)); err != nil {
+		return nil, err
+	}
+	common := url.Values{"_pragma": {
+		"busy_timeout(10000)", "foreign_keys(0)", "temp_store(memory)",
+	}}
+	writing := url.Values{"_txlock": {"immediate"}, "_pragma": append(slices.Clone(common["_pragma"]),
+		"journal_mode(wal)", "synchronous("+set.synchronous+")", fmt.Sprintf("cache_size(-%d)", set.cacheMiB<<10),
+		"wal_autocheckpoint(4000)", fmt.Sprintf("journal_size_limit(%d)", maxIdleWAL))}
+	reading := url.Values{"_query_only": {"1"}, "_pragma": append(slices.Clone(common["_pragma"]), "cache_size(-4096)")}
+	if s.writer, err = pool(set.path, writing, 1); err != nil {
+		return nil, err
+	}
+	if s.reader, err = pool(set.path, reading, set.readers); err != nil {
+		return nil, err
+	}
+	// Switching a new file to WAL wants it alone, so it happens behind the gate.
+	if err := s.gate.Enter(ctx); err != nil {
+		return nil, err
+	}
+	err = s.writer.PingContext(ctx)
+	if err == nil {
+		_, err = s.writer.ExecContext(ctx, "select count(*) from sqlite_master")
+	}
+	s.gate.Leave()
+	if err != nil {
+		_, err = s.dialect.Explain(err)
+		return nil, err
+	}
+	return s, s.start(ctx, &sqlstore.Pool{Writer: s.writer, Reader: s.reader, Dialect: s.dialect, Gate: s.gate})
+}
+
+// maxIdleWAL is how many bytes of write-ahead log may stay on disk when it has been worked off.
+const maxIdleWAL = 64 << 20
+
+func pool(path string, parameters url.Values, size int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+parameters.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size)
+	return db, nil
+}
+
+// checkPath finds what is wrong with a path before SQLite says so less clearly.
+func checkPath(path string, create bool) error {
+	folder := filepath.Dir(path)
+	info, err := os.Stat(folder)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("the folder %s does not exist: create it, or correct the path", folder)
+	case err != nil:
+		return fmt.Errorf("the folder %s cannot be used: %w", folder, err)
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder: correct the path", folder)
+	}
+	info, err = os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%s is a folder: name a file in it, such as %s", path, filepath.Join(path, "jobs.db"))
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file: name another", path)
+	case errors.Is(err, os.ErrNotExist) && !create:
+		return fmt.Errorf("%s does not exist, and migrate=off makes no store: run `bellhop migrate up`, or open it without migrate=off", path)
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%s cannot be used: %w", path, err)
+	}
+	return nil
+}

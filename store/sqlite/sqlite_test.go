@@ -1,0 +1,17 @@
+package sqlite_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/storetest"
+)
+
+var harness = storetest.Harness{
+	New:     func(t testing.TB) bellhop.Store { return newFile(t, bellhop.NewManualClock(time.Now())) },
+	Reopen:  func(t testing.TB, s bellhop.Store) bellhop.Store { return reopen(t, s) },
+	Advance: func(s bellhop.Store, d time.Duration) { clockOf(s).Advance(d) },
+}
+
+func TestStore(t *testing.T) { storetest.Run(t, harness) }
