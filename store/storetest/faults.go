@@ -47,66 +47,127 @@ type faultCase struct {
 	whole, none bool
 }
 
+// errBroken is in the chain of what a case finds wrong by itself.
+var errBroken = errors.New("the contract is broken")
+
+// faultRun is the run of one scene through all its cases. A case that leaves
+// the world as it was hands it on to the next, because a new one takes most
+// stores longer than the case; the repeat that ends it answers for all of them.
+type faultRun struct {
+	testing.TB
+	ctx           context.Context
+	h             Harness
+	sc            scene
+	before, after view // how the world looks before and after the undisturbed verb
+	reply         any  // of the undisturbed verb
+
+	s        bellhop.Store
+	w        *faultWorld
+	unmoved  []string // cases that have left this world as it was
+	reopened bool
+}
+
 func faultScene(t testing.TB, h Harness, sc scene) {
-	ctx := budgeted(t)
-	s := h.New(t)
-	w, err := newFaultWorld(ctx, h, s)
-	must(t, err)
-	before, err := w.look(ctx, s)
-	must(t, err)
+	r := &faultRun{TB: t, ctx: budgeted(t), h: h, sc: sc}
 	steps := &stepper{op: sc.op, strike: -1}
-	steps.watch(s)
-	reply, err := sc.do(ctx, s, w)
+	r.begin()
+	r.before = r.look()
+	steps.watch(r.s)
+	var err error
+	r.reply, err = sc.do(r.ctx, r.s, r.w)
 	steps.stop()
 	must(t, err)
-	after, err := w.look(ctx, s)
-	must(t, err)
-	for _, c := range faultCases(sc, steps.seen) {
-		if msg := faultRun(t, ctx, h, sc, c, before, after, reply); msg != "" {
-			t.Errorf("%s, broken %s: %s", sc.name, c.name, msg)
+	r.after = r.look()
+	cases := faultCases(sc, steps.moments())
+	for _, reopen := range []bool{false, true} {
+		r.begin()
+		for _, c := range cases {
+			if c.reopen != reopen {
+				continue
+			}
+			if msg := r.strike(c); msg != "" {
+				t.Errorf("%s, broken %s: %s", sc.name, c.name, msg)
+				r.begin()
+			}
+		}
+		if msg := r.repeat(true); len(r.unmoved) > 0 && msg != "" {
+			t.Errorf("%s, broken in several ways (%s): %s", sc.name, strings.Join(r.unmoved, "; "), msg)
 		}
 	}
 }
 
-// faultRun breaks a call in a new world, and returns what is wrong then.
-func faultRun(t testing.TB, ctx context.Context, h Harness, sc scene, c faultCase, before, after view, reply any) string {
-	t.Helper()
-	s := h.New(t)
-	defer func() { _ = s.Close() }() // the harness may have closed it when it opened it again
-	w, err := newFaultWorld(ctx, h, s)
-	must(t, err)
-	err = c.call(ctx, s, w)
-	if c.reopen {
-		s = h.Reopen(t, s)
-		defer func() { _ = s.Close() }() // as above
+// begin makes a new world.
+func (r *faultRun) begin() {
+	r.Helper()
+	if r.s != nil {
+		_ = r.s.Close() // the harness closes it as well
 	}
-	got, lookErr := w.look(ctx, s)
+	r.s = r.h.New(r.TB)
+	r.unmoved, r.reopened = nil, false
+	var err error
+	r.w, err = newFaultWorld(r.ctx, r.h, r.s)
+	must(r.TB, err)
+}
+
+func (r *faultRun) look() view {
+	r.Helper()
+	v, err := r.w.look(r.ctx, r.s)
+	must(r.TB, err)
+	return v
+}
+
+// strike breaks the call in one way, and returns what is wrong then.
+func (r *faultRun) strike(c faultCase) string {
+	err := c.call(r.ctx, r.s, r.w)
+	if c.reopen {
+		r.s, r.reopened = r.h.Reopen(r.TB, r.s), true
+	}
+	if errors.Is(err, errBroken) {
+		return err.Error()
+	}
+	got, lookErr := r.w.look(r.ctx, r.s)
 	if lookErr != nil {
 		return fmt.Sprintf("the store is out of order: %v", lookErr)
 	}
-	isBefore, isAfter := sameView(before, got), sameView(after, got)
+	isBefore, isAfter := sameView(r.before, got), sameView(r.after, got)
 	switch {
 	case err == nil && !isAfter:
-		return "it returned nil and has not happened as a whole [G1]:\n" + faultDiff(after, got)
+		return "it returned nil and has not happened as a whole [G1]:\n" + faultDiff(r.after, got)
 	case !isBefore && !isAfter:
-		return fmt.Sprintf("it returned %v, and has happened in part [G1]. It should be as before:\n%s\nor as after:\n%s", err, faultDiff(before, got), faultDiff(after, got))
+		return fmt.Sprintf("it returned %v, and has happened in part [G1]. It should be as before:\n%s\nor as after:\n%s",
+			err, faultDiff(r.before, got), faultDiff(r.after, got))
 	case isAfter && !isBefore && !c.whole:
 		return fmt.Sprintf("it returned %v before it was called, and has happened", err)
 	case isBefore && !isAfter && !c.none:
 		return fmt.Sprintf("its effect is lost after it was there (%v) [G2]", err)
+	case isBefore:
+		r.unmoved = append(r.unmoved, c.name)
+		return ""
 	}
-	again, err := sc.do(ctx, s, w)
-	if err != nil && !(errors.Is(err, bellhop.ErrConflict) && isAfter) {
+	msg := r.repeat(false)
+	r.begin()
+	return msg
+}
+
+// repeat makes the call undisturbed, and returns what is wrong then. The call
+// may have taken effect before, unless first is set.
+func (r *faultRun) repeat(first bool) string {
+	if r.reopened { // a store opened anew may count leases from then
+		r.h.Advance(r.s, 2*time.Second)
+	}
+	again, err := r.sc.do(r.ctx, r.s, r.w)
+	if err != nil && (first || !errors.Is(err, bellhop.ErrConflict)) {
 		return fmt.Sprintf("repeating it fails: %v", err)
 	}
-	if got, lookErr = w.look(ctx, s); lookErr != nil {
+	got, lookErr := r.w.look(r.ctx, r.s)
+	if lookErr != nil {
 		return fmt.Sprintf("the store is out of order after the repeat: %v", lookErr)
 	}
-	if d := faultDiff(after, got); d != "" {
-		return "repeating it leads elsewhere than doing it once:\n" + d
+	if !sameView(r.after, got) {
+		return "repeating it leads elsewhere than doing it once:\n" + faultDiff(r.after, got)
 	}
-	if err == nil && reply != nil {
-		if d := diff(reply, again, faultDrift); d != "" {
+	if err == nil && r.reply != nil {
+		if d := diff(r.reply, again, faultDrift); d != "" {
 			return "its repeat is answered differently:\n" + d
 		}
 	}
@@ -124,14 +185,14 @@ func sameView(want, got view) bool {
 func faultDiff(want, got view) string { return diff(want, got, faultDrift) }
 
 // faultCases lists the ways to break a verb whose steps are known.
-func faultCases(sc scene, steps []step) []faultCase {
+func faultCases(sc scene, steps []moment) []faultCase {
 	faulty := func(mode FaultMode) func(ctx context.Context, s bellhop.Store, w *faultWorld) error {
 		return func(ctx context.Context, s bellhop.Store, w *faultWorld) error {
 			f := NewFaulty(s)
 			f.Fail(sc.op, mode, 1, nil)
 			_, err := sc.do(ctx, f, w)
 			if !errors.Is(err, ErrFault) {
-				return fmt.Errorf("the fault did not show: %w", err)
+				return fmt.Errorf("%w: the fault did not show: %w", errBroken, err)
 			}
 			return err
 		}
@@ -143,27 +204,31 @@ func faultCases(sc scene, steps []step) []faultCase {
 			ended, end := context.WithCancel(ctx)
 			end()
 			_, err := sc.do(ended, s, w)
+			if !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%w: G4: with an ended context it returned: %w", errBroken, err)
+			}
 			return err
 		}, false, true, true},
 	}
-	for k, st := range steps {
-		list = append(list, faultCase{"at step " + st.String(), func(ctx context.Context, s bellhop.Store, w *faultWorld) error {
-			return stepFault(ctx, s, w, sc, k, true)
-		}, true, true, true})
-		if !st.done {
-			list = append(list, faultCase{"once at step " + st.String(), func(ctx context.Context, s bellhop.Store, w *faultWorld) error {
-				return stepFault(ctx, s, w, sc, k, false)
-			}, false, true, true}, faultCase{"hanging at step " + st.String(), func(ctx context.Context, s bellhop.Store, w *faultWorld) error {
-				return stepHang(ctx, s, w, sc, k)
+	for _, m := range steps {
+		if m.done {
+			list = append(list, faultCase{"by a crash " + m.String(), func(ctx context.Context, s bellhop.Store, w *faultWorld) error {
+				return stepFault(ctx, s, w, sc, m.at)
 			}, true, true, true})
+			continue
 		}
+		list = append(list, faultCase{m.String(), func(ctx context.Context, s bellhop.Store, w *faultWorld) error {
+			return stepFault(ctx, s, w, sc, m.at)
+		}, false, true, true}, faultCase{"by hanging " + m.String(), func(ctx context.Context, s bellhop.Store, w *faultWorld) error {
+			return stepHang(ctx, s, w, sc, m.at)
+		}, false, true, true})
 	}
 	return list
 }
 
-// stepFault fails the k-th step of the verb; all later ones too, as after a crash, if dead is set.
-func stepFault(ctx context.Context, s bellhop.Store, w *faultWorld, sc scene, k int, dead bool) error {
-	steps := &stepper{op: sc.op, strike: k, dead: dead}
+// stepFault fails a step of the verb, the k-th, and if it is over by then all later ones, as a crash would.
+func stepFault(ctx context.Context, s bellhop.Store, w *faultWorld, sc scene, k int) error {
+	steps := &stepper{op: sc.op, strike: k, dead: true}
 	steps.watch(s)
 	defer steps.stop()
 	_, err := sc.do(ctx, s, w)
@@ -195,11 +260,11 @@ func stepHang(ctx context.Context, s bellhop.Store, w *faultWorld, sc scene, k i
 	select {
 	case err := <-result:
 		if err != nil && !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("G4: the context's error is not in the chain of: %w", err)
+			return fmt.Errorf("%w: G4: the context's error is not in the chain of: %w", errBroken, err)
 		}
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("G4: the call goes on after the end of its context: %w", ctx.Err())
+		return fmt.Errorf("%w: G4: the call goes on after the end of its context", errBroken)
 	}
 }
 
@@ -216,11 +281,17 @@ func (s step) String() string {
 	return "before " + s.statement
 }
 
+// moment is a step with its place among the steps of the verb.
+type moment struct {
+	step
+	at int
+}
+
 // stepper watches the steps of one verb, and strikes at one of them.
 type stepper struct {
 	op      bellhop.Op
 	strike  int  // which, from 0; -1 for none
-	dead    bool // after the strike all steps fail
+	dead    bool // after the strike all steps fail, as after a crash
 	reached chan struct{}
 	release chan struct{} // if set, the struck step hangs until this is closed
 
@@ -240,6 +311,21 @@ func (w *stepper) stop() {
 	if w.store != nil {
 		w.store.SetStep(nil)
 	}
+}
+
+// moments returns the steps that were seen; of those that came up more than
+// three times the first two and the last.
+func (w *stepper) moments() (list []moment) {
+	times, last := map[step]int{}, map[step]int{}
+	for i, st := range w.seen {
+		last[st] = i
+	}
+	for i, st := range w.seen {
+		if times[st]++; times[st] <= 2 || last[st] == i {
+			list = append(list, moment{st, i})
+		}
+	}
+	return list
 }
 
 func (w *stepper) step(ctx context.Context, op bellhop.Op, statement string, done bool) error {
@@ -304,7 +390,8 @@ func faultJob(name string, set ...func(*bellhop.Job)) *bellhop.Job {
 
 func withDelay(d time.Duration) func(*bellhop.Job) { return func(j *bellhop.Job) { j.Delay = d } }
 func withKeep(d time.Duration) func(*bellhop.Job)  { return func(j *bellhop.Job) { j.Retention = d } }
-func withKey(key string) func(*bellhop.Job)        { return func(j *bellhop.Job) { j.UniqueKey = key } }
+
+func withKey(key string) func(*bellhop.Job) { return func(j *bellhop.Job) { j.UniqueKey = key } }
 
 // look reads the whole world, with the jobs that a scene may add.
 func (w *faultWorld) look(ctx context.Context, s bellhop.Store) (view, error) {

@@ -94,7 +94,9 @@ func sceneSwept(ctx context.Context, s bellhop.Store, w *faultWorld) (any, error
 
 func sceneReport(ctx context.Context, s bellhop.Store, w *faultWorld) (any, error) {
 	refused, err := s.Report(ctx, []bellhop.Report{
-		{Token: w.held[0].Token, Started: true}, {Token: w.held[1].Token, Progress: []byte(`{"done":1}`)}, {Token: w.lost[0].Token, Progress: []byte(`{"done":2}`)},
+		{Token: w.held[0].Token, Started: true},
+		{Token: w.held[1].Token, Progress: []byte(`{"done":1}`)},
+		{Token: w.lost[0].Token, Progress: []byte(`{"done":2}`)},
 		{Token: bellhop.Token{JobID: w.held[2].Token.JobID, Number: 7, Exchange: w.held[2].Token.Exchange}, Progress: []byte(`{"done":3}`)},
 	})
 	return refused, err

@@ -19,7 +19,7 @@ import (
 // the named parts must fail on it. The store without one must pass them.
 func TestMutants(t *testing.T) {
 	setFlag(t, "rapid.seed", "20260506") // what it finds does not hang on luck
-	setFlag(t, "rapid.checks", "100")
+	setFlag(t, "rapid.checks", "25")
 	setFlag(t, "rapid.nofailfile", "true")
 	setFlag(t, "rapid.shrinktime", "0s")
 	groups := map[string][]part{"random": randomParts, "races": raceParts, "faults": faultParts()}
