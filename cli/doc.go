@@ -1,0 +1,37 @@
+// Package cli is the command bellhop: one file a command.
+//
+// A command line passes through like this. [Main] reads it with the grammar (grammar.go), fills in flags from the
+// environment, and calls the Run method of the command that was chosen. A command that needs the store opens it (app.go),
+// does its work through a [bellhop.Client] as any program would, and prints what came of it: text that is pleasant to look at
+// on a terminal, or JSON. What it returns becomes one line on the standard error stream and an exit code (exit.go).
+//
+// A job comes in by `enqueue`, or over HTTP through `serve`, which is the API and a worker with the built-in kinds in one
+// process; `work` is the worker alone. The other commands look after jobs: jobs, queues, migrate, doctor.
+//
+// # Output
+//
+// The result goes to the standard output stream, everything else (hints, progress, questions, errors) to the standard error
+// stream; an error is one line. Texts that come from jobs are cleaned of escape codes, except in JSON, which escapes them.
+//
+// With --json the result is JSON, on one line unless it goes to a terminal. The forms do not change, but for members that are
+// added:
+//
+//	enqueue                         a receipt, with --ndjson an array of them, as POST /v1/jobs gives it
+//	jobs list                       a page of jobs, as GET /v1/jobs gives it
+//	jobs show                       a job, as GET /v1/jobs/{id} gives it
+//	jobs wait                       {"jobs":[…]}, those that have ended, in that order
+//	jobs retry, run, cancel, …      {"action":"retry","count":2,"changed":[ids],"signalled":[ids],"skipped":[{"id","state","holder"}]},
+//	                                by filter without the lists
+//	queues list                     {"queues":[…],"limit":10000}, as GET /v1/queues gives it, and with each queue's "slots"
+//	queues pause, resume            [{"queue":"mail","paused":true}]
+//	migrate status, up, down        {"store","have","newest","steps":[{"version","name","down","took_ms"}]}
+//	migrate print                   {"from","to","sql"}
+//	doctor                          {"store","findings":[{"level","subject","detail","advice"}]}
+//	serve, work                     when it is up: {"listening","store","durability","queues":{"default":50},"kinds":[…]}
+//	version                         {"version","revision","modified","go","platform"}
+//
+// # Secrets
+//
+// Secrets come from the environment or from files, never from flags. A password in the address of a store is accepted, since
+// that is where such addresses carry it, and is masked in every message.
+package cli

@@ -1,0 +1,43 @@
+package cli
+
+import "github.com/alecthomas/kong"
+
+// defaultStore is where the jobs are if nobody says otherwise.
+const defaultStore = "sqlite:bellhop.db"
+
+// groups are the headings of flags in the help.
+var groups = []kong.Group{
+	{Key: "filter", Title: "Which jobs:"},
+	{Key: "job", Title: "The job:"},
+	{Key: "worker", Title: "Work:"},
+	{Key: "kinds", Title: "Kinds of jobs:"},
+	{Key: "log", Title: "Log:"},
+	{Key: "all", Title: "Everywhere:"},
+}
+
+// grammar is the command line. The tag "from" names environment variables, the first that is set wins; flags win over all.
+type grammar struct {
+	Store string `help:"Where the jobs are: an address such as sqlite:jobs.db. Default: ${store}." placeholder:"ADDRESS" default:"${store}" from:"BELLHOP_STORE,DATABASE_URL" group:"all"`
+	JSON  bool   `name:"json" help:"Print the result as JSON." group:"all"`
+
+	Serve   serveCmd   `cmd:"" help:"Serve the HTTP API and work the built-in kinds of jobs."`
+	Work    workCmd    `cmd:"" help:"Work the built-in kinds of jobs, without the API."`
+	Enqueue enqueueCmd `cmd:"" help:"Enqueue jobs."`
+	Jobs    jobsCmd    `cmd:"" help:"Look at jobs and act on them."`
+	Queues  queuesCmd  `cmd:"" help:"Look at queues, pause and resume them."`
+	Migrate migrateCmd `cmd:"" help:"Look at the store's schema and change it."`
+	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and say what to do."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// jobsCmd holds what is done to jobs.
+type jobsCmd struct {
+	List    jobsListCmd    `cmd:"" help:"List jobs, newest first."`
+	Show    jobsShowCmd    `cmd:"" help:"Show a job with its arguments and its history."`
+	Retry   jobsRetryCmd   `cmd:"" help:"Run finished jobs again; their history is kept."`
+	Run     jobsRunCmd     `cmd:"" help:"Make scheduled jobs ready at once."`
+	Cancel  jobsCancelCmd  `cmd:"" help:"Stop jobs: waiting ones at once, running ones soon."`
+	Discard jobsDiscardCmd `cmd:"" help:"Give up waiting or dead jobs as no longer needed."`
+	Delete  jobsDeleteCmd  `cmd:"" help:"Remove jobs that do not run, with their history."`
+	Wait    jobsWaitCmd    `cmd:"" help:"Wait until jobs have ended."`
+}
