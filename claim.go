@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -52,11 +53,22 @@ func (c *Claim) Settle(p Policy, r Return) Outcome {
 	o.Number = o.Attempt
 	o.Suspect = false // it returned, so it did not take its process with it
 	o.Started, o.Ended = r.Started, r.Ended
-	switch v := (*verdict)(nil); {
-	case r.Err == nil:
+	if r.Err == nil {
 		o.Result = r.Result
+	} else {
+		c.settleError(&o, p, r)
+	}
+	if o.Kind.To().Final() {
+		o.Keep = c.Job.Keep(o.Kind.To())
+	}
+	return o
+}
+
+// settleError decides about a handler that returned an error.
+func (c *Claim) settleError(o *Outcome, p Policy, r Return) {
+	switch v := (*verdict)(nil); {
 	case errors.As(r.Err, &v) && v.after:
-		c.fail(&o, r, v.wait, c.Job.Attempts)
+		c.fail(o, v.reason(r.Err), v.wait, c.Job.Attempts)
 	case v != nil:
 		o.Kind, o.Wait = v.kind, v.wait
 		if v.err != nil {
@@ -64,7 +76,7 @@ func (c *Claim) Settle(p Policy, r Return) Outcome {
 		}
 		if v.kind == OutcomeDead {
 			o.Failures++
-			o.Reason = "the handler said that no retry helps"
+			o.Reason = "no retry helps" + brief(o.Failure)
 		}
 	case errors.Is(r.Cause, ErrShutdown):
 		o.Kind = OutcomeHandedBack
@@ -73,12 +85,8 @@ func (c *Claim) Settle(p Policy, r Return) Outcome {
 		o.Kind = OutcomeCancelled
 		o.Failure = NewFailure(r.Err)
 	default:
-		c.byRules(&o, p, r)
+		c.byRules(o, p, r)
 	}
-	if o.Kind.To().Final() {
-		o.Keep = c.Job.Keep(o.Kind.To())
-	}
-	return o
 }
 
 // byRules applies the policy's first matching rule, or its default.
@@ -86,7 +94,6 @@ func (c *Claim) byRules(o *Outcome, p Policy, r Return) {
 	err := r.Err
 	if errors.Is(r.Cause, ErrTimeout) && !errors.Is(err, ErrTimeout) {
 		err = fmt.Errorf("%w: %w", ErrTimeout, err)
-		r.Err = err
 	}
 	backoff, attempts := p.Backoff, c.Job.Attempts
 	for _, rule := range p.Rules {
@@ -103,7 +110,7 @@ func (c *Claim) byRules(o *Outcome, p Policy, r Return) {
 		}
 		break
 	}
-	c.fail(o, r, backoff.Wait(c.Place.Failures+1, r.Random), attempts)
+	c.fail(o, err, backoff.Wait(c.Place.Failures+1, r.Random), attempts)
 }
 
 // matches asks the rule's predicate. One that panics does not match: a mistake
@@ -118,15 +125,24 @@ func (r Rule) matches(err error) (ok bool) {
 }
 
 // fail counts a failure: a retry after wait, or dead when attempts are used up.
-func (c *Claim) fail(o *Outcome, r Return, wait time.Duration, attempts int) {
+func (c *Claim) fail(o *Outcome, err error, wait time.Duration, attempts int) {
 	o.Failures++
-	o.Failure = NewFailure(r.Err)
+	o.Failure = NewFailure(err)
 	if o.Failures >= attempts {
 		o.Kind = OutcomeDead
-		o.Reason = fmt.Sprintf("failed %d of %d times", o.Failures, attempts)
+		o.Reason = fmt.Sprintf("failed %d of %d times", o.Failures, attempts) + brief(o.Failure)
 		return
 	}
 	o.Kind, o.Wait = OutcomeRetry, wait
+}
+
+// brief is the first line of a failure's message, for a reason: ": it says".
+func brief(f *Failure) string {
+	if f == nil || f.Message == "" {
+		return ""
+	}
+	line, _, _ := strings.Cut(f.Message, "\n")
+	return ": " + CleanText(line, 200)
 }
 
 // HandBack gives the claim back unstarted: the job is ready again in its old

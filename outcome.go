@@ -81,10 +81,7 @@ func (k *OutcomeKind) UnmarshalText(text []byte) error {
 
 // To returns the state that a job with this outcome goes to.
 func (k OutcomeKind) To() State {
-	for _, s := range k.Event().To().List() {
-		return s
-	}
-	return 0
+	return k.Event().To().first()
 }
 
 // Outcome is what an attempt came to, ready for a store: every decision in it

@@ -159,6 +159,14 @@ func (v *verdict) Error() string {
 
 func (v *verdict) Unwrap() error { return v.err }
 
+// reason returns what the verdict is about: its own error, or else the whole that it came in.
+func (v *verdict) reason(whole error) error {
+	if v.err != nil {
+		return v.err
+	}
+	return whole
+}
+
 // Discard returns an error that ends the job as discarded: it is no longer
 // needed, and nobody has to look. err says why and may be nil.
 func Discard(err error) error { return &verdict{kind: OutcomeDiscarded, err: err} }

@@ -17,6 +17,7 @@ type Run struct {
 	claim  *Claim
 	client *Client
 	now    func() time.Time
+	ctx    runContext // what Attach returns; here to spare an allocation
 
 	mu        sync.Mutex
 	started   time.Time
@@ -34,9 +35,24 @@ func NewRun(client *Client, claim *Claim, now func() time.Time) *Run {
 
 type runKey struct{}
 
-// Attach returns a context that carries the run.
+// runContext is a context that carries a run.
+type runContext struct {
+	context.Context
+	run *Run
+}
+
+func (c *runContext) Value(key any) any {
+	if key == (runKey{}) {
+		return c.run
+	}
+	return c.Context.Value(key)
+}
+
+// Attach returns a context that carries the run. It is called once, before the
+// run is used.
 func (r *Run) Attach(ctx context.Context) context.Context {
-	return context.WithValue(ctx, runKey{}, r)
+	r.ctx = runContext{ctx, r}
+	return &r.ctx
 }
 
 // FromContext returns the run that a handler's context belongs to, or nil

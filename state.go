@@ -108,6 +108,14 @@ func (set StateSet) List() []State {
 	return list
 }
 
+// first returns the state of the set that was declared first; 0 if the set is empty.
+func (set StateSet) first() State {
+	if set == 0 {
+		return 0
+	}
+	return State(bits.TrailingZeros16(uint16(set)))
+}
+
 // String returns the names, separated by "|".
 func (set StateSet) String() string {
 	var names []string
@@ -234,10 +242,7 @@ func (a Action) From() StateSet { return actions[a].from }
 
 // To returns the state that the action leads to; 0 for [ActDelete].
 func (a Action) To() State {
-	for _, s := range a.Event().To().List() {
-		return s
-	}
-	return 0
+	return a.Event().To().first()
 }
 
 // ParseAction returns the action with the given name. The error lists the names.
