@@ -50,11 +50,14 @@ func (w *Worker) attempt(a *attempt) {
 	if !w.recordStart(a) {
 		return
 	}
-	ctx, done := w.start(a)
+	ctx, stopTimer := w.start(a)
 	if ctx == nil {
 		return
 	}
-	defer done()
+	defer a.cancel(nil)
+	if stopTimer != nil {
+		defer stopTimer()
+	}
 	r := bellhop.Return{Started: a.run.Started(), Random: rand.Float64()}
 	returned := false
 	defer func() {
@@ -81,7 +84,7 @@ func (w *Worker) recordStart(a *attempt) bool {
 	refused, err := w.store.Report(ctx, []bellhop.Report{{Token: a.claim.Token, Started: true}})
 	if err != nil {
 		w.trouble.note(w.log, bellhop.OpReport, err)
-		w.put(sent{attempt: a, outcome: a.claim.HandBack("its start could not be recorded")})
+		w.put(sender{attempt: a}, a.claim.HandBack("its start could not be recorded"))
 		return false
 	}
 	w.trouble.over(w.log, bellhop.OpReport)
@@ -92,38 +95,41 @@ func (w *Worker) recordStart(a *attempt) bool {
 	return true
 }
 
-// start makes the handler's context and run. The context is nil if the
-// attempt must not start any more, and what becomes of it is settled.
-func (w *Worker) start(a *attempt) (ctx context.Context, done func()) {
-	run := bellhop.NewRun(w.client, &a.claim, w.now)
+// start makes the handler's run and context, with a timer if it has a timeout.
+// The context is nil if the attempt must not start any more, and what becomes of it is settled.
+func (w *Worker) start(a *attempt) (ctx context.Context, stopTimer context.CancelFunc) {
+	run := bellhop.NewRun(w.client, &a.claim, w.clock)
 	ctx, cancel := context.WithCancelCause(run.Attach(w.base))
 	timeout := a.claim.Job.Timeout
 	w.mu.Lock()
-	cause := w.held.startCause(a)
-	switch {
-	case cause == nil:
-		a.run, a.cancel = run, cancel
-		if timeout > 0 {
-			a.deadline = time.Now().Add(timeout)
-		}
-	case cause == bellhop.ErrCancelled:
-		w.outbox = append(w.outbox, sent{attempt: a, outcome: cancelledUnstarted(&a.claim)})
-	case cause == bellhop.ErrShutdown:
-		w.outbox = append(w.outbox, sent{attempt: a, outcome: a.claim.HandBack("the worker is shutting down")})
-	}
-	w.mu.Unlock()
-	switch {
-	case cause != nil:
-		cancel(cause)
+	if cause := w.held.startCause(a); cause != nil {
+		w.endUnstarted(a, cause)
+		w.mu.Unlock()
+		cancel(nil)
 		if cause == bellhop.ErrLeaseLost {
 			w.stale(a)
 		}
 		return nil, nil
-	case timeout <= 0:
-		return ctx, func() { cancel(nil) }
 	}
-	ctx, stop := context.WithTimeoutCause(ctx, timeout, bellhop.ErrTimeout)
-	return ctx, func() { stop(); cancel(nil) }
+	a.run, a.cancel = run, cancel
+	if timeout > 0 {
+		a.deadline = time.Now().Add(timeout)
+	}
+	w.mu.Unlock()
+	if timeout <= 0 {
+		return ctx, nil
+	}
+	return context.WithTimeoutCause(ctx, timeout, bellhop.ErrTimeout)
+}
+
+// endUnstarted ends an attempt that has a slot and must not start any more. Called under w.mu.
+func (w *Worker) endUnstarted(a *attempt, cause error) {
+	switch cause {
+	case bellhop.ErrCancelled:
+		w.outbox.add(sender{attempt: a}, cancelledUnstarted(&a.claim))
+	case bellhop.ErrShutdown:
+		w.outbox.add(sender{attempt: a}, a.claim.HandBack("the worker is shutting down"))
+	}
 }
 
 // invoke calls the handler under the middleware.
@@ -159,7 +165,7 @@ func (w *Worker) record(a *attempt, r bellhop.Return) {
 			r.Err = fmt.Errorf("the handler's error, a %T, cannot be examined: %s", r.Err, p.Error())
 			o = a.claim.Settle(bellhop.Policy{}, r)
 		}
-		w.put(sent{attempt: a, outcome: o, completed: completed})
+		w.put(sender{a, completed}, o)
 	}()
 	o = a.claim.Settle(a.handler.Policy(), r)
 	settled = true

@@ -21,27 +21,20 @@ const (
 	emptyPause = 5 * time.Millisecond
 )
 
-// sent is an outcome on its way to the store.
-type sent struct {
-	attempt   *attempt // nil for a claim that this process did not know
-	outcome   bellhop.Outcome
-	completed bool // the handler called Run.Complete
-}
-
 // call is an exchange whose reply has not come. It is repeated, the same to the
 // last byte, until an answer says what became of it.
 type call struct {
 	request   bellhop.ExchangeRequest
-	sent      []sent
-	wakes     uint64 // the wake-ups that had come when it was made
+	senders   []sender // of the request's outcomes
+	wakes     uint64   // the wake-ups that had come when it was made
 	tries     int
 	notBefore time.Time // when to try again
 }
 
 // put lays an outcome where the next exchange takes it.
-func (w *Worker) put(s sent) {
+func (w *Worker) put(s sender, o bellhop.Outcome) {
 	w.mu.Lock()
-	w.outbox = append(w.outbox, s)
+	w.outbox.add(s, o)
 	w.mu.Unlock()
 }
 
@@ -90,25 +83,17 @@ func (w *Worker) nextCall(poll bool) (c *call, wait time.Duration) {
 	}
 	now := time.Now()
 	w.held.reckon(now)
-	if left := w.emptyUntil.Sub(now); left > 0 && !poll && len(w.outbox) == 0 {
+	if left := w.emptyUntil.Sub(now); left > 0 && !poll && w.outbox.len() == 0 {
 		return nil, left
 	}
 	c = &call{wakes: w.wakes, request: bellhop.ExchangeRequest{ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds}}
 	if !w.draining {
-		c.request.Wants, c.request.Limit = w.held.wants(poll || len(w.outbox) > 0)
+		c.request.Wants, c.request.Limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
-	if len(w.outbox) == 0 && len(c.request.Wants) == 0 && !(poll && w.held.running > 0) {
+	if w.outbox.len() == 0 && len(c.request.Wants) == 0 && !(poll && w.held.running > 0) {
 		return nil, loop.Never
 	}
-	n := min(len(w.outbox), maxClaims)
-	c.sent, w.outbox = w.outbox[:n:n], w.outbox[n:]
-	if len(w.outbox) == 0 {
-		w.outbox = nil
-	}
-	c.request.Outcomes = make([]bellhop.Outcome, n)
-	for i := range c.sent {
-		c.request.Outcomes[i] = c.sent[i].outcome
-	}
+	w.outbox.fill(c)
 	w.pending = c
 	return c, 0
 }
@@ -124,8 +109,8 @@ func (w *Worker) answered(c *call, reply *bellhop.ExchangeReply) {
 		return
 	}
 	w.pending = nil
-	for i := range c.sent {
-		if a := c.sent[i].attempt; a != nil && a == w.held.suspect {
+	for _, s := range c.senders {
+		if a := s.attempt; a != nil && a == w.held.suspect {
 			w.held.suspect = nil // the next may start
 		}
 	}
@@ -159,6 +144,9 @@ func (w *Worker) answered(c *call, reply *bellhop.ExchangeReply) {
 		}
 	}
 	w.report(c, reply.Refused)
+	w.mu.Lock()
+	w.outbox.recycle(c)
+	w.mu.Unlock()
 }
 
 // nextDue notes when the next scheduled job is due, and reports whether that is
@@ -193,7 +181,7 @@ func (w *Worker) satisfied(c *call, claims []bellhop.Claim, now time.Time) {
 		}
 	}
 	w.emptyUntil = time.Time{}
-	if len(claims) == 0 && len(c.sent) == 0 {
+	if len(claims) == 0 && len(c.senders) == 0 {
 		w.emptyUntil = now.Add(emptyPause)
 	}
 }
@@ -205,7 +193,7 @@ func (w *Worker) takeIn(claims []bellhop.Claim, now time.Time) (stale []*attempt
 		q, handler := w.held.queues[cl.Job.Queue], w.handlers[cl.Job.Kind]
 		if q == nil || handler.Kind() == "" {
 			// The store gave what was not asked for: keep it for those who can run it.
-			w.outbox = append(w.outbox, sent{outcome: cl.HandBack("claimed by a process without a handler for it")})
+			w.outbox.add(sender{}, cl.HandBack("claimed by a process without a handler for it"))
 			continue
 		}
 		if old := w.held.add(&attempt{claim: *cl, queue: q, handler: handler, taken: now}); old != nil {
@@ -227,7 +215,7 @@ func (w *Worker) cancelled(tokens []bellhop.Token, now time.Time) {
 		a.claim.Place.CancelRequested = true
 		if a.queue.waits(a) {
 			w.held.drop(a)
-			w.outbox = append(w.outbox, sent{attempt: a, outcome: cancelledUnstarted(&a.claim)})
+			w.outbox.add(sender{attempt: a}, cancelledUnstarted(&a.claim))
 			continue
 		}
 		a.stop(bellhop.ErrCancelled, now)
@@ -238,7 +226,7 @@ func (w *Worker) cancelled(tokens []bellhop.Token, now time.Time) {
 // kept, and reports whether there was any. Called under w.mu.
 func (w *Worker) handBack(q *queue, reason string, keep func(*attempt) bool) (any bool) {
 	for _, a := range w.held.takeUnstarted(q, keep) {
-		w.outbox = append(w.outbox, sent{attempt: a, outcome: a.claim.HandBack(reason)})
+		w.outbox.add(sender{attempt: a}, a.claim.HandBack(reason))
 		any = true
 	}
 	return any
@@ -263,7 +251,8 @@ func (w *Worker) gone(id bellhop.ID) {
 	}
 	if c := w.pending; c != nil {
 		// Its outcomes may have been applied: the tokens will tell.
-		w.outbox, w.pending = append(c.sent, w.outbox...), nil
+		w.outbox.unfill(c)
+		w.pending = nil
 	}
 	for _, q := range w.held.order {
 		w.held.takeUnstarted(q, nil)
@@ -280,16 +269,18 @@ func (w *Worker) gone(id bellhop.ID) {
 
 // report tells what became of the outcomes that an exchange handed in.
 func (w *Worker) report(c *call, refused []bellhop.Refusal) {
-	recorded := make(map[int]bellhop.OutcomeKind, len(refused))
+	var recorded map[int]bellhop.OutcomeKind
+	if len(refused) > 0 {
+		recorded = make(map[int]bellhop.OutcomeKind, len(refused))
+	}
 	for _, r := range refused {
 		recorded[r.Index] = r.Recorded
 	}
-	for i := range c.sent {
-		s := &c.sent[i]
+	for i, s := range c.senders {
 		if s.attempt == nil {
 			continue
 		}
-		o := s.outcome
+		o := c.request.Outcomes[i]
 		if kind, is := recorded[i]; is {
 			if !s.completed || kind != bellhop.OutcomeSucceeded {
 				w.stale(s.attempt)

@@ -33,11 +33,10 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 	w.mu.Lock()
 	b := &bellhop.Beat{Process: w.process, Lease: w.config.Lease, Held: w.held.tokens(), Leave: leave}
 	b.Process.Busy, b.Process.Slots = w.held.running, w.held.slots
-	for _, list := range [][]sent{w.outbox, w.pendingSent()} {
-		for _, s := range list {
-			b.Held = append(b.Held, s.outcome.Token)
-		}
+	if w.pending != nil {
+		b.Held = appendTokens(b.Held, w.pending.request.Outcomes)
 	}
+	b.Held = appendTokens(b.Held, w.outbox.outcomes)
 	w.mu.Unlock()
 
 	// A beat that hangs must leave time for others before the lease is over.
@@ -77,11 +76,11 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 	return nil
 }
 
-func (w *Worker) pendingSent() []sent {
-	if w.pending == nil {
-		return nil
+func appendTokens(list []bellhop.Token, outcomes []bellhop.Outcome) []bellhop.Token {
+	for i := range outcomes {
+		list = append(list, outcomes[i].Token)
 	}
-	return w.pending.sent
+	return list
 }
 
 // lost ends attempts whose claims the store no longer has, and returns those
@@ -115,7 +114,7 @@ func (w *Worker) unknown(extra []bellhop.Claim) (any bool) {
 			continue // claimed between the beat's sending and its answer
 		}
 		// If it has ended between the two, the token will tell.
-		w.outbox = append(w.outbox, sent{outcome: c.HandBack("its process did not know of the claim")})
+		w.outbox.add(sender{}, c.HandBack("its process did not know of the claim"))
 		any = true
 	}
 	return any

@@ -52,7 +52,7 @@ type Worker struct {
 	alive    bool // the store has heard of the process
 	draining bool
 	quiet    chan struct{} // closed when draining and nothing runs
-	outbox   []sent
+	outbox   outbox
 	pending  *call     // the exchange whose reply has not come
 	due      time.Time // of the next scheduled job, by the local clock; zero if none is known
 	wakes    uint64    // wake-ups so far
@@ -62,8 +62,9 @@ type Worker struct {
 	samples    []sample
 
 	chores []*chore // the duties loop's own
-	// base is what handlers' contexts come from.
-	base context.Context
+	// base is what handlers' contexts come from, and clock the time that they see: now.
+	base  context.Context
+	clock func() time.Time
 }
 
 // New returns a worker that waits for handlers and Run. What is wrong with the
@@ -75,6 +76,7 @@ func New(client *bellhop.Client, config Config) *Worker {
 		epoch: time.Now(), handlers: map[string]bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	w.held = newHeld(config, w.epoch)
+	w.clock = w.now
 	opts := loop.Options{Jitter: 0.1, OnPanic: w.onPanic}
 	w.exchange = loop.New("exchange", w.exchangeRound, loop.Options{OnPanic: w.onPanic})
 	w.heartbeat = loop.New("heartbeat", w.beatRound, opts)

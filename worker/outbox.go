@@ -1,0 +1,50 @@
+package worker
+
+import "github.com/gobellhop/bellhop"
+
+// outbox gathers outcomes until an exchange takes them. Guarded by Worker.mu.
+type outbox struct {
+	outcomes []bellhop.Outcome
+	senders  []sender // of the outcomes, in the same order
+	// Emptied slices of a call that is over, to be filled again.
+	spareOutcomes []bellhop.Outcome
+	spareSenders  []sender
+}
+
+// sender says whose outcome it is.
+type sender struct {
+	attempt   *attempt // nil for a claim that this process did not know
+	completed bool     // the handler called Run.Complete
+}
+
+func (b *outbox) len() int { return len(b.outcomes) }
+
+// add lays an outcome where the next exchange takes it.
+func (b *outbox) add(s sender, o bellhop.Outcome) {
+	b.outcomes, b.senders = append(b.outcomes, o), append(b.senders, s)
+}
+
+// fill moves the oldest outcomes into a call, as many as go together.
+func (b *outbox) fill(c *call) {
+	n := min(len(b.outcomes), maxClaims)
+	c.request.Outcomes, c.senders = b.outcomes[:n:n], b.senders[:n:n]
+	b.outcomes, b.senders = append(b.spareOutcomes, b.outcomes[n:]...), append(b.spareSenders, b.senders[n:]...)
+	b.spareOutcomes, b.spareSenders = nil, nil
+}
+
+// unfill takes the outcomes of a call back: they go with the next.
+func (b *outbox) unfill(c *call) {
+	b.outcomes, b.senders = append(c.request.Outcomes, b.outcomes...), append(c.senders, b.senders...)
+}
+
+// recycle keeps the slices of a call that is over for the next. Those of a
+// call that was repeated are left alone: an earlier try may still be read from.
+func (b *outbox) recycle(c *call) {
+	if c.tries > 1 || c.senders == nil {
+		return
+	}
+	clear(c.request.Outcomes)
+	clear(c.senders)
+	b.spareOutcomes, b.spareSenders = c.request.Outcomes[:0], c.senders[:0]
+	c.request.Outcomes, c.senders = nil, nil
+}
