@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -64,6 +66,10 @@ type Tx interface {
 	// many rows each run changed, in changed if that is not nil. args fills its
 	// slice with a row's arguments and returns it; the slice is used again.
 	Each(ctx context.Context, st *Stmt, n int, args func(i int, row []any) []any, changed []int64) error
+	// Rows runs a statement with {rows} in it for n rows of arguments, many at a
+	// time, and returns how many rows it changed. args is as in Each; tail are the
+	// arguments behind the rows.
+	Rows(ctx context.Context, st *Stmt, n int, args func(i int, row []any) []any, tail ...any) (int64, error)
 	// Query runs a statement and calls scan for each row of its result. The scan
 	// function must not use the transaction.
 	Query(ctx context.Context, st *Stmt, scan func(Row) error, args ...any) error
@@ -103,6 +109,8 @@ type Stmt struct {
 	Name string
 	// Text is the standard text.
 	Text string
+	// bulk is the same statement for more rows, the most first, if it is one for Tx.Rows.
+	bulk []bulkStmt
 	// passing is a statement that is composed for one call and not kept prepared.
 	passing bool
 }
@@ -113,6 +121,24 @@ var statements []*Stmt
 func define(name, text string) *Stmt {
 	st := &Stmt{Name: name, Text: text}
 	statements = append(statements, st)
+	return st
+}
+
+type bulkStmt struct {
+	rows int
+	stmt *Stmt
+}
+
+// defineRows puts a statement for Tx.Rows into the list: {rows} in its text
+// stands for rows of so many values.
+func defineRows(name string, width int, text string) *Stmt {
+	row := "(?" + strings.Repeat(", ?", width-1) + ")"
+	st := define(name, strings.Replace(text, "{rows}", row, 1))
+	for _, n := range []int{32, 8} {
+		many := define(fmt.Sprintf("%s, %d rows", name, n), strings.Replace(text, "{rows}", row+strings.Repeat(", "+row, n-1), 1))
+		st.bulk = append(st.bulk, bulkStmt{n, many})
+	}
+	st.bulk = append(st.bulk, bulkStmt{1, st})
 	return st
 }
 

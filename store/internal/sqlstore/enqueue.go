@@ -10,10 +10,12 @@ import (
 var (
 	lastJob = define("last job", `select coalesce(max(job), 0) from bellhop_jobs`)
 	takeKey = define("take unique key", `insert into bellhop_unique_keys (unique_key, job) values (?, ?) on conflict do nothing`)
-	addJob  = define("add job", `insert into bellhop_jobs
+	addJob  = defineRows("add job", 14, `insert into bellhop_jobs
 		(job, id, kind, queue, priority, run_at, attempts, timeout_ns, retention_ns, unique_key, tags, meta, enqueued_at, args)
-		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing`)
-	addReady     = define("add ready", `insert into bellhop_ready (queue, priority, due, job, kind) values (?, ?, ?, ?, ?)`)
+		values {rows} on conflict do nothing`)
+	jobsAdded = define("jobs added", `select job from bellhop_jobs where job > ?`)
+	addReady  = define("add ready", `insert into bellhop_ready (queue, priority, due, job, kind)
+		select queue, priority, ?, job, kind from bellhop_jobs where job between ? and ?`)
 	addScheduled = define("add scheduled", `insert into bellhop_scheduled (job, queue, due) values (?, ?, ?)`)
 	keyHolder    = define("key holder", `select j.id, j.job from bellhop_unique_keys k cross join bellhop_jobs j where k.unique_key = ? and j.job = k.job`)
 	dropKey      = define("drop unique key", `delete from bellhop_unique_keys where job = ?`)
@@ -144,36 +146,50 @@ func (in *intake) keyHeld(ctx context.Context, i int) error {
 // addJobs adds the jobs' rows, and answers those that are there already.
 func (in *intake) addJobs(ctx context.Context) error {
 	open := in.open(nil)
-	changed := make([]int64, len(open))
-	err := in.Each(ctx, addJob, len(open), func(i int, row []any) []any {
+	added, err := in.Rows(ctx, addJob, len(open), func(i int, row []any) []any {
 		e := &in.entries[open[i]]
 		j := e.job
 		return append(row, e.number, j.ID[:], j.Kind, j.Queue, int64(j.Priority), moment(j.RunAt), int64(j.Attempts),
 			zeroNull(int64(j.Timeout)), zeroNull(int64(j.Retention)), none(j.UniqueKey),
 			encode(j.Tags, len(j.Tags) == 0), encode(j.Meta, len(j.Meta) == 0), in.now, j.Args)
-	}, changed)
+	})
+	if err != nil || added == int64(len(open)) {
+		return err
+	}
+	there := make(map[int64]bool, added)
+	err = in.Query(ctx, jobsAdded, func(r Row) error {
+		var number num
+		err := r.Scan(&number)
+		there[int64(number)] = true
+		return err
+	}, in.entries[0].number-1)
 	if err != nil {
 		return err
 	}
-	for i, n := range changed {
-		if n != 0 {
+	for _, i := range open {
+		if there[in.entries[i].number] {
 			continue
 		}
-		e := &in.entries[open[i]]
-		if e.job.UniqueKey != "" {
-			if _, err := in.Exec(ctx, dropKey, e.number); err != nil {
-				return err
-			}
-		}
-		known, err := in.existing(ctx, open[i])
-		if err != nil {
+		if err := in.notAdded(ctx, i); err != nil {
 			return err
-		}
-		if !known {
-			return fmt.Errorf("job %s is neither new nor there", e.job.ID)
 		}
 	}
 	return nil
+}
+
+// notAdded answers a job that was not added because its id is there.
+func (in *intake) notAdded(ctx context.Context, i int) error {
+	e := &in.entries[i]
+	if e.job.UniqueKey != "" {
+		if _, err := in.Exec(ctx, dropKey, e.number); err != nil {
+			return err
+		}
+	}
+	known, err := in.existing(ctx, i)
+	if err == nil && !known {
+		err = fmt.Errorf("job %s is neither new nor there", e.job.ID)
+	}
+	return err
 }
 
 // existing answers a job whose id is there already.
@@ -215,12 +231,23 @@ func (in *intake) place(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ready := in.open(func(e *entry) bool { return e.due <= in.now })
-	return in.Each(ctx, addReady, len(ready), func(i int, row []any) []any {
-		e := &in.entries[ready[i]]
-		in.wake(e.job.Queue)
-		return append(row, e.job.Queue, int64(e.job.Priority), e.due, e.number, e.job.Kind)
-	}, nil)
+	// The others are ready now. They have neighbouring numbers, but for those that wait.
+	for i := 0; i < len(in.entries); i++ {
+		first := i
+		for i < len(in.entries) && (in.entries[i].answered || in.entries[i].due <= in.now) {
+			if e := &in.entries[i]; !e.answered {
+				in.wake(e.job.Queue)
+			}
+			i++
+		}
+		if i == first {
+			continue
+		}
+		if _, err := in.Exec(ctx, addReady, in.now, in.entries[first].number, in.entries[i-1].number); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func zeroNull(n int64) any {

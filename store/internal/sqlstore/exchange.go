@@ -15,28 +15,44 @@ import (
 const claimedCols = `due, generation, attempt, failures, crashes, suspect, cancel`
 
 // The range of a claim: one priority of one queue, from the lower bound to the
-// last candidate, the kinds that the process knows.
+// last candidate. In a queue with kinds that the process does not know, the
+// statements look at the kind as well.
 const (
-	claimFrom = `r.queue = ? and r.priority = ? and (r.due, r.job) > (?, ?) and r.kind in ({list})`
+	claimFrom = `r.queue = ? and r.priority = ? and (r.due, r.job) > (?, ?)`
 	claimTo   = claimFrom + ` and (r.due, r.job) <= (?, ?)`
+	known     = ` and r.kind in ({list})`
 )
 
+// claimStatements read the next jobs of a lane, and move them.
+type claimStatements struct{ claimable, toRunning, endReady *Stmt }
+
+func defineClaim(suffix, where string) claimStatements {
+	return claimStatements{
+		define("claimable"+suffix, `select `+jobColumns+`, r.due, r.generation, r.claim, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
+			from bellhop_ready r cross join bellhop_jobs j where `+claimFrom+where+` and j.job = r.job order by r.due, r.job limit ?`),
+		define("ready to running"+suffix, `insert into bellhop_running
+			(job, queue, exchange, process, claimed_at, claim, `+claimedCols+`)
+			select r.job, r.queue, ?, ?, ?, r.claim + 1, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
+			from bellhop_ready r where `+claimTo+where),
+		define("end ready"+suffix, `delete from bellhop_ready as r where `+claimTo+where),
+	}
+}
+
 var (
-	processAlive = define("process alive", `select count(*) from bellhop_processes where id = ? and gone_at is null`)
-	exchangeSeen = define("exchange seen", `select count(*) from bellhop_exchanges where id = ?`)
+	allKinds   = defineClaim("", "")
+	knownKinds = defineClaim(", known kinds", known)
+	lookAround = define("look around", `select
+		(select count(*) from bellhop_processes where id = ? and gone_at is null),
+		(select count(*) from bellhop_exchanges where id = ?),
+		(select count(*) from bellhop_queues where paused = 1),
+		(select count(*) from bellhop_running where process = ? and cancel = 1),
+		(select min(due) from bellhop_scheduled)`)
 	addExchange  = define("add exchange", `insert into bellhop_exchanges (id, made_at) values (?, ?) on conflict do nothing`)
 	pausedQueues = define("paused queues", `select name from bellhop_queues where paused = 1`)
 	nextPriority = define("next priority", `select min(priority) from bellhop_ready where queue = ? and priority > ?`)
-	claimable    = define("claimable", `select `+jobColumns+`, r.due, r.generation, r.claim, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
-		from bellhop_ready r cross join bellhop_jobs j where `+claimFrom+` and j.job = r.job order by r.due, r.job limit ?`)
-	readyToRunning = define("ready to running", `insert into bellhop_running
-		(job, queue, exchange, process, claimed_at, claim, `+claimedCols+`)
-		select r.job, r.queue, ?, ?, ?, r.claim + 1, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
-		from bellhop_ready r where `+claimTo)
-	endReady   = define("end ready", `delete from bellhop_ready as r where `+claimTo)
-	skipped    = define("skipped", `select due, job from bellhop_ready where queue = ? and priority = ? order by due, job limit 1 offset 256`)
-	lastReady  = define("last ready", `select due, job from bellhop_ready where queue = ? and priority = ? order by due desc, job desc limit 1`)
-	madeClaims = define("claims of exchange", `select `+jobColumns+`, `+placeRunning.columns+`
+	skipped      = define("skipped", `select due, job from bellhop_ready where queue = ? and priority = ? order by due, job limit 1 offset 256`)
+	lastReady    = define("last ready", `select due, job from bellhop_ready where queue = ? and priority = ? order by due desc, job desc limit 1`)
+	madeClaims   = define("claims of exchange", `select `+jobColumns+`, `+placeRunning.columns+`
 		from bellhop_running p cross join bellhop_jobs j where p.exchange = ? and j.job = p.job`)
 	cancels = define("cancels", `select j.id, p.claim, p.exchange from bellhop_running p cross join bellhop_jobs j
 		where p.process = ? and p.cancel = 1 and j.job = p.job order by j.id`)
@@ -67,24 +83,37 @@ func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *
 	if reply.Refused, err = t.settle(ctx, r.Outcomes); err != nil {
 		return nil, false, err
 	}
-	paused, err := t.paused(ctx)
+	var alive, seen, paused, cancel, due num
+	err = t.Query(ctx, lookAround, func(row Row) error { return row.Scan(&alive, &seen, &paused, &cancel, &due) },
+		r.Process[:], r.ID[:], r.Process[:])
 	if err != nil {
 		return nil, false, err
 	}
-	if !r.Process.IsZero() {
-		alive, err := t.count(ctx, processAlive, r.Process[:])
-		if err != nil {
-			return nil, false, err
-		}
-		gone = alive == 0
-	}
-	if !gone && !r.Process.IsZero() && r.Limit > 0 && len(r.Wants) > 0 {
-		if reply.Claims, err = t.claims(ctx, r, paused); err != nil {
+	var stopped []string
+	if paused > 0 {
+		if stopped, err = t.paused(ctx); err != nil {
 			return nil, false, err
 		}
 	}
-	reply.Signals, err = t.signals(ctx, r, paused)
-	return reply, gone, err
+	working := !r.Process.IsZero()
+	gone = working && alive == 0
+	if working && !gone && r.Limit > 0 && len(r.Wants) > 0 {
+		if reply.Claims, err = t.claims(ctx, r, seen > 0, stopped); err != nil {
+			return nil, false, err
+		}
+	}
+	if cancel > 0 || slices.ContainsFunc(reply.Claims, func(c bellhop.Claim) bool { return c.Place.CancelRequested }) {
+		if reply.Signals.Cancel, err = t.cancelled(ctx, r.Process); err != nil {
+			return nil, false, err
+		}
+	}
+	reply.Signals.Now, reply.Signals.NextDue = at(t.now), t.until(int64(due))
+	for _, want := range r.Wants {
+		if slices.Contains(stopped, want.Queue) && !slices.Contains(reply.Signals.Paused, want.Queue) {
+			reply.Signals.Paused = append(reply.Signals.Paused, want.Queue)
+		}
+	}
+	return reply, gone, nil
 }
 
 func (t *txn) count(ctx context.Context, st *Stmt, args ...any) (int64, error) {
@@ -105,18 +134,14 @@ func (t *txn) paused(ctx context.Context) (names []string, err error) {
 }
 
 // claims returns what the exchange has claimed before, or claims.
-func (t *txn) claims(ctx context.Context, r *bellhop.ExchangeRequest, paused []string) ([]bellhop.Claim, error) {
-	seen, err := t.count(ctx, exchangeSeen, r.ID[:])
-	if err != nil {
-		return nil, err
-	}
-	if seen > 0 {
+func (t *txn) claims(ctx context.Context, r *bellhop.ExchangeRequest, seen bool, paused []string) ([]bellhop.Claim, error) {
+	if seen {
 		claims, err := t.repeat(ctx, r)
 		if err != nil || len(claims) > 0 {
 			return claims, err
 		}
 	}
-	c := &claimer{txn: t, request: r, row: newRow(), kinds: list(r.Kinds)}
+	c := &claimer{txn: t, request: r, row: newRow(), known: slices.Sorted(slices.Values(r.Kinds)), kinds: list(r.Kinds)}
 	for _, want := range r.Wants {
 		if slices.Contains(paused, want.Queue) {
 			continue
@@ -129,7 +154,7 @@ func (t *txn) claims(ctx context.Context, r *bellhop.ExchangeRequest, paused []s
 		return nil, nil
 	}
 	t.after = append(t.after, func() { t.store.refs.put(c.ids, c.refs) })
-	_, err = t.Exec(ctx, addExchange, r.ID[:], t.now)
+	_, err := t.Exec(ctx, addExchange, r.ID[:], t.now)
 	return c.claims, err
 }
 
@@ -172,7 +197,8 @@ func (t *txn) repeat(ctx context.Context, r *bellhop.ExchangeRequest) ([]bellhop
 type claimer struct {
 	*txn
 	request *bellhop.ExchangeRequest
-	kinds   string
+	known   []string // the kinds, sorted
+	kinds   string   // the kinds for {list}
 	row     *row
 	claims  []bellhop.Claim
 	ids     []bellhop.ID
@@ -201,35 +227,62 @@ func (c *claimer) want(ctx context.Context, want bellhop.Want) error {
 
 // lane claims at most limit jobs of one priority of a queue.
 func (c *claimer) lane(ctx context.Context, l lane, limit int) (int, error) {
-	from, full := c.store.bounds.start(l)
-	began, before := time.Now(), len(c.claims)
-	if err := c.candidates(ctx, l, from, limit); err != nil {
+	from, full, mixed := c.store.bounds.start(l, c.store.LowerBounds)
+	if !mixed {
+		n, unknown, err := c.take(ctx, l, from, limit, allKinds)
+		if err != nil || !unknown {
+			if c.store.LowerBounds {
+				c.after = append(c.after, func() { c.store.bounds.set(l, c.last, full, 0) })
+			}
+			return n, err
+		}
+	}
+	began := time.Now()
+	n, _, err := c.take(ctx, l, from, limit, knownKinds)
+	if err != nil {
 		return 0, err
 	}
-	took := time.Since(began)
-	n := len(c.claims) - before
-	if n > 0 {
-		to := c.last
-		_, err := c.Exec(ctx, readyToRunning, c.request.ID[:], c.request.Process[:], c.now,
-			l.queue, l.priority, from.due, from.job, c.kinds, to.due, to.job)
-		if err != nil {
-			return 0, err
-		}
-		if _, err := c.Exec(ctx, endReady, l.queue, l.priority, from.due, from.job, c.kinds, to.due, to.job); err != nil {
-			return 0, err
-		}
-	}
-	return n, c.remember(ctx, l, from, full, took, n == limit)
+	return n, c.remember(ctx, l, from, full, time.Since(began), n == limit)
 }
 
-// candidates reads the next jobs of a lane as claims.
-func (c *claimer) candidates(ctx context.Context, l lane, from position, limit int) error {
+// take claims the next jobs of a lane. If st does not look at kinds and there
+// are unknown ones among the next jobs, it claims nothing and says so.
+func (c *claimer) take(ctx context.Context, l lane, from position, limit int, st claimStatements) (n int, unknown bool, err error) {
+	before := len(c.claims)
+	where := []any{l.queue, l.priority, from.due, from.job}
+	var kinds []any
+	if st == knownKinds {
+		kinds = []any{c.kinds}
+	}
+	unknown, err = c.candidates(ctx, st.claimable, slices.Concat(where, kinds, []any{limit})...)
+	if n = len(c.claims) - before; err != nil || unknown || n == 0 {
+		c.claims, c.ids, c.refs = c.claims[:before], c.ids[:before], c.refs[:before]
+		return 0, unknown, err
+	}
+	where = append(where, c.last.due, c.last.job)
+	_, err = c.Exec(ctx, st.toRunning, slices.Concat([]any{c.request.ID[:], c.request.Process[:], c.now}, where, kinds)...)
+	if err != nil {
+		return 0, false, err
+	}
+	_, err = c.Exec(ctx, st.endReady, slices.Concat(where, kinds)...)
+	return n, false, err
+}
+
+// candidates reads jobs as claims, and tells whether there is one of an unknown kind among them.
+func (c *claimer) candidates(ctx context.Context, st *Stmt, args ...any) (unknown bool, err error) {
 	r, dest := c.row, append(c.row.job[:len(c.row.job):len(c.row.job)], c.row.place[1:9]...)
 	r.claimedAt, r.process, r.exchange = num(c.now), uid(c.request.Process), uid(c.request.ID)
 	r.state, r.reason, r.progress = num(bellhop.StateRunning), "", nil
-	return c.Query(ctx, claimable, func(result Row) error {
+	err = c.Query(ctx, st, func(result Row) error {
+		if unknown {
+			return nil
+		}
 		if err := result.Scan(dest...); err != nil {
 			return err
+		}
+		if _, ok := slices.BinarySearch(c.known, string(r.kind)); !ok {
+			unknown = true
+			return nil
 		}
 		r.claim++
 		claim, err := r.newClaim()
@@ -238,10 +291,11 @@ func (c *claimer) candidates(ctx context.Context, l lane, from position, limit i
 		}
 		c.claims = append(c.claims, claim)
 		c.ids = append(c.ids, claim.Job.ID)
-		c.refs = append(c.refs, jobRef{int64(r.number), r.uniqueKey != ""})
+		c.refs = append(c.refs, jobRef{int64(r.number), r.uniqueKey != "", claim.Place.Failures, claim.Place.Crashes})
 		c.last = position{int64(r.due), int64(r.number)}
 		return nil
-	}, l.queue, l.priority, from.due, from.job, c.kinds, limit)
+	}, args...)
+	return unknown, err
 }
 
 // remember sets the lane's lower bound, if many jobs of unknown kinds stand before it.
@@ -272,24 +326,6 @@ func (c *claimer) remember(ctx context.Context, l lane, from position, full bool
 	return nil
 }
 
-// signals tells the process what has changed.
-func (t *txn) signals(ctx context.Context, r *bellhop.ExchangeRequest, paused []string) (bellhop.Signals, error) {
-	sig := bellhop.Signals{Now: at(t.now)}
-	for _, want := range r.Wants {
-		if slices.Contains(paused, want.Queue) && !slices.Contains(sig.Paused, want.Queue) {
-			sig.Paused = append(sig.Paused, want.Queue)
-		}
-	}
-	var err error
-	if !r.Process.IsZero() {
-		if sig.Cancel, err = t.cancelled(ctx, r.Process); err != nil {
-			return sig, err
-		}
-	}
-	sig.NextDue, err = t.nextDue(ctx)
-	return sig, err
-}
-
 // cancelled returns the process's claims that are to be cancelled.
 func (t *txn) cancelled(ctx context.Context, process bellhop.ID) (tokens []bellhop.Token, err error) {
 	err = t.Query(ctx, cancels, func(r Row) error {
@@ -305,10 +341,15 @@ func (t *txn) cancelled(ctx context.Context, process bellhop.ID) (tokens []bellh
 // nextDue returns how long until a scheduled job is due: 0 if one is, -1 if none is scheduled.
 func (t *txn) nextDue(ctx context.Context) (time.Duration, error) {
 	due, err := t.count(ctx, nextDue)
-	if err != nil || due == 0 {
-		return -1, err
+	return t.until(due), err
+}
+
+// until returns how long it is until a moment: 0 if it has come, -1 if there is none.
+func (t *txn) until(due int64) time.Duration {
+	if due == 0 {
+		return -1
 	}
-	return max(0, time.Duration(due-t.now)*time.Microsecond), nil
+	return max(0, time.Duration(due-t.now)*time.Microsecond)
 }
 
 // lane is one priority of one queue, as seen by a process that knows certain kinds.
@@ -343,14 +384,19 @@ type bound struct {
 
 const maxBounds = 10_000
 
-// start returns from where to look, and whether that is a full look.
-func (b *bounds) start(l lane) (from position, full bool) {
+// start returns from where to look, whether that is a full look, and whether
+// unknown kinds are to be expected.
+func (b *bounds) start(l lane, always bool) (from position, full, mixed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.m[l]; e != nil && time.Now().Before(e.nextLook) {
-		return e.position, false
+	e := b.m[l]
+	switch {
+	case e == nil:
+		return head, true, false
+	case time.Now().Before(e.nextLook):
+		return e.position, false, !always
 	}
-	return head, true
+	return head, true, !always
 }
 
 func (b *bounds) set(l lane, to position, full bool, took time.Duration) {

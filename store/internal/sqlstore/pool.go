@@ -294,6 +294,43 @@ func (t *poolTx) Each(ctx context.Context, st *Stmt, n int, args func(i int, row
 	return wrapStatement(st, err)
 }
 
+func (t *poolTx) Rows(ctx context.Context, st *Stmt, n int, args func(i int, row []any) []any, tail ...any) (changed int64, err error) {
+	if n == 0 {
+		return 0, nil
+	}
+	err = t.named(ctx, st.Name, func() error {
+		quiet := context.WithoutCancel(ctx)
+		var row []any
+		i := 0
+		for _, bulk := range st.bulk {
+			for ; n-i >= bulk.rows; i += bulk.rows {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				ready, err := t.stmt(ctx, bulk.stmt)
+				if err != nil {
+					return err
+				}
+				row = row[:0]
+				for k := range bulk.rows {
+					row = args(i+k, row)
+				}
+				result, err := ready.ExecContext(quiet, append(row, tail...)...)
+				if err != nil {
+					return err
+				}
+				more, err := result.RowsAffected()
+				if err != nil {
+					return err
+				}
+				changed += more
+			}
+		}
+		return nil
+	})
+	return changed, wrapStatement(st, err)
+}
+
 func (t *poolTx) Query(ctx context.Context, st *Stmt, scan func(Row) error, args ...any) error {
 	err := t.named(ctx, st.Name, func() error {
 		ready, err := t.stmt(ctx, st)

@@ -49,6 +49,7 @@ type settlement struct {
 	*txn
 	outcomes []bellhop.Outcome
 	refs     []jobRef
+	stale    []int // outcomes whose token does not fit, or not any more
 }
 
 // settle applies outcomes and returns the refused.
@@ -61,19 +62,46 @@ func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome) ([]bellhop
 			return nil, &bellhop.InvalidError{Index: i, Field: "outcome", Reason: outcomes[i].Kind.String() + " is unknown"}
 		}
 	}
-	s := &settlement{t, outcomes, make([]jobRef, len(outcomes))}
+	s := &settlement{txn: t, outcomes: outcomes, refs: make([]jobRef, len(outcomes))}
 	t.store.refs.take(outcomes, s.refs)
 	if err := s.lookUp(ctx); err != nil {
 		return nil, err
 	}
-	fresh, stale, err := s.fresh(ctx)
+	plain, others := s.sort()
+	if err := s.settlePlain(ctx, plain); err != nil {
+		return nil, err
+	}
+	fresh, err := s.record(ctx, others)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.move(ctx, fresh); err != nil {
 		return nil, err
 	}
-	return s.refuse(ctx, stale)
+	return s.refuse(ctx)
+}
+
+// sort returns the outcomes that are plain successes all alike, and the others.
+// Of two outcomes for one claim in one call the first counts.
+func (s *settlement) sort() (plain, others []int) {
+	seen := make(map[bellhop.Token]bool, len(s.outcomes))
+	for i := range s.outcomes {
+		token := s.outcomes[i].Token
+		switch {
+		case s.refs[i].job == 0 || seen[token]:
+			s.stale = append(s.stale, i)
+			continue
+		case s.plain(i) && (len(plain) == 0 || s.alike(i, plain[0])):
+			plain = append(plain, i)
+		default:
+			others = append(others, i)
+		}
+		seen[token] = true
+	}
+	if len(plain) < fewPlain || s.scattered(plain) {
+		return nil, append(others, plain...)
+	}
+	return plain, others
 }
 
 // lookUp finds the rows of the jobs that this store did not hand out itself.
@@ -87,48 +115,43 @@ func (s *settlement) lookUp(ctx context.Context) error {
 		if err := s.Query(ctx, refByID, func(r Row) error { return r.Scan(&job, &keyed) }, id[:]); err != nil {
 			return err
 		}
-		s.refs[i] = jobRef{int64(job), keyed != 0}
+		s.refs[i] = jobRef{int64(job), keyed != 0, -1, -1}
 	}
 	return nil
 }
 
-// fresh records the attempts, and tells by that whose tokens fit.
-func (s *settlement) fresh(ctx context.Context) (fresh, stale []int, err error) {
-	changed := make([]int64, len(s.outcomes))
-	seen := map[int64]bool{}
-	var first []int
-	for i := range s.outcomes {
-		// Of two outcomes for one claim in one call the first counts.
-		if ref := s.refs[i]; ref.job == 0 || seen[ref.job] {
-			stale = append(stale, i)
-		} else {
-			seen[ref.job] = true
-			first = append(first, i)
-		}
-	}
-	err = s.Each(ctx, addAttempt, len(first), func(i int, row []any) []any {
-		o := &s.outcomes[first[i]]
+// record adds the attempts, and returns those whose tokens fit.
+func (s *settlement) record(ctx context.Context, list []int) (fresh []int, err error) {
+	changed := make([]int64, len(list))
+	err = s.Each(ctx, addAttempt, len(list), func(i int, row []any) []any {
+		o := &s.outcomes[list[i]]
 		row = append(row, int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure))
-		return s.token(row, first[i])
-	}, changed[:len(first)])
+		return s.token(row, list[i])
+	}, changed)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var trim []int
-	for k, i := range first {
+	for k, i := range list {
 		if changed[k] == 0 {
-			stale = append(stale, i)
-			continue
+			s.stale = append(s.stale, i)
+		} else {
+			fresh = append(fresh, i)
 		}
-		fresh = append(fresh, i)
+	}
+	return fresh, s.trim(ctx, fresh)
+}
+
+// trim deletes the attempts that are too many.
+func (s *settlement) trim(ctx context.Context, fresh []int) error {
+	var trim []int
+	for _, i := range fresh {
 		if s.outcomes[i].Token.Number > bellhop.KeptAttempts {
 			trim = append(trim, i)
 		}
 	}
-	err = s.Each(ctx, trimAttempts, len(trim), func(i int, row []any) []any {
+	return s.Each(ctx, trimAttempts, len(trim), func(i int, row []any) []any {
 		return append(row, s.refs[trim[i]].job, s.outcomes[trim[i]].Token.Number-bellhop.KeptAttempts)
 	}, nil)
-	return fresh, stale, err
 }
 
 // token appends the arguments for held.
@@ -195,11 +218,15 @@ func (s *settlement) move(ctx context.Context, fresh []int) error {
 			return err
 		}
 	}
-	err := s.Each(ctx, dropKey, len(keyed), func(i int, row []any) []any { return append(row, s.refs[keyed[i]].job) }, nil)
-	if err != nil {
+	if err := s.dropKeys(ctx, keyed); err != nil {
 		return err
 	}
 	return s.Each(ctx, endRunning, len(fresh), func(i int, row []any) []any { return s.token(row, fresh[i]) }, nil)
+}
+
+// dropKeys frees the unique keys of jobs that have ended.
+func (s *settlement) dropKeys(ctx context.Context, keyed []int) error {
+	return s.Each(ctx, dropKey, len(keyed), func(i int, row []any) []any { return append(row, s.refs[keyed[i]].job) }, nil)
 }
 
 // expiry returns when what ends now expires; nil for never.
@@ -212,9 +239,9 @@ func (t *txn) expiry(keep time.Duration) any {
 
 // refuse answers outcomes whose claim is not held: a success if the same
 // outcome is recorded for it, else a refusal.
-func (s *settlement) refuse(ctx context.Context, stale []int) ([]bellhop.Refusal, error) {
+func (s *settlement) refuse(ctx context.Context) ([]bellhop.Refusal, error) {
 	var refused []bellhop.Refusal
-	for _, i := range stale {
+	for _, i := range s.stale {
 		recorded, err := s.recorded(ctx, &s.outcomes[i].Token)
 		if err != nil {
 			return nil, err

@@ -242,10 +242,12 @@ type refs struct {
 	m  map[bellhop.ID]jobRef
 }
 
-// jobRef is a job's number, and whether it has a unique key.
+// jobRef is a job's number, whether it has a unique key, and its counters when
+// it was claimed.
 type jobRef struct {
-	job   int64
-	keyed bool
+	job               int64
+	keyed             bool
+	failures, crashes int
 }
 
 const maxRefs = 100_000
