@@ -16,6 +16,8 @@ type Event struct {
 	To State
 	// At is when it happened, by the process's clock.
 	At time.Time
+	// Claim is the claim's number, if it was an attempt's.
+	Claim int64
 	// Attempt and Failures are the counters after the transition, if it was an attempt's.
 	Attempt  int
 	Failures int

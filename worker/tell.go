@@ -25,7 +25,7 @@ func (w *Worker) tellOutcome(c *bellhop.Claim, o *bellhop.Outcome) {
 	}
 	e := bellhop.Event{
 		Type: o.Kind.Event(), JobID: o.Token.JobID, Kind: c.Job.Kind, Queue: c.Job.Queue, To: o.Kind.To(), At: w.now(),
-		Attempt: o.Attempt, Failures: o.Failures, Wait: o.Wait, Failure: o.Failure,
+		Claim: o.Token.Number, Attempt: o.Attempt, Failures: o.Failures, Wait: o.Wait, Failure: o.Failure,
 	}
 	if !o.Started.IsZero() {
 		e.Waited, e.Took = max(o.Started.Sub(c.Place.Due), 0), max(o.Ended.Sub(o.Started), 0)
@@ -58,14 +58,14 @@ func logAttrs(e *bellhop.Event, o *bellhop.Outcome) []slog.Attr {
 func (w *Worker) tellClaim(c *bellhop.Claim) {
 	w.client.Emit(bellhop.Event{
 		Type: bellhop.EventClaimed, JobID: c.Token.JobID, Kind: c.Job.Kind, Queue: c.Job.Queue, To: bellhop.StateRunning, At: w.now(),
-		Attempt: c.Place.Attempt, Failures: c.Place.Failures,
+		Claim: c.Token.Number, Attempt: c.Place.Attempt, Failures: c.Place.Failures,
 	})
 }
 
 // tellStale tells of an attempt whose claim is no longer the job's.
 func (w *Worker) tellStale(c *bellhop.Claim) {
 	w.client.Emit(bellhop.Event{
-		Type: bellhop.EventSwept, JobID: c.Token.JobID, Kind: c.Job.Kind, Queue: c.Job.Queue, At: w.now(), Stale: true,
+		Type: bellhop.EventSwept, JobID: c.Token.JobID, Kind: c.Job.Kind, Queue: c.Job.Queue, At: w.now(), Claim: c.Token.Number, Stale: true,
 	})
 	w.log.Warn("an attempt has lost its claim; what it says is not believed", bellhop.AttrJob, c.Token.JobID.String(),
 		bellhop.AttrKind, c.Job.Kind, bellhop.AttrQueue, c.Job.Queue, bellhop.AttrClaim, c.Token.Number)
