@@ -145,7 +145,8 @@ func (b *batcher) next() []*enqueueCall {
 }
 
 // send enqueues the calls together. If the store refuses the batch for what is
-// in it, each call goes alone, so that nobody fails for another's job.
+// in it, the halves go by themselves, and so on, so that nobody fails for
+// another's job, and one bad job costs a few commits more, not one for each call.
 func (b *batcher) send(calls []*enqueueCall) {
 	all := calls[0].jobs
 	if len(calls) > 1 {
@@ -156,9 +157,9 @@ func (b *batcher) send(calls []*enqueueCall) {
 	}
 	receipts, err := b.call(all)
 	if err != nil && len(calls) > 1 && !undecided(err) {
-		for _, c := range calls {
-			b.send([]*enqueueCall{c})
-		}
+		half := len(calls) / 2
+		b.send(calls[:half])
+		b.send(calls[half:])
 		return
 	}
 	for _, c := range calls {

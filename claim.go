@@ -180,6 +180,7 @@ func (c *Claim) Sweep(now time.Time) Outcome {
 	switch {
 	case c.Place.CancelRequested:
 		o.Kind = OutcomeCancelled
+		o.Reason = "" // the reason of the request stays
 	case o.Crashes >= MaxCrashes:
 		o.Kind = OutcomeDead
 		o.Reason = fmt.Sprintf("%d crashes: each time it was started, its process died", o.Crashes)

@@ -132,7 +132,8 @@ func TestSweep(t *testing.T) {
 			if fmt.Sprint(got) != fmt.Sprint(tc.want) {
 				t.Errorf("got  %+v\nwant %+v", got, tc.want)
 			}
-			if !o.Suspect || o.Reason == "" {
+			// A job that is cancelled keeps the reason of whoever asked for it.
+			if !o.Suspect || (o.Reason == "") != tc.place.CancelRequested {
 				t.Errorf("suspect %v, reason %q", o.Suspect, o.Reason)
 			}
 		})

@@ -59,7 +59,8 @@ func Enqueue(ctx context.Context, e Enqueuer, drafts ...Draft) ([]Receipt, error
 type EnqueueFunc func(ctx context.Context, jobs []*Job) ([]Receipt, error)
 
 // EnqueueMiddleware is called round each enqueue, with all jobs of the call. It
-// may change their Meta, refuse them with an error, and must call next at most once.
+// may change their Meta or refuse them with an error. It must call next at most once,
+// with the same jobs, and return what next returned.
 type EnqueueMiddleware func(ctx context.Context, jobs []*Job, next EnqueueFunc) ([]Receipt, error)
 
 func (c *Client) submit(ctx context.Context, drafts []Draft) ([]Receipt, error) {
@@ -90,6 +91,9 @@ func (c *Client) enqueue(ctx context.Context, drafts []Draft, last EnqueueFunc) 
 	receipts, err := next(ctx, jobs)
 	if err != nil {
 		return nil, err
+	}
+	if len(receipts) != len(jobs) {
+		return nil, fmt.Errorf("bellhop: enqueue: the middleware returned %d receipts for %d jobs: it must return what next returned", len(receipts), len(jobs))
 	}
 	if len(c.set.listeners) > 0 {
 		for i, r := range receipts {

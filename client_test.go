@@ -113,6 +113,44 @@ func TestAFaultyCallFailsAlone(t *testing.T) {
 	})
 }
 
+// One bad job among many calls costs a few commits more, not one for each call.
+func TestAFaultyCallIsFoundByHalves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls, bad = 256, 100
+		g := newGate()
+		taken := bellhop.NewID()
+		g.fail = func(jobs []*bellhop.Job) error {
+			for i, j := range jobs {
+				if j.ID == taken {
+					return &bellhop.ItemError{Index: i, Err: bellhop.ErrIDTaken}
+				}
+			}
+			return nil
+		}
+		c, _ := bellhop.NewClient(g)
+		var wg sync.WaitGroup
+		for i := range calls {
+			id := bellhop.NewID()
+			if i == bad {
+				id = taken
+			}
+			wg.Go(func() {
+				_, err := sendWelcome.Enqueue(t.Context(), c, welcome{}, bellhop.WithID(id))
+				if (err != nil) != (i == bad) {
+					t.Errorf("caller %d: %v", i, err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(g.open)
+		wg.Wait()
+		if len(g.sizes) > 20 {
+			t.Errorf("%d batches for %d calls: %v", len(g.sizes), calls, g.sizes)
+		}
+		_ = c.Close()
+	})
+}
+
 // A caller that goes away before its jobs are sent has enqueued nothing; after
 // that it does not know, and is told the ids.
 func TestACallersContextEnds(t *testing.T) {
@@ -203,6 +241,49 @@ func TestMiddlewareAndListeners(t *testing.T) {
 	}
 }
 
+// What middleware adds to one job's metadata is seen by no other, and is held to the same rules.
+func TestMiddlewareAndMetadata(t *testing.T) {
+	var key string
+	c := newClient(t, bellhop.Meta("tenant", "a"), bellhop.OnEnqueue(
+		func(ctx context.Context, jobs []*bellhop.Job, next bellhop.EnqueueFunc) ([]bellhop.Receipt, error) {
+			for _, j := range jobs {
+				j.Meta[key] += "x"
+			}
+			return next(ctx, jobs)
+		}))
+	for _, key = range []string{"first", "second"} {
+		r, err := sendWelcome.EnqueueMany(t.Context(), c, make([]welcome, 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range r {
+			s, err := c.Get(t.Context(), r.ID)
+			if err != nil || len(s.Meta) != 2 || s.Meta["tenant"] != "a" || s.Meta[key] != "x" {
+				t.Errorf("%v, %v", s.Meta, err)
+			}
+		}
+	}
+	for _, key = range []string{"", "a b", "a\x00", "\xff"} {
+		if _, err := sendWelcome.Enqueue(t.Context(), c, welcome{}); !errors.Is(err, bellhop.ErrInvalid) || !strings.Contains(err.Error(), "metadata key") {
+			t.Errorf("key %q: %v", key, err)
+		}
+	}
+}
+
+// Middleware that loses receipts is told so, instead of the caller's program ending in a panic.
+func TestMiddlewareThatLosesReceipts(t *testing.T) {
+	for _, back := range []int{0, 1, 3} {
+		c := newClient(t, bellhop.OnEvent(func(bellhop.Event) {}), bellhop.OnEnqueue(
+			func(context.Context, []*bellhop.Job, bellhop.EnqueueFunc) ([]bellhop.Receipt, error) {
+				return make([]bellhop.Receipt, back), nil
+			}))
+		_, err := sendWelcome.EnqueueMany(t.Context(), c, make([]welcome, 2))
+		if err == nil || !strings.Contains(err.Error(), "receipts for 2 jobs") {
+			t.Errorf("%d receipts: %v", back, err)
+		}
+	}
+}
+
 func TestOpenTellsWhatIsWrong(t *testing.T) {
 	for address, want := range map[string]string{
 		"memry:":                         `the scheme "memry:" is unknown; did you mean "memory:"?`,
@@ -210,6 +291,7 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 		"jobs.db":                        "an address begins with a scheme",
 		"mongodb://user:hunter2@host/db": `the scheme "mongodb:" is unknown`,
 		"mongodb://u:hunter2@ho st/%zz":  `the scheme "mongodb:" is unknown`,
+		"root:hunter2@tcp(db:3306)/app":  `the scheme "root:" is unknown`,
 	} {
 		_, err := bellhop.Open(t.Context(), address)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
@@ -218,9 +300,13 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 	}
 	for address, want := range map[string]string{
 		"postgres://me:hunter2@db/app?sslpassword=hunter2&x=1": "postgres://me:xxxxx@db/app?sslpassword=xxxxx&x=1",
-		"redis://:hunter2@db":  "redis://:xxxxx@db",
-		"sqlite:jobs.db":       "sqlite:jobs.db",
-		"x://a:hunter2@b%zz/c": "x://xxxxx@b%zz/c",
+		"redis://:hunter2@db":                 "redis://:xxxxx@db",
+		"sqlite:jobs.db":                      "sqlite:jobs.db",
+		"sqlite:/home/me@x/jobs.db":           "sqlite:/home/me@x/jobs.db",
+		"root:hunter2@tcp(db:3306)/app":       "root:xxxxx@tcp(db:3306)/app",
+		"postgres://me:12/hunter@db/app":      "postgres://xxxxx@db/app",
+		"host=db password='hunt er2' user=me": "host=db password=xxxxx user=me",
+		"x://a:hunter2@b%zz/c":                "x://xxxxx@b%zz/c",
 	} {
 		if got := bellhop.MaskAddress(address); got != want {
 			t.Errorf("MaskAddress(%q) = %q, want %q", address, got, want)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 )
 
@@ -14,9 +15,10 @@ import (
 // treated. Declare it once, as a variable that the code that enqueues and the
 // code that works share.
 type Definition[T any] struct {
-	kind string
-	set  settings
-	opts []Option
+	kind  string
+	set   settings
+	opts  []Option
+	check func(T) error // nil: all arguments are good
 }
 
 // Define declares a kind of job with arguments of type T. Because definitions
@@ -28,13 +30,17 @@ func Define[T any](kind string, opts ...Option) *Definition[T] {
 	if err == nil {
 		set, err = settings{}.with(atDefinition, opts)
 	}
+	check, fits := set.check.(func(T) error)
+	if err == nil && set.check != nil && !fits {
+		err = invalid("check", "Check was given a %T, but the arguments are of type %v", set.check, reflect.TypeFor[T]())
+	}
 	if err != nil {
 		panic(fmt.Sprintf("%v (in Define(%q))", err, kind))
 	}
 	if set.codec == nil {
 		set.codec = jsonCodec{}
 	}
-	return &Definition[T]{kind: kind, set: set, opts: opts}
+	return &Definition[T]{kind: kind, set: set, opts: opts, check: check}
 }
 
 // Kind returns the kind.
@@ -78,7 +84,7 @@ func (d *Definition[T]) New(args T, opts ...Option) Draft {
 
 // Raw makes a job that is not yet enqueued from arguments that are JSON
 // already. They are decoded once to see that they fit T, and kept as the very
-// bytes that they are.
+// bytes that they are, without a copy: they must not be changed afterwards.
 func (d *Definition[T]) Raw(args []byte, opts ...Option) Draft {
 	return Draft{kind: d.kind, opts: opts, base: d.opts, encode: func() ([]byte, error) {
 		if err := ValidateJSON(args); err != nil {
@@ -93,10 +99,10 @@ func (d *Definition[T]) Raw(args []byte, opts ...Option) Draft {
 }
 
 func (d *Definition[T]) checkArgs(v T) error {
-	if d.set.check == nil {
+	if d.check == nil {
 		return nil
 	}
-	return d.set.check(v)
+	return d.check(v)
 }
 
 // Kinded is what all definitions have in common, whatever their arguments' type.
@@ -177,7 +183,8 @@ type Draft struct {
 }
 
 // RawJob makes a job of a kind that this program has no definition of, from
-// arguments that are JSON. Defaults are the client's.
+// arguments that are JSON. Defaults are the client's. The arguments are not
+// copied: they must not be changed afterwards.
 func RawJob(kind string, args []byte, opts ...Option) Draft {
 	return Draft{kind: kind, opts: opts, encode: func() ([]byte, error) { return args, nil }}
 }
@@ -242,6 +249,9 @@ func checkMeta(meta map[string]string) error {
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(meta)) {
 		size += len(key) + len(meta[key])
+		if err := CheckName("metadata key", key); err != nil { // middleware may have set any
+			return asInvalid("metadata", err)
+		}
 		if err := ValidStrings(meta[key]); err != nil {
 			return invalid("metadata", "the value of %s %v", key, err)
 		}
@@ -259,7 +269,12 @@ func (s *settings) uniqueKeyFor(j *Job) (string, error) {
 	case !s.unique:
 		return "", nil
 	case s.uniqueKey != "":
-		return j.Kind + " key " + s.uniqueKey, nil
+		key := j.Kind + " key " + s.uniqueKey
+		if len(key) > MaxUniqueKey {
+			return "", invalid("unique", "the key of %d bytes is too long for a kind of %d: want at most %d together",
+				len(s.uniqueKey), len(j.Kind), MaxUniqueKey-len(" key "))
+		}
+		return key, nil
 	}
 	canonical, err := CanonicalJSON(j.Args)
 	if err != nil {

@@ -84,12 +84,16 @@ func TestRefusedAtTheDoor(t *testing.T) {
 		`metadata: the value of k`:            call(ctx, c, bellhop.Meta("k", "\xff")),
 		`metadata: 9001 bytes`:                call(ctx, c, bellhop.Meta("k", strings.Repeat("x", 9000))),
 		`unique: the key ""`:                  call(ctx, c, bellhop.UniqueKey("")),
-		`the id is zero`:                      call(ctx, c, bellhop.WithID(bellhop.ID{})),
-		`OnEvent means nothing for one call`:  call(ctx, c, bellhop.OnEvent(func(bellhop.Event) {})),
-		`RetryOn means nothing for one call`:  call(ctx, c, bellhop.RetryOn(errors.ErrUnsupported, bellhop.Polynomial)),
-		`an empty Option{} was given`:         call(ctx, c, bellhop.Option{}),
-		`arguments: at .S: `:                  func() error { _, err := texts.Enqueue(ctx, c, text{"a\xff"}); return err },
-		`arguments: at .S: NUL`:               func() error { _, err := texts.Enqueue(ctx, c, text{"a\x00"}); return err },
+		`want at most 507 together`: func() error {
+			_, err := bellhop.Enqueue(ctx, c, bellhop.RawJob(strings.Repeat("k", 128), []byte("1"), bellhop.UniqueKey(strings.Repeat("x", 380))))
+			return err
+		},
+		`the id is zero`:                     call(ctx, c, bellhop.WithID(bellhop.ID{})),
+		`OnEvent means nothing for one call`: call(ctx, c, bellhop.OnEvent(func(bellhop.Event) {})),
+		`RetryOn means nothing for one call`: call(ctx, c, bellhop.RetryOn(errors.ErrUnsupported, bellhop.Polynomial)),
+		`an empty Option{} was given`:        call(ctx, c, bellhop.Option{}),
+		`arguments: at .S: `:                 func() error { _, err := texts.Enqueue(ctx, c, text{"a\xff"}); return err },
+		`arguments: at .S: NUL`:              func() error { _, err := texts.Enqueue(ctx, c, text{"a\x00"}); return err },
 		`arguments: 131080 bytes are more than`: func() error {
 			_, err := texts.Enqueue(ctx, c, text{strings.Repeat("x", 128<<10)})
 			return err
@@ -127,8 +131,12 @@ func TestDefinePanicsInOneLine(t *testing.T) {
 	for want, define := range map[string]func(){
 		`kind "a b"`:                        func() { bellhop.Define[int]("a b") },
 		`At means nothing for a definition`: func() { bellhop.Define[int]("k", bellhop.At(time.Now())) },
-		`the target is nil`:                 func() { bellhop.Define[int]("k", bellhop.RetryOn(nil, bellhop.Polynomial)) },
-		`the target is a string`:            func() { bellhop.Define[int]("k", bellhop.DiscardOn("text")) },
+		`Check was given a func(string) error, but the arguments are of type int`: func() {
+			bellhop.Define[int]("k", bellhop.Check(func(string) error { return nil }))
+		},
+		`check: the function is nil`: func() { bellhop.Define[int]("k", bellhop.Check[int](nil)) },
+		`the target is nil`:          func() { bellhop.Define[int]("k", bellhop.RetryOn(nil, bellhop.Polynomial)) },
+		`the target is a string`:     func() { bellhop.Define[int]("k", bellhop.DiscardOn("text")) },
 		`Queue means nothing for a rule`: func() {
 			bellhop.Define[int]("k", bellhop.RetryOn(errors.ErrUnsupported, bellhop.Polynomial, bellhop.Queue("q")))
 		},

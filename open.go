@@ -113,21 +113,32 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-var secretParameter = regexp.MustCompile(`(?i)\b((?:[a-z_]*(?:password|passwd|secret|token|key))=)[^&\s]*`)
+var (
+	secretParameter = regexp.MustCompile(`(?i)\b((?:[a-z_]*(?:password|passwd|secret|token|key))=)('[^']*'|[^&\s]*)`)
+	// opaqueLogin is a user and password before a host where no // stands, as in the DSNs of some drivers.
+	opaqueLogin = regexp.MustCompile(`^([^:/@]+):[^/].*@`)
+)
 
 // MaskAddress returns an address fit for messages: without the password, in
-// the place before the host or among the parameters.
+// the place before the host or among the parameters. What may be a password is
+// taken for one.
 func MaskAddress(address string) string {
-	if u, err := url.Parse(address); err == nil && u.User != nil {
+	u, err := url.Parse(address)
+	scheme, rest, slashes := strings.Cut(address, "://")
+	switch {
+	case err == nil && u.User != nil:
 		if _, has := u.User.Password(); has {
 			u.User = url.UserPassword(u.User.Username(), "xxxxx")
 			address = u.String()
 		}
-	} else if scheme, rest, ok := strings.Cut(address, "://"); ok && err != nil {
-		// Not parseable, so it may still hold a password: keep only what follows the last @.
+	case slashes && (err != nil || u.Port() != "" && strings.Contains(u.Path, "@")):
+		// Not parseable, or parsed otherwise than it was meant (a password may
+		// begin with digits and a slash): keep only what follows the last @.
 		if i := strings.LastIndex(rest, "@"); i >= 0 {
 			address = scheme + "://xxxxx@" + rest[i+1:]
 		}
+	case !slashes:
+		address = opaqueLogin.ReplaceAllString(address, "${1}:xxxxx@")
 	}
 	return CleanText(secretParameter.ReplaceAllString(address, "${1}xxxxx"), 512)
 }

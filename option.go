@@ -2,7 +2,6 @@ package bellhop
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -38,7 +37,6 @@ type settings struct {
 	queue     string
 	priority  int
 	runAt     time.Time
-	runAtSet  bool
 	delay     time.Duration
 	attempts  int
 	timeout   time.Duration
@@ -50,7 +48,7 @@ type settings struct {
 
 	policy Policy
 	codec  Codec
-	check  func(v any) error
+	check  any // a func(T) error, of the definition's T
 
 	maxArgs    int
 	logger     *slog.Logger
@@ -63,6 +61,7 @@ type settings struct {
 func (s settings) with(at level, opts []Option) (settings, error) {
 	s.tags, s.listeners = slices.Clip(s.tags), slices.Clip(s.listeners)
 	s.middleware, s.policy.Rules = slices.Clip(s.middleware), slices.Clip(s.policy.Rules)
+	s.meta = maps.Clone(s.meta)
 	for _, o := range opts {
 		if o.apply == nil {
 			return s, invalid("option", "an empty Option{} was given; options are made by functions such as Queue or At")
@@ -127,7 +126,7 @@ func At(t time.Time) Option {
 		if t.Before(earliestRunAt) || !t.Before(latestRunAt) {
 			return invalid("run-at", "%s is out of range: want a time from 1970 to 2199", t.Format(time.RFC3339))
 		}
-		s.runAt, s.runAtSet, s.delay = t.UTC().Truncate(time.Microsecond), true, 0
+		s.runAt, s.delay = t.UTC().Truncate(time.Microsecond), 0
 		return nil
 	}}
 }
@@ -139,7 +138,7 @@ func In(d time.Duration) Option {
 		if d < 0 || d > 100*MaxWait {
 			return invalid("delay", "%v is out of range: want 0 to 100 years", d)
 		}
-		s.delay, s.runAt, s.runAtSet = d.Truncate(time.Microsecond), time.Time{}, false
+		s.delay, s.runAt = d.Truncate(time.Microsecond), time.Time{}
 		return nil
 	}}
 }
@@ -195,7 +194,8 @@ func Unique() Option {
 	}}
 }
 
-// UniqueKey lets at most one live job of the kind have the key: 1 to 400 bytes of text.
+// UniqueKey lets at most one live job of the kind have the key: 1 to 400 bytes of text,
+// and with the kind at most 507.
 func UniqueKey(key string) Option {
 	return Option{"UniqueKey", atCall, func(s *settings) error {
 		if key == "" || len(key) > 400 || CleanText(key, 512) != key {
@@ -238,7 +238,6 @@ func Meta(key, value string) Option {
 		if err := CheckName("metadata key", key); err != nil {
 			return asInvalid("metadata", err)
 		}
-		s.meta = maps.Clone(s.meta)
 		if s.meta == nil {
 			s.meta = map[string]string{}
 		}
@@ -287,16 +286,13 @@ func RetryBackoff(b Backoff) Option {
 }
 
 // Check examines arguments before they are enqueued; an error refuses them.
-// Its type must be the definition's type of arguments.
+// T is the definition's type of arguments; with another one Define panics.
 func Check[T any](fn func(T) error) Option {
 	return Option{"Check", atDefinition, func(s *settings) error {
-		s.check = func(v any) error {
-			t, ok := v.(T)
-			if !ok {
-				return fmt.Errorf("Check wants arguments of type %T, the definition has %T", *new(T), v)
-			}
-			return fn(t)
+		if fn == nil {
+			return invalid("check", "the function is nil")
 		}
+		s.check = fn
 		return nil
 	}}
 }

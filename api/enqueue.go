@@ -272,9 +272,6 @@ func (s *Server) enqueue(ctx context.Context, in *enqueueRequest) (*enqueueReply
 	if err != nil {
 		return nil, in.explain(err)
 	}
-	if len(receipts) != len(drafts) {
-		return nil, fmt.Errorf("api: %d receipts came back for %d jobs: the client's middleware has lost some", len(receipts), len(drafts))
-	}
 	return &enqueueReply{receipts: receipts, many: in.many, prefix: s.opts.Prefix}, nil
 }
 
