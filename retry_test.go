@@ -14,7 +14,8 @@ import (
 // than nothing and no more than the cap (floats overflow from failure 310 on).
 func TestWaitsAreBounded(t *testing.T) {
 	backoffs := []Backoff{
-		{}, Polynomial, Exponential(time.Millisecond, time.Hour), Exponential(time.Hour, MaxWait), Fixed(time.Nanosecond), Fixed(math.MaxInt64),
+		{},
+		Polynomial, Exponential(time.Millisecond, time.Hour), Exponential(time.Hour, MaxWait), Fixed(time.Nanosecond), Fixed(math.MaxInt64),
 		Custom("past", func(int) time.Duration { return -time.Hour }),
 		Custom("zero", func(int) time.Duration { return 0 }),
 		Custom("panics", func(int) time.Duration { panic("no") }),
