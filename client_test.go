@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -267,6 +268,18 @@ func TestMiddlewareAndMetadata(t *testing.T) {
 		if _, err := sendWelcome.Enqueue(t.Context(), c, welcome{}); !errors.Is(err, bellhop.ErrInvalid) || !strings.Contains(err.Error(), "metadata key") {
 			t.Errorf("key %q: %v", key, err)
 		}
+	}
+}
+
+// Metadata is copied for each job, not for each of its values: a call with thousands of them comes from outside.
+func TestMetadataIsCopiedOnce(t *testing.T) {
+	var opts []bellhop.Option
+	for i := range 1000 {
+		opts = append(opts, bellhop.Meta(strconv.Itoa(i), ""))
+	}
+	c := newClient(t)
+	if n := testing.AllocsPerRun(5, func() { _, _ = sendWelcome.Enqueue(t.Context(), c, welcome{}, opts...) }); n > 1000 {
+		t.Errorf("%v allocations for 1000 values", n)
 	}
 }
 

@@ -71,6 +71,7 @@ func TestBadActionsAreRefused(t *testing.T) {
 	for _, body := range []string{`[]`, `{"reason":5}`, `{"why":"x"}`, `{"reason":"` + strings.Repeat("x", 401) + `"}`, `{"reason":"\u0000"}`} {
 		w.do("POST", "/v1/jobs/"+id+"/cancel", body).problem(422, "invalid")
 	}
+	w.do("POST", "/v1/jobs/"+id+"/cancel", "   ", headers{"Content-Type": "application/json"}).problem(400, "malformed")
 	w.do("POST", "/v1/jobs/"+id+"/cancel", `{`).problem(400, "malformed")
 	w.do("POST", "/v1/jobs/"+id+"/cancel", `reason=x`, headers{"Content-Type": "application/x-www-form-urlencoded"}).problem(415, "media-type")
 	for body, field := range map[string]string{

@@ -73,7 +73,7 @@ func members(object []byte, fn func(name string, value json.RawMessage) error) e
 	if _, err := dec.Token(); err != nil {
 		return malformed.because("the object cannot be read: %v", err)
 	}
-	var seen []string
+	seen := map[string]bool{}
 	for dec.More() {
 		token, err := dec.Token()
 		name, _ := token.(string)
@@ -84,10 +84,10 @@ func members(object []byte, fn func(name string, value json.RawMessage) error) e
 		if err != nil {
 			return malformed.because("the object cannot be read: %v", err)
 		}
-		if slices.Contains(seen, name) {
+		if seen[name] {
 			return invalid.because("the field %.64q stands there twice", name).in(name)
 		}
-		seen = append(seen, name)
+		seen[name] = true
 		if len(seen) > maxMembers {
 			return invalid.because("the object has more than %d members", maxMembers)
 		}

@@ -158,15 +158,24 @@ func (r *request) readBody(w http.ResponseWriter, rt *route) error {
 	case err != nil:
 		return malformed.because("the body broke off")
 	}
+	if len(body) == 0 && rt.optional { // many clients send a type with every POST
+		return nil
+	}
 	r.media, r.body = media, body
 	return nil
 }
 
-// limitBody bounds the time in which a body must arrive, also one that is refused unread, since the server reads on to the
-// next request. When the body has been read, the server lifts the deadline.
-func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) {
+// limitTime bounds the time in which a body must arrive, also one that is refused unread, since the server reads on to the
+// next request; when the body has been read, the server lifts that deadline. And it bounds the time until the reply has been
+// taken, unless the server has such a bound: one that nobody reads must not hold its memory for ever. Event streams, which
+// last longer, have deadlines of their own.
+func (s *Server) limitTime(w http.ResponseWriter, r *http.Request) {
+	control, now := http.NewResponseController(w), time.Now()
 	if r.ContentLength != 0 {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.bodyTimeout)) // not all writers can, and these have no connection
+		_ = control.SetReadDeadline(now.Add(s.bodyTimeout)) // not all writers can, and these have no connection
+	}
+	if srv, _ := r.Context().Value(http.ServerContextKey).(*http.Server); srv == nil || srv.WriteTimeout == 0 {
+		_ = control.SetWriteDeadline(now.Add(s.replyTimeout))
 	}
 }
 

@@ -28,6 +28,9 @@ func Document() []byte { return document }
 // SetBodyTimeout bounds the time in which a body must arrive.
 func (s *Server) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }
 
+// SetReplyTimeout bounds the time until a reply has been taken.
+func (s *Server) SetReplyTimeout(d time.Duration) { s.replyTimeout = d }
+
 // ForgetProbe makes the next /readyz ask the store.
 func (s *Server) ForgetProbe() { s.store.keep = 0 }
 

@@ -116,7 +116,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 
-	s.limitBody(reply, r)
+	s.limitTime(reply, r)
 
 	found, _ := s.mux.Handler(r)
 	rt, known := found.(*route)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -136,48 +137,47 @@ func (s *Server) countJobs(ctx context.Context, in *countRequest) (*countReply, 
 	return &countReply{Count: n, Limit: in.limit, Capped: n >= in.limit}, nil
 }
 
-// workforce is what the living processes work.
-type workforce struct{ kinds, queues map[string]bool }
+// workforce is the living processes.
+type workforce []bellhop.ProcessStatus
 
-func (s *Server) workforce(ctx context.Context) (*workforce, error) {
-	processes, err := s.client.Processes(ctx)
-	if err != nil {
-		return nil, err
+func (s *Server) workforce(ctx context.Context) (workforce, error) { return s.client.Processes(ctx) }
+
+// works reports whether any process works the kind, the queue, and both together: only that one can run the job.
+func (w workforce) works(kind, queue string) (kinds, queues, both bool) {
+	for _, p := range w {
+		k, q := slices.Contains(p.Kinds, kind), slices.Contains(p.Queues, queue)
+		kinds, queues, both = kinds || k, queues || q, both || k && q
 	}
-	w := &workforce{kinds: map[string]bool{}, queues: map[string]bool{}}
-	for _, p := range processes {
-		for _, kind := range p.Kinds {
-			w.kinds[kind] = true
-		}
-		for _, queue := range p.Queues {
-			w.queues[queue] = true
-		}
-	}
-	return w, nil
+	return kinds, queues, both
 }
 
 // hint says what is missing for a job to be run; empty if nothing is.
-func (w *workforce) hint(kind, queue string) string {
+func (w workforce) hint(kind, queue string) string {
+	kinds, queues, both := w.works(kind, queue)
 	switch {
-	case !w.kinds[kind] && !w.queues[queue]:
-		return fmt.Sprintf("no living process works the kind %q, nor the queue %q", kind, queue)
-	case !w.kinds[kind]:
+	case both:
+		return ""
+	case kinds && queues:
+		return fmt.Sprintf("no living process works the kind %q on the queue %q: some work the one, some the other", kind, queue)
+	case queues:
 		return fmt.Sprintf("no living process works the kind %q", kind)
-	case !w.queues[queue]:
+	case kinds:
 		return fmt.Sprintf("no living process works the queue %q", queue)
 	}
-	return ""
+	return fmt.Sprintf("no living process works the kind %q, nor the queue %q", kind, queue)
 }
 
 // addHints says of waiting jobs if nobody is there to run them. It costs one call, and only if there are any; if it fails,
 // the jobs come without.
 func (s *Server) addHints(ctx context.Context, jobs ...*Job) {
-	var w *workforce
+	var w workforce
+	asked := false
 	for _, j := range jobs {
 		if !j.State.Waiting() {
 			continue
 		}
-		if w == nil {
+		if !asked {
+			asked = true
 			var err error
 			if w, err = s.workforce(ctx); err != nil {
 				s.log.Debug("no hints about waiting jobs", bellhop.AttrError, err)

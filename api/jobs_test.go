@@ -143,6 +143,10 @@ func TestHints(t *testing.T) {
 	if got := page[0].(map[string]any)["hint"]; got != `no living process works the kind "a"` {
 		t.Errorf("the hint in the list is %v", got)
 	}
+	w.hire([]string{"default"}, []string{"a"})
+	if got := hint(); got != `no living process works the kind "a" on the queue "mail": some work the one, some the other` {
+		t.Errorf("the hint is %v", got)
+	}
 	h := w.hire([]string{"mail"}, []string{"a"})
 	if got := hint(); got != nil {
 		t.Errorf("the hint is %v", got)
@@ -157,7 +161,7 @@ func TestHints(t *testing.T) {
 		t.Errorf("a job that does not wait has the hint %v", got)
 	}
 	list := w.do("GET", "/v1/processes", "").want(200)["processes"].([]any)
-	if len(list) != 2 || list[1].(map[string]any)["name"] != "hand" {
+	if len(list) != 3 || list[2].(map[string]any)["name"] != "hand" {
 		t.Errorf("the processes are %v", list)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Server) listQueues(ctx context.Context, _ *nothing) (*queuesReply, erro
 	out := &queuesReply{Queues: make([]queue, len(stats)), Limit: countedTo}
 	for i, st := range stats {
 		out.Queues[i].QueueStats = st
-		if st.Ready > 0 && !workers.queues[st.Queue] {
+		if _, worked, _ := workers.works("", st.Queue); st.Ready > 0 && !worked {
 			out.Queues[i].Hint = fmt.Sprintf("no living process works the queue %q", st.Queue)
 		}
 	}

@@ -43,18 +43,19 @@ type Options struct {
 
 // Server is the API as an [net/http.Handler]. Make it with [New].
 type Server struct {
-	client      *bellhop.Client
-	definitions map[string]bellhop.Kinded
-	opts        Options
-	log         *slog.Logger
-	guard       guard
-	mux         *http.ServeMux
-	routes      []*route
-	document    []byte // openapi.json
-	watch       *watch
-	store       probe
-	bodyTimeout time.Duration // for a body to arrive
-	heartbeat   time.Duration // between comments on an idle event stream
+	client       *bellhop.Client
+	definitions  map[string]bellhop.Kinded
+	opts         Options
+	log          *slog.Logger
+	guard        guard
+	mux          *http.ServeMux
+	routes       []*route
+	document     []byte // openapi.json
+	watch        *watch
+	store        probe
+	bodyTimeout  time.Duration // for a body to arrive
+	replyTimeout time.Duration // from the beginning of a request until its reply has been taken
+	heartbeat    time.Duration // between comments on an idle event stream
 
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
@@ -74,7 +75,7 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 	s := &Server{
 		client: client, opts: opts, log: opts.Logger, mux: http.NewServeMux(),
 		definitions: map[string]bellhop.Kinded{},
-		bodyTimeout: time.Minute, heartbeat: 15 * time.Second, draining: make(chan struct{}),
+		bodyTimeout: time.Minute, replyTimeout: 3 * time.Minute, heartbeat: 15 * time.Second, draining: make(chan struct{}),
 	}
 	var errs []error
 	for _, d := range opts.Definitions {

@@ -93,6 +93,19 @@ func TestBodiesThatNeverCome(t *testing.T) {
 	}
 }
 
+// TestActionsWithATypeAndNoBody: many clients send a content type with every POST.
+func TestActionsWithATypeAndNoBody(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	id := w.enqueue(`{"kind":"a"}`)
+	c := dial(t, w.serve(nil))
+	if _, err := fmt.Fprintf(c.conn, "POST /v1/jobs/%s/cancel HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n", id); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := c.status(); status != 200 {
+		t.Errorf("the status is %d", status)
+	}
+}
+
 func TestHugeBodiesAreNotRead(t *testing.T) {
 	w := newWorld(t, api.Options{MaxBodyBytes: 10_000})
 	srv := w.serve(nil)
@@ -114,6 +127,45 @@ func TestHugeBodiesAreNotRead(t *testing.T) {
 	}
 	if w.stored() != 0 {
 		t.Errorf("%d jobs", w.stored())
+	}
+}
+
+// TestRepliesThatNobodyReads: a caller that does not read its reply is given up, and holds nothing for ever.
+func TestRepliesThatNobodyReads(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	large := `{"kind":"a","args":"` + strings.Repeat("x", 100<<10) + `"}` + "\n"
+	w.do("POST", "/v1/jobs", strings.Repeat(large, 100), headers{"Content-Type": "application/x-ndjson"}).want(201)
+	w.server.SetReplyTimeout(50 * time.Millisecond)
+	given := make(chan struct{})
+	srv := w.serve(func(s *http.Server) {
+		inner := s.Handler
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			inner.ServeHTTP(w, r)
+			if r.URL.Path == "/v1/jobs" {
+				close(given)
+			}
+		})
+	})
+	lazy := dial(t, srv)
+	if _, err := io.WriteString(lazy.conn, "GET /v1/jobs?limit=100&args=true HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-given:
+	case <-time.After(patience):
+		t.Error("the handler still writes")
+	}
+	// The bound is counted anew for each request of a connection.
+	steady := dial(t, srv)
+	for range 3 {
+		if _, err := io.WriteString(steady.conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if status, ends := steady.status(); status != 200 || ends {
+			t.Errorf("%d, the connection ends: %v", status, ends)
+		}
+		// The pause is longer than the bound, which is what is tested; nothing waits for it.
+		time.Sleep(60 * time.Millisecond)
 	}
 }
 
