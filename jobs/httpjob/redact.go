@@ -39,44 +39,49 @@ type hidden []string
 // and would be found everywhere.
 const minHidden = 4
 
-// hide adds the job's headers and query values to what messages must not show.
-func (t *trip) hide(a Args) {
-	for name, value := range a.Headers {
+// hidden returns what messages must not show: the job's headers, and the values
+// in the queries of all URLs so far. It is asked for by failures only.
+func (t *trip) hidden() hidden {
+	var h hidden
+	for name, value := range t.args.Headers {
 		if !slices.ContainsFunc(ordinary, func(o string) bool { return strings.EqualFold(o, name) }) {
-			t.hidden.add(value)
+			h.add(value)
 			for _, word := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ;,=\"", r) }) {
-				t.hidden.add(word)
+				h.add(word)
 			}
 		}
 	}
-	t.hideURL(t.first.url)
+	for _, u := range t.urls {
+		h.addQuery(u)
+	}
+	return h
 }
 
-// hideURL adds the query's values.
-func (t *trip) hideURL(u *url.URL) {
+func (h *hidden) addQuery(u *url.URL) {
 	for part := range strings.SplitSeq(u.RawQuery, "&") {
 		name, value, pair := strings.Cut(part, "=")
 		if !pair {
 			value = name
 		}
-		t.hidden.add(value)
+		h.add(value)
 		if plain, err := url.QueryUnescape(value); err == nil {
-			t.hidden.add(plain)
+			h.add(plain)
 		}
 	}
 }
 
 func (h *hidden) add(text string) {
-	if text = strings.TrimSpace(text); len(text) >= minHidden && !slices.Contains(*h, text) {
+	if text = strings.TrimSpace(text); len(text) >= minHidden {
 		*h = append(*h, text)
 	}
 }
 
 // clean returns text as one line without what is hidden, at most max bytes long.
-func (h hidden) clean(text string, max int) string {
+func (t *trip) clean(text string, max int) string {
+	h := t.hidden()
 	// Longest first, so that no part of one is left over when a shorter one lies within it.
-	slices.SortFunc(h, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	for _, secret := range h {
+	slices.SortFunc(h, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	for _, secret := range slices.Compact(h) {
 		text = strings.ReplaceAll(text, secret, mask)
 	}
 	return bellhop.CleanText(strings.Join(strings.Fields(bellhop.CleanText(text, maxRead)), " "), max)

@@ -37,7 +37,7 @@ func (t *trip) redirect(h *hop, ans *answer) (*hop, error) {
 	if err != nil {
 		return nil, no("the redirect is not followed: %v", err)
 	}
-	t.hideURL(to)
+	t.urls = append(t.urls, to)
 	target := redactURL(to)
 	if t.redirects++; t.redirects > maxRedirects {
 		return nil, no("more than %d redirects; the last leads to %s", maxRedirects, target)

@@ -57,8 +57,7 @@ func (s *sender) run(ctx context.Context, a Args) error {
 	if err != nil {
 		return err
 	}
-	t := &trip{sender: s, run: run, first: h}
-	t.hide(a)
+	t := &trip{sender: s, run: run, args: a, first: h, urls: []*url.URL{h.url}}
 	for {
 		ans, err := s.exchange(ctx, h)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -18,13 +19,14 @@ const (
 	maxQuoted = 512     // bytes of an answer's text that an error quotes
 )
 
-// trip is one attempt: its hops so far, and what must not show in messages.
+// trip is one attempt: its hops so far.
 type trip struct {
 	*sender
 	run       *bellhop.Run
+	args      Args
 	first     *hop
+	urls      []*url.URL // of all hops, and of a redirect that is not followed
 	redirects int
-	hidden    hidden
 }
 
 // StatusError says that an answer came, with a status that is no success. For
@@ -49,7 +51,7 @@ func (e *textError) Error() string { return e.text }
 func (e *textError) Unwrap() error { return e.cause }
 
 func (t *trip) textError(h *hop, text string, cause error) error {
-	return &textError{text: h.name() + " " + t.hidden.clean(text, 1<<10), cause: cause}
+	return &textError{text: h.name() + " " + t.clean(text, 1<<10), cause: cause}
 }
 
 func (h *hop) name() string { return h.method + " " + redactURL(h.url) }
@@ -100,7 +102,7 @@ func retriable(status int) bool {
 
 func (t *trip) statusError(h *hop, ans *answer) error {
 	text := h.name() + " answered " + statusText(ans.status)
-	if quote := t.hidden.clean(ans.text(), maxQuoted); quote != "" {
+	if quote := t.clean(ans.text(), maxQuoted); quote != "" {
 		text += ": " + quote
 	}
 	return &StatusError{Status: ans.status, text: text}
