@@ -14,6 +14,8 @@ type Expect struct {
 	Signups []string
 	// Uncertain are the ids of orders whose customers saw an error: an effect may have been done for them, but at most once.
 	Uncertain []string
+	// Alone holds, by effect, the ids of calls that were asked for without an order: each wants this effect exactly once.
+	Alone map[string][]string
 }
 
 // Check compares one effect: what should have been done with what the outside world counted.
@@ -51,6 +53,9 @@ func (w *World) Check(e Expect) []Check {
 			wanted[id] = s.effect != EffectCharge
 		}
 		for _, id := range e.Orders {
+			wanted[id] = true
+		}
+		for _, id := range e.Alone[s.effect] {
 			wanted[id] = true
 		}
 		known := make(map[string]bool)

@@ -14,6 +14,9 @@
 // the order as paid and hands off what remains, again in one call. Running an effect of an order again does no harm to the
 // order: a state that is reached already is not entered twice.
 //
+// [Run] is the whole play. It joins the shop to Bellhop: the jobs are declared in jobs.go, an order and its jobs are saved in
+// one transaction in orders.go, and everything that runs is started and ended in stage.go.
+//
 // [Drive] sends orders over real sockets and measures, [RunOutage] takes a service down meanwhile, [World.Check] compares what
 // the shop accepted with what the outside world counted, [Follow] looks at an order page as a browser does, and a [Printer]
 // shows all of it in a terminal. [World.Panel] lets a person throw the switches.

@@ -37,7 +37,7 @@ type Printer struct {
 // NewPrinter returns a printer that suits its output: on a terminal it rewrites progress lines and uses colour, unless the
 // environment variable NO_COLOR is set to anything or TERM is dumb; elsewhere it writes plain lines.
 func NewPrinter(out io.Writer) *Printer {
-	p := &Printer{Out: out, Columns: Width}
+	p := &Printer{Out: out, Columns: Width, last: time.Now()}
 	f, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return p
@@ -101,6 +101,9 @@ func (p *Printer) Progress(label string, at Progress) {
 	full := blocks(at.Share, 1, bar)
 	text := fmt.Sprintf("%s %s", p.cyan(full)+p.dim(strings.Repeat("░", bar-width(full))), p.tally(at))
 	if !p.Live {
+		if at.Accepted+at.Failed == 0 {
+			return // a line that stays should tell something
+		}
 		text = fmt.Sprintf("%3.0f %%  %s", at.Share*100, p.tally(at))
 	}
 	p.Status(label, text)

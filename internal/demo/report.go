@@ -46,27 +46,12 @@ type FormResult struct {
 	Load Result
 }
 
-// Forms writes the table and the bars of the measured forms. The first one is what the others are compared with.
+// Forms writes the table and the bars of the measured forms of the checkout. The first one is what the others are compared with.
 func (p *Printer) Forms(results []FormResult) {
 	if len(results) == 0 {
 		return
 	}
-	p.Line("")
-	p.linef("  %s%s%s%s%s", pad("checkout", 32), padLeft("p50", 11), padLeft("p99", 11), padLeft("orders/s", 11), padLeft("ratio", 11))
-	p.rule()
-	base := results[0].Load
-	for _, r := range results {
-		ratio := "–"
-		if base.PerSecond > 0 {
-			ratio = times(r.Load.PerSecond / base.PerSecond)
-		}
-		p.linef("  %s%s%s%s%s", pad(r.Form.Title, 32),
-			p.bold(padLeft(millis(r.Load.P50), 11)), padLeft(millis(r.Load.P99), 11),
-			p.bold(padLeft(rate(r.Load.PerSecond), 11)), p.cyan(padLeft(ratio, 11)))
-		if r.Load.Failed > 0 {
-			p.linef("  %s", p.red("  "+count(r.Load.Failed)+" failed: "+reasons(r.Load)))
-		}
-	}
+	p.Table("checkout", "orders", results)
 	p.bars("the customer waits (p50)", results, p.yellow,
 		func(r Result) (float64, string) { return float64(r.P50), millis(r.P50) })
 	p.bars("orders that the web workers take in a second", results, p.green,
@@ -74,6 +59,30 @@ func (p *Printer) Forms(results []FormResult) {
 	p.Line("")
 	for _, r := range results {
 		p.Line("  " + pad(r.Form.Title, 30) + p.dim(r.Form.Note))
+	}
+}
+
+// Table writes the figures of forms of something, such as the checkout, which takes things, such as orders. The first form is
+// what the others are compared with.
+func (p *Printer) Table(what, things string, results []FormResult) {
+	p.Line("")
+	p.linef("  %s%s%s%s%s", pad(what, 32), padLeft("p50", 11), padLeft("p99", 11), padLeft(things+"/s", 11), padLeft("ratio", 11))
+	p.rule()
+	base := 0.0
+	for i, r := range results {
+		if i == 0 {
+			base = r.Load.PerSecond
+		}
+		ratio := "–"
+		if base > 0 {
+			ratio = times(r.Load.PerSecond / base)
+		}
+		p.linef("  %s%s%s%s%s", pad(r.Form.Title, 32),
+			p.bold(padLeft(millis(r.Load.P50), 11)), padLeft(millis(r.Load.P99), 11),
+			p.bold(padLeft(rate(r.Load.PerSecond), 11)), p.cyan(padLeft(ratio, 11)))
+		if r.Load.Failed > 0 {
+			p.linef("  %s", p.red("  "+count(r.Load.Failed)+" failed: "+reasons(r.Load)))
+		}
 	}
 }
 
@@ -273,6 +282,11 @@ func (p *Printer) Places(places []Place) {
 		longest = max(longest, width(place.What))
 	}
 	for _, place := range places {
+		if longest+4+width(place.Where) > Width { // on a line of its own, so that it can be copied
+			p.Line("  " + place.What)
+			p.Line("    " + p.cyan(place.Where))
+			continue
+		}
 		p.Line("  " + pad(place.What, longest+2) + p.cyan(place.Where))
 	}
 }

@@ -23,6 +23,7 @@ var macros = strings.NewReplacer(
 	"{list}", "select value from json_each(?)",
 	"{tag}", "exists (select 1 from json_each(j.tags) where value = ?)",
 	"{contains}", "instr(j.args, ?) > 0",
+	"{limit}", "limit ? + 0", // after a bare parameter SQLite compiles the statement anew for each value
 )
 
 func (dialect) SQL(st *sqlstore.Stmt) string { return macros.Replace(st.Text) }

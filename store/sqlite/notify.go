@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"sync"
 	"time"
 )
@@ -108,19 +107,4 @@ func (s *Store) changed(seen map[any]int64) bool {
 	}
 	seen[id] = version
 	return known && before != version
-}
-
-// prober has a connection of its own to look whether somebody writes.
-type prober struct {
-	mu sync.Mutex
-	db *sql.DB
-}
-
-func (p *prober) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.db != nil {
-		_ = p.db.Close()
-		p.db = nil
-	}
 }

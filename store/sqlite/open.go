@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	_ "modernc.org/sqlite" // the driver
-
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
@@ -149,7 +147,7 @@ func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 }
 
 func open(ctx context.Context, set *settings) (_ *Store, err error) {
-	if err := checkPath(set.path, set.migrate == "auto"); err != nil {
+	if err := checkPath(set.path, set.migrate != "off"); err != nil {
 		return nil, err
 	}
 	s := &Store{settings: set, dialect: dialect{set.path}}
@@ -162,7 +160,7 @@ func open(ctx context.Context, set *settings) (_ *Store, err error) {
 		return nil, err
 	}
 	common := url.Values{"_pragma": {
-		"busy_timeout(10000)", "foreign_keys(0)", "temp_store(memory)",
+		"busy_timeout(200)", "foreign_keys(0)", "temp_store(memory)",
 	}}
 	writing := url.Values{"_txlock": {"immediate"}, "_pragma": append(slices.Clone(common["_pragma"]),
 		"journal_mode(wal)", "synchronous("+set.synchronous+")", fmt.Sprintf("cache_size(-%d)", set.cacheMiB<<10),
@@ -227,4 +225,14 @@ func checkPath(path string, create bool) error {
 		return fmt.Errorf("%s cannot be used: %w", path, err)
 	}
 	return nil
+}
+
+// sameFile reports whether two paths lead to one file.
+func sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
