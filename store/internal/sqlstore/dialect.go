@@ -19,7 +19,8 @@ type Dialect interface {
 	// The macro {list} stands for a query that returns the elements of one
 	// parameter, a JSON array of texts, one a row. {tag} stands for the condition
 	// that j.tags, a JSON array, has one parameter as an element; {contains} for
-	// the condition that the bytes in j.args contain one parameter.
+	// the condition that the bytes in j.args contain one parameter; {limit} for
+	// a limit that is one parameter.
 	SQL(st *Stmt) string
 	// Lock takes the lock under which the schema is changed, until the
 	// transaction ends.

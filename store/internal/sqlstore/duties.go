@@ -9,11 +9,11 @@ import (
 
 // dueFirst are the jobs that a call of Promote moves. It names the same jobs
 // until they are removed from scheduled.
-const dueFirst = `select job from bellhop_scheduled where due <= ? order by due, job limit ?`
+const dueFirst = `select job from bellhop_scheduled where due <= ? order by due, job {limit}`
 
 // expiredFirst are the jobs that a call of Prune deletes from a table.
 func expiredFirst(table string) string {
-	return `select job from ` + table + ` where expires_at <= ? order by expires_at, job limit ?`
+	return `select job from ` + table + ` where expires_at <= ? order by expires_at, job {limit}`
 }
 
 var (
@@ -28,9 +28,9 @@ var (
 		pruneStatements("finished"), pruneStatements("dead"),
 	}
 	pruneExchanges = define("prune exchanges", `delete from bellhop_exchanges where id in (
-		select e.id from bellhop_exchanges e where e.made_at < ? and e.id not in (select exchange from bellhop_running) order by e.id limit ?)`)
+		select e.id from bellhop_exchanges e where e.made_at < ? and e.id not in (select exchange from bellhop_running) order by e.id {limit})`)
 	pruneRecords = define("prune records", `delete from bellhop_records where (space, name) in (
-		select space, name from bellhop_records where expires_at <= ? order by expires_at limit ?)`)
+		select space, name from bellhop_records where expires_at <= ? order by expires_at {limit})`)
 	anythingToPrune = define("anything to prune", `select
 		exists (select 1 from bellhop_finished where expires_at <= ?) or exists (select 1 from bellhop_dead where expires_at <= ?)
 		or exists (select 1 from bellhop_records where expires_at <= ?) or exists (select 1 from bellhop_exchanges where made_at < ?)

@@ -29,7 +29,7 @@ type claimStatements struct{ claimable, toRunning, endReady *Stmt }
 func defineClaim(suffix, where string) claimStatements {
 	return claimStatements{
 		define("claimable"+suffix, `select `+jobColumns+`, r.due, r.generation, r.claim, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
-			from bellhop_ready r cross join bellhop_jobs j where `+claimFrom+where+` and j.job = r.job order by r.due, r.job limit ?`),
+			from bellhop_ready r cross join bellhop_jobs j where `+claimFrom+where+` and j.job = r.job order by r.due, r.job {limit}`),
 		define("ready to running"+suffix, `insert into bellhop_running
 			(job, queue, exchange, process, claimed_at, claim, `+claimedCols+`)
 			select r.job, r.queue, ?, ?, ?, r.claim + 1, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel

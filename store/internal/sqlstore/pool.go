@@ -125,10 +125,9 @@ func (p *Pool) run(ctx context.Context, step Step, db *sql.DB, kept *prepared, r
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// The transaction itself does not watch the context, because that costs a
-	// goroutine; its statements do.
+	// A transaction does not watch the context, because that costs a goroutine.
 	held := context.WithoutCancel(ctx)
-	t := &poolTx{pool: p, kept: kept, step: step}
+	t := &poolTx{pool: p, kept: kept, step: step, quiet: !read}
 	var conn *sql.Conn
 	begin := func() (err error) {
 		if conn, err = db.Conn(ctx); err == nil {
@@ -197,11 +196,23 @@ func (p *Pool) Within(tx *sql.Tx, step Step) Tx {
 
 // poolTx is a transaction of database/sql.
 type poolTx struct {
-	pool  *Pool
-	tx    *sql.Tx
-	kept  *prepared // nil in the caller's transaction
+	pool *Pool
+	tx   *sql.Tx
+	kept *prepared // nil in the caller's transaction
+	// quiet statements do not watch the context either, which costs a goroutine
+	// each: those of our writing transactions are short, so that it is enough to
+	// look at the context between them.
+	quiet bool
 	step  Step
 	stmts map[*Stmt]*sql.Stmt
+}
+
+// watched returns the context for a statement.
+func (t *poolTx) watched(ctx context.Context) (context.Context, error) {
+	if !t.quiet {
+		return ctx, nil
+	}
+	return context.WithoutCancel(ctx), ctx.Err()
 }
 
 // named runs one step under its name.
@@ -244,6 +255,10 @@ func (t *poolTx) stmt(ctx context.Context, st *Stmt) (*sql.Stmt, error) {
 
 func (t *poolTx) Exec(ctx context.Context, st *Stmt, args ...any) (n int64, err error) {
 	err = t.named(ctx, st.Name, func() error {
+		ctx, err := t.watched(ctx)
+		if err != nil {
+			return err
+		}
 		ready, err := t.stmt(ctx, st)
 		if err != nil {
 			return err
@@ -333,6 +348,10 @@ func (t *poolTx) Rows(ctx context.Context, st *Stmt, n int, args func(i int, row
 
 func (t *poolTx) Query(ctx context.Context, st *Stmt, scan func(Row) error, args ...any) error {
 	err := t.named(ctx, st.Name, func() error {
+		ctx, err := t.watched(ctx)
+		if err != nil {
+			return err
+		}
 		ready, err := t.stmt(ctx, st)
 		if err != nil {
 			return err

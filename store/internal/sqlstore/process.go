@@ -30,7 +30,7 @@ var (
 	orphans = define("orphans", `select `+jobColumns+`, `+placeRunning.columns+`
 		from bellhop_running p cross join bellhop_jobs j
 		where not exists (select 1 from bellhop_processes o where o.id = p.process and o.gone_at is null) and j.job = p.job
-		order by p.claimed_at, j.id limit ?`)
+		order by p.claimed_at, j.id {limit}`)
 	runningByProcess = define("running by process", `select process, count(*) from bellhop_running group by process`)
 	reportRunning    = define("report", `update bellhop_running set started = case when ? = 1 then 1 else started end, progress = coalesce(?, progress)
 		where job = ? and claim = ? and exchange = ?`)

@@ -216,7 +216,7 @@ func (t *txn) windows(ctx context.Context, f *bellhop.Filter, before int64, limi
 	row := newRow()
 	for _, p := range selected(f) {
 		var least, rows num
-		window := compose("window of "+p.name, `select min(job), count(*) from (select job from `+p.table+` where job < ? order by job desc limit ?) w`)
+		window := compose("window of "+p.name, `select min(job), count(*) from (select job from `+p.table+` where job < ? order by job desc {limit}) w`)
 		err := t.Query(ctx, window, func(r Row) error { return r.Scan(&least, &rows) }, before, maxExamined)
 		if err != nil {
 			return nil, 0, err
@@ -233,7 +233,7 @@ func (t *txn) windows(ctx context.Context, f *bellhop.Filter, before int64, limi
 		}
 		where, args := t.conditions(f, p)
 		st := compose("list "+p.name, `select `+columns+`, `+p.columns+` from `+p.table+` p cross join bellhop_jobs j
-			where p.job < ? and p.job >= ? and j.job = p.job`+where+` order by p.job desc limit ?`)
+			where p.job < ? and p.job >= ? and j.job = p.job`+where+` order by p.job desc {limit}`)
 		args = append(append([]any{before, int64(least)}, args...), limit+1)
 		found, lowest := 0, int64(0)
 		err = t.Query(ctx, st, func(r Row) error {
@@ -343,7 +343,7 @@ func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (n int,
 			} else {
 				from += ` where 1 = 1` + where
 			}
-			st := compose("count "+p.name, `select count(*) from (select 1 from `+from+` limit ?) c`)
+			st := compose("count "+p.name, `select count(*) from (select 1 from `+from+` {limit}) c`)
 			found, err := t.count(ctx, st, append(args, limit-n)...)
 			if err != nil {
 				return err

@@ -19,7 +19,7 @@ var (
 	recordByKey   = define("record by key", `select `+recordColumns+` from bellhop_records
 		where space = ? and name = ? and (expires_at is null or expires_at > ?)`)
 	recordsFrom = define("records", `select `+recordColumns+` from bellhop_records
-		where space = ? and name > ? and name >= ? and (? = '' or name < ?) and (expires_at is null or expires_at > ?) order by name limit ?`)
+		where space = ? and name > ? and name >= ? and (? = '' or name < ?) and (expires_at is null or expires_at > ?) order by name {limit}`)
 )
 
 // Records implements [bellhop.Store].

@@ -22,7 +22,7 @@ var (
 	countQueue = func() map[*place]*Stmt {
 		m := map[*place]*Stmt{}
 		for _, p := range queued {
-			m[p] = define("count queue in "+p.name, `select count(*) from (select 1 from `+p.table+` where queue = ? limit ?) c`)
+			m[p] = define("count queue in "+p.name, `select count(*) from (select 1 from `+p.table+` where queue = ? {limit}) c`)
 		}
 		return m
 	}()
