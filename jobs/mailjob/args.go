@@ -264,9 +264,12 @@ func (f Attachment) check() error {
 	case f.ContentType == "":
 		return nil
 	}
-	kind, _, err := mime.ParseMediaType(f.ContentType)
+	kind, params, err := mime.ParseMediaType(f.ContentType)
 	if err != nil || len(f.ContentType) > maxName || hasControl(f.ContentType) || !strings.Contains(kind, "/") || strings.HasPrefix(kind, "multipart/") {
 		return fmt.Errorf("its content_type %.64q is not a media type such as application/pdf", f.ContentType)
+	}
+	if _, named := params["name"]; named { // ours would stand beside it, and readers differ on which counts
+		return fmt.Errorf("its content_type %.64q has a name of its own: give it in name", f.ContentType)
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ func TestArgumentsAreRefusedAtTheDoor(t *testing.T) {
 		{`{"from":"a@b.c","to":["a@b.c"],"attachments":[{"name":"a\r\nb"}]}`, "control character"},
 		{`{"from":"a@b.c","to":["a@b.c"],"attachments":[{"name":"` + long + `"}]}`, "more than the limit of 255"},
 		{`{"from":"a@b.c","to":["a@b.c"],"attachments":[{"name":"a","content_type":"nonsense"}]}`, "is not a media type"},
+		{`{"from":"a@b.c","to":["a@b.c"],"attachments":[{"name":"a.pdf","content_type":"application/pdf; Name=\"a.exe\""}]}`, "has a name of its own"},
 		{`{"from":"a@b.c","to":["a@b.c"],"attachments":[{"name":"a","content_type":"text/plain\r\nX-Evil: 1"}]}`, "is not a media type"},
 		{`{"from":"a@b.c","to":["a@b.c"],"attachments":[{"name":"a","data":"%"}]}`, "illegal base64"},
 		{`{"from":"a@b.c","to":["a@b.c"],"text":"x","reply-to":"a@b.c"}`, `unknown field "reply-to"`},
