@@ -2,6 +2,7 @@ package bellhop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -9,7 +10,7 @@ import (
 func (c *Client) Get(ctx context.Context, id ID) (*Snapshot, error) {
 	found, err := c.store.Get(ctx, []ID{id})
 	if err != nil {
-		return nil, fmt.Errorf("bellhop: get job %s: %w", id, err)
+		return nil, storeError(err, "get job %s", id)
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("bellhop: get job %s: %w", id, ErrNotFound)
@@ -31,7 +32,7 @@ func (c *Client) List(ctx context.Context, q Query) (*Listing, error) {
 	for {
 		l, err := c.store.List(ctx, &q)
 		if err != nil {
-			return nil, fmt.Errorf("bellhop: list jobs: %w", err)
+			return nil, storeError(err, "list jobs")
 		}
 		page.Jobs, page.Next = append(page.Jobs, l.Jobs...), l.Next
 		if len(page.Jobs) >= want || l.Next == "" {
@@ -45,7 +46,7 @@ func (c *Client) List(ctx context.Context, q Query) (*Listing, error) {
 func (c *Client) Count(ctx context.Context, f Filter, limit int) (int, error) {
 	n, err := c.store.Count(ctx, &f, limit)
 	if err != nil {
-		return 0, fmt.Errorf("bellhop: count jobs: %w", err)
+		return 0, storeError(err, "count jobs")
 	}
 	return n, nil
 }
@@ -101,7 +102,7 @@ func (c *Client) act(ctx context.Context, r *ActRequest) (*ActReply, error) {
 	r.Reason = CleanText(r.Reason, 512)
 	reply, err := c.store.Act(ctx, r)
 	if err != nil {
-		return nil, fmt.Errorf("bellhop: %s jobs: %w", r.Action, err)
+		return nil, storeError(err, "%s jobs", r.Action)
 	}
 	if c.Listening() {
 		for _, id := range reply.Changed {
@@ -115,7 +116,7 @@ func (c *Client) act(ctx context.Context, r *ActRequest) (*ActReply, error) {
 func (c *Client) Queues(ctx context.Context) ([]QueueStats, error) {
 	stats, err := c.store.Stats(ctx, 10_000)
 	if err != nil {
-		return nil, fmt.Errorf("bellhop: queue statistics: %w", err)
+		return nil, storeError(err, "queue statistics")
 	}
 	return stats, nil
 }
@@ -124,7 +125,7 @@ func (c *Client) Queues(ctx context.Context) ([]QueueStats, error) {
 func (c *Client) Processes(ctx context.Context) ([]ProcessStatus, error) {
 	p, err := c.store.Processes(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("bellhop: list processes: %w", err)
+		return nil, storeError(err, "list processes")
 	}
 	return p, nil
 }
@@ -141,7 +142,15 @@ func (c *Client) pause(ctx context.Context, queue string, paused bool) error {
 		return asInvalid("queue", err)
 	}
 	if err := c.store.Pause(ctx, queue, paused); err != nil {
-		return fmt.Errorf("bellhop: pause or resume queue %s: %w", queue, err)
+		return storeError(err, "pause or resume queue %s", queue)
 	}
 	return nil
+}
+
+// storeError says what the client was doing when the store failed. A refusal of what was given speaks for itself.
+func storeError(err error, doing string, args ...any) error {
+	if inv := (*InvalidError)(nil); errors.As(err, &inv) {
+		return err
+	}
+	return fmt.Errorf("bellhop: %s: %w", fmt.Sprintf(doing, args...), err)
 }

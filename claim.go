@@ -240,11 +240,22 @@ func safeText(v any) (text string) {
 func NewFailure(err error) *Failure {
 	f := &Failure{Class: errorClass(err)}
 	f.Message = CleanText(errorText(err), MaxErrorText)
-	var p *PanicError
-	if errors.As(err, &p) {
+	if p := panicIn(err); p != nil {
 		f.Stack = CleanText(string(p.Stack), MaxErrorText)
 	}
 	return f
+}
+
+// panicIn returns the panic in an error's chain; nil if there is none, or the
+// chain itself panics, as that of a nil *net.OpError does.
+func panicIn(err error) (p *PanicError) {
+	defer func() {
+		if recover() != nil {
+			p = nil
+		}
+	}()
+	errors.As(err, &p)
+	return p
 }
 
 func errorText(err error) (text string) {
@@ -264,11 +275,10 @@ func errorClass(err error) (class string) {
 			class = "error"
 		}
 	}()
-	var p *PanicError
-	switch {
+	switch p := panicIn(err); {
 	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
-	case errors.As(err, &p) && p.Goexit:
+	case p != nil && p.Goexit:
 		return "goexit"
 	case p != nil:
 		return "panic"

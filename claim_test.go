@@ -93,6 +93,15 @@ func TestFailureTextsAreCleanAndCapped(t *testing.T) {
 	}
 }
 
+// A nil pointer in an error is a usual mistake, and its chain cannot be walked.
+func TestFailureOfANilError(t *testing.T) {
+	for _, err := range []error{nil, (*net.OpError)(nil), (*PanicError)(nil), badError{}} {
+		if f := NewFailure(err); f.Class == "" || f.Message == "" {
+			t.Errorf("%T: %+v", err, f)
+		}
+	}
+}
+
 func TestSweep(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, tc := range map[string]struct {

@@ -327,6 +327,14 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A refusal reads the same wherever it was noticed.
+func TestRefusalsOfTheStoreAreOneLine(t *testing.T) {
+	_, err := newClient(t).List(t.Context(), bellhop.Query{After: "no mark"})
+	if !errors.Is(err, bellhop.ErrInvalid) || !strings.HasPrefix(err.Error(), "bellhop: after: ") {
+		t.Error(err)
+	}
+}
+
 func TestKeyIsTheSameOverAttemptsAndGenerations(t *testing.T) {
 	c, id := newClient(t), bellhop.NewID()
 	key := func(id bellhop.ID, place bellhop.Place, name string) string {
