@@ -215,14 +215,22 @@ func (d *diagnosis) lookAtKinds(ctx context.Context) error {
 	return nil
 }
 
-// lookInside asks the store what it thinks of itself.
+// lookInside asks the store what it thinks of itself, and leaves out that all is well where something was said already.
 func (d *diagnosis) lookInside(ctx context.Context) error {
 	self, ok := bellhop.As[bellhop.Diagnoser](d.client.Store())
 	if !ok {
 		return nil
 	}
 	found, err := self.Diagnose(ctx)
-	d.findings = append(d.findings, found...)
+	said := map[string]bool{}
+	for _, f := range d.findings {
+		said[f.Subject] = true
+	}
+	for _, f := range found {
+		if f.Level != levelOK || !said[f.Subject] {
+			d.findings = append(d.findings, f)
+		}
+	}
 	return err
 }
 

@@ -22,6 +22,7 @@ type grammar struct {
 
 	Serve   serveCmd   `cmd:"" help:"Serve the HTTP API and work the built-in kinds of jobs."`
 	Work    workCmd    `cmd:"" help:"Work the built-in kinds of jobs, without the API."`
+	Demo    demoCmd    `cmd:"" help:"Show in one and a half minutes what jobs change."`
 	Enqueue enqueueCmd `cmd:"" help:"Enqueue jobs."`
 	Jobs    jobsCmd    `cmd:"" help:"Look at jobs and act on them."`
 	Queues  queuesCmd  `cmd:"" help:"Look at queues, pause and resume them."`
