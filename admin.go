@@ -2,8 +2,8 @@ package bellhop
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 )
 
 // Get returns one job with its history. If there is none, the error matches [ErrNotFound].
@@ -147,10 +147,19 @@ func (c *Client) pause(ctx context.Context, queue string, paused bool) error {
 	return nil
 }
 
-// storeError says what the client was doing when the store failed. A refusal of what was given speaks for itself.
-func storeError(err error, doing string, args ...any) error {
-	if inv := (*InvalidError)(nil); errors.As(err, &inv) {
-		return err
-	}
-	return fmt.Errorf("bellhop: %s: %w", fmt.Sprintf(doing, args...), err)
+// failedCall says what the client was doing when the store failed.
+type failedCall struct {
+	doing string
+	err   error
 }
+
+func storeError(err error, doing string, args ...any) error {
+	return &failedCall{fmt.Sprintf(doing, args...), err}
+}
+
+// Error says "bellhop" once: an [InvalidError] of the store says it too.
+func (e *failedCall) Error() string {
+	return "bellhop: " + e.doing + ": " + strings.TrimPrefix(e.err.Error(), "bellhop: ")
+}
+
+func (e *failedCall) Unwrap() error { return e.err }

@@ -327,10 +327,10 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A refusal reads the same wherever it was noticed.
-func TestRefusalsOfTheStoreAreOneLine(t *testing.T) {
+// What the store refuses is told with the call, and the prefix once.
+func TestRefusalsOfTheStore(t *testing.T) {
 	_, err := newClient(t).List(t.Context(), bellhop.Query{After: "no mark"})
-	if !errors.Is(err, bellhop.ErrInvalid) || !strings.HasPrefix(err.Error(), "bellhop: after: ") {
+	if !errors.Is(err, bellhop.ErrInvalid) || !strings.HasPrefix(err.Error(), "bellhop: list jobs: after: ") {
 		t.Error(err)
 	}
 }
