@@ -286,7 +286,7 @@ func errorClass(err error) (class string) {
 	class = "error"
 	for err != nil {
 		switch t := reflect.TypeOf(err).String(); t {
-		case "*errors.errorString", "*fmt.wrapError", "*fmt.wrapErrors", "*errors.joinError", "*bellhop.verdict":
+		case "*errors.errorString", "*fmt.wrapError", "*fmt.wrapErrors", "*errors.joinError", "*bellhop.verdict", "*bellhop.failedCall":
 		default:
 			class = t
 		}

@@ -31,6 +31,7 @@ func TestWhatAHandlerReturnsDecides(t *testing.T) {
 		"an error":                {ret: Return{Err: boom}, kind: OutcomeRetry, wait: 3 * time.Second, failures: 1, class: "error"},
 		"the last error":          {ret: Return{Err: boom}, place: Place{Failures: 24}, kind: OutcomeDead, failures: 25, class: "error"},
 		"a typed error":           {ret: Return{Err: fmt.Errorf("x: %w", &net.OpError{Op: "dial", Err: boom})}, kind: OutcomeRetry, wait: 3 * time.Second, failures: 1, class: "*net.OpError"},
+		"a call of the client":    {ret: Return{Err: storeError(boom, "get job")}, kind: OutcomeRetry, wait: 3 * time.Second, failures: 1, class: "error"},
 		"discard":                 {ret: Return{Err: Discard(boom)}, kind: OutcomeDiscarded, class: "error"},
 		"discard, no reason":      {ret: Return{Err: Discard(nil)}, kind: OutcomeDiscarded},
 		"discard, wrapped":        {ret: Return{Err: fmt.Errorf("x: %w", Discard(boom))}, kind: OutcomeDiscarded, class: "error"},
