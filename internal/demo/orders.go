@@ -17,7 +17,12 @@ type orderTable struct {
 	write  *sql.DB
 	read   *sql.DB
 	client *bellhop.Client
+	jobs   chan struct{} // holds an element for each job that saves
 }
+
+// savingJobs is how many jobs may wait for the one connection that writes, at the same time. The others wait for these, so that
+// a customer waits behind a few jobs at most, however many there are.
+const savingJobs = 2
 
 const createOrders = `create table if not exists shop_orders (
 	id     text primary key,
@@ -35,12 +40,20 @@ func newOrderTable(ctx context.Context, write, read *sql.DB, client *bellhop.Cli
 	if _, err := write.ExecContext(ctx, createOrders); err != nil {
 		return nil, fmt.Errorf("demo: cannot create the table of orders: %w", err)
 	}
-	return &orderTable{write: write, read: read, client: client}, nil
+	return &orderTable{write: write, read: read, client: client, jobs: make(chan struct{}, savingJobs)}, nil
 }
 
 // Save implements [Store]: the order and its jobs in one transaction. An order that is in this state already is left alone, so
 // that a job that runs again does not hand off twice.
 func (o *orderTable) Save(ctx context.Context, order Order, handoff []string) error {
+	if bellhop.FromContext(ctx) != nil { // a job, and no request
+		select {
+		case o.jobs <- struct{}{}:
+			defer func() { <-o.jobs }()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	tx, err := o.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("saving order %s: %w", order.ID, err)

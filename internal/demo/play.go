@@ -125,8 +125,8 @@ func (p *play) settle(ctx context.Context, label string) (time.Duration, error) 
 // checkout measures the four forms.
 func (p *play) checkout(ctx context.Context) error {
 	p.Chapter("1  The checkout, four ways")
-	p.Note(fmt.Sprintf("%d customers order without a pause, each as soon as the last order is answered: for %s or %d orders, whichever "+
-		"comes first. Then the jobs are worked off before the next form begins.", WebWorkers, seconds(p.scaled(formTime)), formOrders))
+	p.Note(fmt.Sprintf("%d customers order without a pause, each as soon as the last order is answered: for %s or %s orders, whichever "+
+		"comes first. Then the jobs are worked off before the next form begins.", WebWorkers, seconds(p.scaled(formTime)), count(formOrders)))
 	p.Line("")
 	var results []FormResult
 	for _, form := range Forms() {
