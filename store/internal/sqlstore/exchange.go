@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -50,6 +51,7 @@ var (
 	addExchange  = define("add exchange", `insert into bellhop_exchanges (id, made_at) values (?, ?) on conflict do nothing`)
 	pausedQueues = define("paused queues", `select name from bellhop_queues where paused = 1`)
 	nextPriority = define("next priority", `select min(priority) from bellhop_ready where queue = ? and priority > ?`)
+	firstKnown   = define("first of known kinds", `select r.due, r.job from bellhop_ready r where `+claimFrom+known+` order by r.due, r.job limit 1`)
 	skipped      = define("skipped", `select due, job from bellhop_ready where queue = ? and priority = ? order by due, job limit 1 offset 256`)
 	lastReady    = define("last ready", `select due, job from bellhop_ready where queue = ? and priority = ? order by due desc, job desc limit 1`)
 	madeClaims   = define("claims of exchange", `select `+jobColumns+`, `+placeRunning.columns+`
@@ -238,11 +240,29 @@ func (c *claimer) lane(ctx context.Context, l lane, limit int) (int, error) {
 		}
 	}
 	began := time.Now()
-	n, _, err := c.take(ctx, l, from, limit, knownKinds)
+	// Only one statement looks at what is to be passed over.
+	first := head
+	err := c.Query(ctx, firstKnown, readPosition(&first), l.queue, l.priority, from.due, from.job, c.kinds)
 	if err != nil {
 		return 0, err
 	}
+	n := 0
+	if first != head {
+		first.job-- // a claim begins behind its lower bound
+		if n, _, err = c.take(ctx, l, first, limit, knownKinds); err != nil {
+			return 0, err
+		}
+	}
 	return n, c.remember(ctx, l, from, full, time.Since(began), n == limit)
+}
+
+func readPosition(p *position) func(Row) error {
+	return func(r Row) error {
+		var due, job num
+		err := r.Scan(&due, &job)
+		*p = position{int64(due), int64(job)}
+		return err
+	}
 }
 
 // take claims the next jobs of a lane. If st does not look at kinds and there
@@ -274,15 +294,11 @@ func (c *claimer) candidates(ctx context.Context, st *Stmt, args ...any) (unknow
 	r.claimedAt, r.process, r.exchange = num(c.now), uid(c.request.Process), uid(c.request.ID)
 	r.state, r.reason, r.progress = num(bellhop.StateRunning), "", nil
 	err = c.Query(ctx, st, func(result Row) error {
-		if unknown {
-			return nil
-		}
 		if err := result.Scan(dest...); err != nil {
 			return err
 		}
 		if _, ok := slices.BinarySearch(c.known, string(r.kind)); !ok {
-			unknown = true
-			return nil
+			return errUnknownKind
 		}
 		r.claim++
 		claim, err := r.newClaim()
@@ -295,20 +311,20 @@ func (c *claimer) candidates(ctx context.Context, st *Stmt, args ...any) (unknow
 		c.last = position{int64(r.due), int64(r.number)}
 		return nil
 	}, args...)
-	return unknown, err
+	if errors.Is(err, errUnknownKind) {
+		return true, nil
+	}
+	return false, err
 }
+
+// errUnknownKind ends a look at jobs of all kinds.
+var errUnknownKind = errors.New("a job of an unknown kind")
 
 // remember sets the lane's lower bound, if many jobs of unknown kinds stand before it.
 func (c *claimer) remember(ctx context.Context, l lane, from position, full bool, took time.Duration, enough bool) error {
 	to := position{}
-	read := func(r Row) error {
-		var due, job num
-		err := r.Scan(&due, &job)
-		to = position{int64(due), int64(job)}
-		return err
-	}
 	if !c.store.LowerBounds {
-		if err := c.Query(ctx, skipped, read, l.queue, l.priority); err != nil {
+		if err := c.Query(ctx, skipped, readPosition(&to), l.queue, l.priority); err != nil {
 			return err
 		}
 		if to == (position{}) || enough && !to.before(c.last) {
@@ -318,7 +334,7 @@ func (c *claimer) remember(ctx context.Context, l lane, from position, full bool
 	}
 	if to = c.last; !enough {
 		to = from
-		if err := c.Query(ctx, lastReady, read, l.queue, l.priority); err != nil {
+		if err := c.Query(ctx, lastReady, readPosition(&to), l.queue, l.priority); err != nil {
 			return err
 		}
 	}
@@ -394,7 +410,7 @@ func (b *bounds) start(l lane, always bool) (from position, full, mixed bool) {
 	case e == nil:
 		return head, true, false
 	case time.Now().Before(e.nextLook):
-		return e.position, false, !always
+		return e.position, false, false
 	}
 	return head, true, !always
 }

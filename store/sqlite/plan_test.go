@@ -1,0 +1,110 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gobellhop/bellhop/store/internal/sqlstore"
+	"github.com/gobellhop/bellhop/store/sqlite"
+)
+
+// small are the tables that a statement may scan: they have few rows at any time.
+var small = []string{"bellhop_running", "bellhop_queues", "bellhop_processes", "bellhop_schema", "bellhop_counters", "bellhop_exchanges"}
+
+// aliases of small tables, and of what is no table.
+var aliases = map[string]string{"e": "bellhop_exchanges", "p": "bellhop_running", "c": "", "v": "", "json_each": ""}
+
+// No statement looks at all rows of a table that grows, and none sorts them.
+func TestPlans(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	openAt(t, path)
+	db := raw(t, path, "")
+	for _, st := range sqlstore.Statements() {
+		text := sqlite.Dialect.SQL(st)
+		rows, err := db.QueryContext(t.Context(), "explain query plan "+text, make([]any, strings.Count(text, "?"))...)
+		if err != nil {
+			t.Errorf("%s: %v", st.Name, err)
+			continue
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			must(t, rows.Scan(&id, &parent, &unused, &detail))
+			words := strings.Fields(detail)
+			switch {
+			case strings.Contains(detail, "-ROW VALUES CLAUSE"), strings.Contains(detail, "CONSTANT ROW"):
+			case words[0] == "SCAN" && !mayScan(words[1], text) && !strings.Contains(detail, "USING COVERING INDEX"):
+				t.Errorf("%s: %s", st.Name, detail)
+			case strings.Contains(detail, "AUTOMATIC"):
+				t.Errorf("%s: %s", st.Name, detail)
+			case strings.Contains(detail, "TEMP B-TREE") && hot[st.Name]:
+				t.Errorf("%s is on the path of every job: %s", st.Name, detail)
+			}
+		}
+		must(t, rows.Close())
+	}
+}
+
+func mayScan(table, text string) bool {
+	for _, name := range small {
+		if table == name || aliases[table] == name && strings.Contains(text, name+" "+table) {
+			return true
+		}
+	}
+	name, known := aliases[table]
+	return known && name == ""
+}
+
+// hot are the statements on the path of every job.
+var hot = map[string]bool{
+	"last job": true, "add job": true, "add ready": true, "look around": true, "next priority": true,
+	"claimable": true, "ready to running": true, "end ready": true,
+	"claimable, known kinds": true, "ready to running, known kinds": true, "end ready, known kinds": true,
+	"add attempt": true, "add plain attempts": true, "running to succeeded": true, "end succeeded": true,
+	"running to finished": true, "end running": true, "scheduled to ready": true, "end scheduled": true,
+}
+
+// The statements of a claim and of promotion go by the index that has their order.
+func TestPlansOfTheHotPath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	openAt(t, path)
+	db := raw(t, path, "")
+	want := map[string]string{
+		"claimable":              "SEARCH r USING PRIMARY KEY (queue=? AND priority=? AND (due,job)>(?,?))",
+		"claimable, known kinds": "SEARCH r USING PRIMARY KEY (queue=? AND priority=? AND (due,job)>(?,?))",
+		"ready to running":       "SEARCH r USING PRIMARY KEY (queue=? AND priority=? AND (due,job)>(?,?) AND (due,job)<(?,?))",
+		"end ready":              "SEARCH r USING PRIMARY KEY (queue=? AND priority=? AND (due,job)>(?,?) AND (due,job)<(?,?))",
+		"next priority":          "SEARCH bellhop_ready USING PRIMARY KEY (queue=? AND priority>?)",
+		"scheduled to ready":     "SEARCH bellhop_scheduled USING COVERING INDEX bellhop_scheduled_due (due<?)",
+		"next due":               "SEARCH bellhop_scheduled USING COVERING INDEX bellhop_scheduled_due",
+		"running to succeeded":   "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+		"end succeeded":          "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+		"add attempt":            "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
+		"prune finished":         "SEARCH bellhop_finished USING COVERING INDEX bellhop_finished_expires (expires_at<?)",
+	}
+	for _, st := range sqlstore.Statements() {
+		line, ok := want[st.Name]
+		if !ok {
+			continue
+		}
+		delete(want, st.Name)
+		text := sqlite.Dialect.SQL(st)
+		rows, err := db.QueryContext(t.Context(), "explain query plan "+text, make([]any, strings.Count(text, "?"))...)
+		must(t, err)
+		var plan []string
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			must(t, rows.Scan(&id, &parent, &unused, &detail))
+			plan = append(plan, detail)
+		}
+		must(t, rows.Close())
+		if !strings.Contains(strings.Join(plan, "\n")+"\n", line+"\n") {
+			t.Errorf("%s: the plan is\n%s\nwant in it\n%s", st.Name, strings.Join(plan, "\n"), line)
+		}
+	}
+	for name := range want {
+		t.Errorf("there is no statement %q", name)
+	}
+}
