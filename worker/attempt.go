@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -102,7 +103,11 @@ func (w *Worker) start(a *attempt) (ctx context.Context, stopTimer context.Cance
 	ctx, cancel := context.WithCancelCause(run.Attach(w.base))
 	timeout := a.claim.Job.Timeout
 	w.mu.Lock()
-	if cause := w.held.startCause(a); cause != nil {
+	cause := w.held.startCause(a)
+	if cause == nil && w.leaseOver(time.Now()) {
+		cause = errOutOfTouch
+	}
+	if cause != nil {
 		w.endUnstarted(a, cause)
 		w.mu.Unlock()
 		cancel(nil)
@@ -122,6 +127,10 @@ func (w *Worker) start(a *attempt) (ctx context.Context, stopTimer context.Cance
 	return context.WithTimeoutCause(ctx, timeout, bellhop.ErrTimeout)
 }
 
+// errOutOfTouch keeps an attempt from starting: the process stood still, or the
+// store was away, for longer than the lease, and the job may be another's by now.
+var errOutOfTouch = errors.New("its process was out of touch with the store for longer than its lease")
+
 // endUnstarted ends an attempt that has a slot and must not start any more. Called under w.mu.
 func (w *Worker) endUnstarted(a *attempt, cause error) {
 	switch cause {
@@ -129,6 +138,9 @@ func (w *Worker) endUnstarted(a *attempt, cause error) {
 		w.outbox.add(sender{attempt: a}, cancelledUnstarted(&a.claim))
 	case bellhop.ErrShutdown:
 		w.outbox.add(sender{attempt: a}, a.claim.HandBack("the worker is shutting down"))
+	case errOutOfTouch:
+		w.outbox.add(sender{attempt: a}, a.claim.HandBack(cause.Error()))
+		w.heartbeat.Wake() // to hear whether it still lives
 	}
 }
 

@@ -136,3 +136,23 @@ func TestCompleteOfAStaleClaim(t *testing.T) {
 		w.mustStop()
 	})
 }
+
+func TestCompleteOfAProcessThatIsHeldDead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var w *running
+		w = r.run(Config{Queues: Queues{"default": 1}}, job.With(func(ctx context.Context, _ item) error {
+			run, tx := bellhop.FromContext(ctx), &transaction{store: r.store}
+			if err := errors.Join(run.Complete(ctx, run.Client().Bind(tx)), tx.commit(ctx)); err != nil {
+				return err
+			}
+			r.sweepAway(w)
+			<-ctx.Done() // the next beat or poll finds out
+			return ctx.Err()
+		}))
+		id := r.enqueue(many(1)...)[0]
+		r.until("it is told", func() bool { return r.countType(bellhop.EventSucceeded) == 1 })
+		expect(t, "state", r.get(id).Place.State, bellhop.StateSucceeded)
+		expect(t, "stale attempts", r.countStale(), 0)
+		w.mustStop()
+	})
+}

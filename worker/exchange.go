@@ -87,7 +87,7 @@ func (w *Worker) nextCall(poll bool) (c *call, wait time.Duration) {
 		return nil, left
 	}
 	c = &call{wakes: w.wakes, request: bellhop.ExchangeRequest{ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds}}
-	if !w.draining {
+	if !w.draining && !w.leaseOver(now) {
 		c.request.Wants, c.request.Limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
 	if w.outbox.len() == 0 && len(c.request.Wants) == 0 && !(poll && w.held.running > 0) {
@@ -164,8 +164,7 @@ func (w *Worker) nextDue(wait time.Duration, now time.Time) (sooner bool) {
 
 // satisfied notes which queues had less than was asked for: they are not worth
 // asking again before something wakes us. A wake-up that came while the call
-// was under way may be of a job that the call did not see, and a repeated call
-// tells only what it had claimed the first time. Called under w.mu.
+// was under way may be of a job that the call did not see. Called under w.mu.
 func (w *Worker) satisfied(c *call, claims []bellhop.Claim, now time.Time) {
 	if c.request.Limit == 0 {
 		return
@@ -177,7 +176,7 @@ func (w *Worker) satisfied(c *call, claims []bellhop.Claim, now time.Time) {
 	full := len(claims) >= c.request.Limit
 	for _, want := range c.request.Wants {
 		if q := w.held.queues[want.Queue]; q != nil {
-			q.short = got[want.Queue] < want.Count && !full && c.tries == 1 && q.woken <= c.wakes
+			q.short = got[want.Queue] < want.Count && !full && q.woken <= c.wakes
 		}
 	}
 	w.emptyUntil = time.Time{}

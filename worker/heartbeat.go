@@ -59,8 +59,9 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 		w.mu.Unlock()
 		return nil
 	}
-	first := !w.alive
+	first := !w.alive || w.leaseOver(now)
 	w.alive = true
+	w.leaseUntil = before.Add(b.Lease)
 	w.beats++
 	w.samples = append(w.samples, sample{At: w.now(), Busy: b.Process.Busy, Slots: b.Process.Slots})
 	lost := w.lost(reply.Lost, now)
@@ -74,6 +75,14 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 		w.exchange.Wake()
 	}
 	return nil
+}
+
+// leaseOver reports whether the process has been out of touch with the store for
+// longer than its lease: because the store was away, or because the process itself
+// stood still. The wall clock is asked too, since the other one may stand still
+// while the machine sleeps. Called under w.mu.
+func (w *Worker) leaseOver(now time.Time) bool {
+	return now.After(w.leaseUntil) || now.Round(0).After(w.leaseUntil.Round(0))
 }
 
 func appendTokens(list []bellhop.Token, outcomes []bellhop.Outcome) []bellhop.Token {

@@ -338,3 +338,62 @@ func TestCutOffProcessDoesNotJudge(t *testing.T) {
 		})
 	}
 }
+
+// TestThawedProcessStartsNothing holds back the reply of an exchange, and all
+// beats, for longer than the lease, as for a process that stood still. What it
+// has claimed is another's by then, and it must not start it.
+func TestThawedProcessStartsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const still = 40 * time.Second
+		b := &between{Pass: storetest.Pass{Store: r.faulty}}
+		frozenRuns, otherRuns := newGate(t), newGate(t)
+		frozenRuns.free()
+		otherRuns.free()
+		frozen := r.runOn(r.newClient(b), Config{Queues: Queues{"default": 5}}, job.With(frozenRuns.handle))
+		r.until("it began", func() bool { return frozen.Ready() == nil })
+		freeze := func() {
+			r.faulty.Fail(bellhop.OpBeat, storetest.Hang, storetest.Always, nil)
+			time.Sleep(still) // the bubble's clock: the process stands still
+			r.faulty.Heal()
+		}
+		b.do.Store(&freeze)
+		r.enqueue(many(5)...)
+		pass(time.Second)
+		expect(t, "claimed and not started", r.in(bellhop.StateRunning), 5)
+		other := r.runOn(r.newClient(r.store), Config{Queues: Queues{"default": 5}}, job.With(otherRuns.handle))
+		pass(still + 10*time.Second)
+		expect(t, "done", r.in(bellhop.StateSucceeded), 5)
+		expect(t, "runs of the others", otherRuns.total(), 5)
+		expect(t, "runs after the thaw", frozenRuns.total(), 0)
+
+		r.enqueue(many(20)...)
+		r.until("it works again", func() bool { return r.in(bellhop.StateSucceeded) == 25 })
+		frozen.mustStop()
+		other.mustStop()
+	})
+}
+
+// TestReplyToADeadIncarnation lets the reply of an exchange come when the
+// process has begun again under a new id, and its old claims are swept.
+func TestReplyToADeadIncarnation(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		b := &between{Pass: storetest.Pass{Store: r.store}}
+		g := newGate(t)
+		g.free()
+		w := r.runOn(r.newClient(b), Config{Queues: Queues{"default": 5}}, job.With(g.handle))
+		r.until("it began", func() bool { return w.Ready() == nil })
+		pass(100 * time.Millisecond)
+		late := func() {
+			r.sweepAway(w)
+			time.Sleep(15 * time.Second) // the bubble's clock: a beat, and a sweep
+		}
+		b.do.Store(&late)
+		r.enqueue(many(5)...)
+		pass(14 * time.Second)
+		expect(t, "taken back", r.in(bellhop.StateReady), 5)
+		r.until("all done", func() bool { return r.in(bellhop.StateSucceeded) == 5 })
+		expect(t, "runs", g.total(), 5)
+		expect(t, "successes told", r.countType(bellhop.EventSucceeded), 5)
+		w.mustStop()
+	})
+}

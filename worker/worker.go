@@ -59,6 +59,9 @@ type Worker struct {
 	// emptyUntil is when a wake-up may lead to an exchange again; see emptyPause.
 	emptyUntil time.Time
 	beats      int // that reached the store in a row
+	// leaseUntil is until when the store surely holds the process alive. Later
+	// its claims may be others', so it begins nothing before a beat has got through.
+	leaseUntil time.Time
 	samples    []sample
 
 	chores []*chore // the duties loop's own

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,7 +133,7 @@ func (w *weather) judgeJob(v *verdict, a accepted, s *bellhop.Snapshot, runs []*
 				v.late++
 			}
 		}
-		if r.how == 0 || !r.end.Before(at) {
+		if again := runs[i+1].attempt > r.attempt; again && (r.how == 0 || !r.end.Before(at)) { // else a person ran it again
 			v.gaps = append(v.gaps, max(runs[i+1].start.Sub(at), 0))
 		}
 	}
@@ -163,11 +162,14 @@ func (w *weather) judgeHistory(v *verdict, s *bellhop.Snapshot, runs []*run) {
 	}
 }
 
+// thawing is how soon after a freeze a run may still begin that was about to.
+const thawing = 100 * time.Millisecond
+
 // struck reports whether the run's process was killed or frozen after the run
 // began, and when.
 func (w *weather) struck(r *run) (at time.Time, is bool) {
 	for _, b := range w.blows {
-		if b.pid == r.pid && (b.at.After(r.start) || b.frozen && b.until.After(r.start)) {
+		if b.pid == r.pid && (b.at.After(r.start) || b.frozen && b.until.Add(thawing).After(r.start)) {
 			return b.at, true
 		}
 	}
@@ -274,5 +276,3 @@ func spread(list []time.Duration) string {
 	slices.Sort(list)
 	return fmt.Sprintf("%d times, median %.2f s, at most %.2f s", len(list), list[len(list)/2].Seconds(), list[len(list)-1].Seconds())
 }
-
-var errPoison = errors.New("the poison was not found as it should")

@@ -12,6 +12,8 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
+var errPoison = errors.New("the poison was not found as it should")
+
 // poisoned lets one job among a thousand end every process that runs it, with
 // two workers that are restarted at once, and sees that it is found, and that
 // none of the others is blamed.

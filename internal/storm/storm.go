@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,6 +41,8 @@ type weather struct {
 	wg    sync.WaitGroup // watchers of recoveries, and freezes
 	ice   chan struct{}  // holds a token while a process is frozen
 	dodge int            // freezes that had to be tried again, see freeze
+	// keeper is spared while a process is frozen.
+	keeper atomic.Pointer[child]
 }
 
 // storm runs a storm and judges it.
@@ -126,15 +129,18 @@ func (w *weather) blowHard(ctx context.Context) error {
 func (w *weather) strike(ctx context.Context, n int) error {
 	var targets []*child
 	for _, k := range w.children.list() {
-		if !k.frozen.Load() {
+		if !k.frozen.Load() && k != w.keeper.Load() {
 			targets = append(targets, k)
 		}
 	}
+	if len(targets) == 0 {
+		return errors.New("there is no process left to kill")
+	}
 	target := targets[w.random.IntN(len(targets))]
 	switch pick := w.random.IntN(100); {
-	case w.freezes > 0 && n%w.freezes == w.freezes/2 && len(targets) > 1 && w.freeze(ctx, target):
+	case w.freezes > 0 && n%w.freezes == w.freezes/2 && len(targets) > 2 && w.freeze(ctx, targets):
 		return nil
-	case pick < 5: // all that run
+	case pick < 5: // all that can be
 		for _, k := range targets {
 			w.kill(ctx, k)
 		}
@@ -193,11 +199,14 @@ func (w *weather) watch(ctx context.Context, b *blow, id bellhop.ID) {
 	})
 }
 
-// freeze stops a process for longer than its lease, and lets it go on. One
-// freeze at a time. A process may be stopped just as it holds a lock of the
+// freeze stops the first of the targets for longer than its lease, and lets it
+// go on. One freeze at a time. The second is spared meanwhile: silence is
+// noticed only by somebody who lives for as long as a lease. A process may be stopped just as it holds a lock of the
 // store, so that nobody can write until it goes on; that is not what is to be
 // tested here, so it is let go and stopped again a little later.
-func (w *weather) freeze(ctx context.Context, k *child) bool {
+func (w *weather) freeze(ctx context.Context, targets []*child) bool {
+	w.random.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
+	k := targets[0]
 	select {
 	case w.ice <- struct{}{}:
 	default:
@@ -223,6 +232,7 @@ func (w *weather) freeze(ctx context.Context, k *child) bool {
 		time.Sleep(time.Duration(1+w.random.IntN(30)) * time.Millisecond) // a random moment is the point
 	}
 	k.frozen.Store(true)
+	w.keeper.Store(targets[1])
 	w.note(b)
 	w.watch(ctx, b, id)
 	thaw := w.times.Lease + 2*w.times.Sweep + time.Duration(w.random.Int64N(int64(w.times.Lease)/4+1))
@@ -236,6 +246,7 @@ func (w *weather) freeze(ctx context.Context, k *child) bool {
 		// It is spared until it has noticed.
 		time.Sleep(2 * w.times.Beat) // a beat tells it
 		k.frozen.Store(false)
+		w.keeper.Store(nil)
 		<-w.ice
 	})
 	return true
