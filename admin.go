@@ -44,6 +44,9 @@ func (c *Client) List(ctx context.Context, q Query) (*Listing, error) {
 
 // Count returns how many jobs match the filter, counting no further than limit.
 func (c *Client) Count(ctx context.Context, f Filter, limit int) (int, error) {
+	if limit < 1 {
+		return 0, invalid("limit", "%d is out of range: want at least 1", limit)
+	}
 	n, err := c.store.Count(ctx, &f, limit)
 	if err != nil {
 		return 0, storeError(err, "count jobs")
@@ -74,11 +77,14 @@ func (c *Client) Act(ctx context.Context, action Action, reason string, ids ...I
 // ActAll does an action to all jobs that match the filter, in bounded bites, and
 // returns how many were changed. After each bite progress is called with the
 // number so far, if it is not nil. It can be stopped by ending ctx: what is done
-// is done. An empty filter means all jobs in the states in which the action
-// means something.
+// is done. An empty filter is refused, since it would select every job; to mean
+// that, name the action's states: Filter{States: action.From()}.
 func (c *Client) ActAll(ctx context.Context, action Action, reason string, f Filter, progress func(changed int)) (int, error) {
 	if !action.Valid() {
 		return 0, invalid("action", "%v is unknown", action)
+	}
+	if f.IsZero() {
+		return 0, invalid("filter", "an empty filter would select every job: name at least the states, for example Filter{States: action.From()}")
 	}
 	r := &ActRequest{Action: action, Filter: f, Reason: reason}
 	changed := 0

@@ -156,7 +156,7 @@ func (b *batcher) send(calls []*enqueueCall) {
 		}
 	}
 	receipts, err := b.call(all)
-	if err != nil && len(calls) > 1 && !undecided(err) {
+	if err != nil && len(calls) > 1 && !undecided(err) && !errors.Is(err, ErrUnavailable) {
 		half := len(calls) / 2
 		b.send(calls[:half])
 		b.send(calls[half:])
@@ -177,6 +177,9 @@ func (b *batcher) send(calls []*enqueueCall) {
 
 // undecided reports whether the jobs may be there in spite of the error.
 func undecided(err error) bool {
+	if errors.Is(err, ErrUnchanged) {
+		return false
+	}
 	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 

@@ -15,6 +15,8 @@ const MaxErrorText = 8 << 10
 //   - Each run of bytes that are not valid UTF-8 becomes one U+FFFD.
 //   - NUL, the other control characters (C0, DEL, C1) and whole ANSI escape sequences go, \n and \t stay.
 //     Of a sequence that never ends only its opening goes, so it cannot hide the text behind it.
+//   - Characters that turn the direction of what follows (U+202A to U+202E, U+2066 to U+2069) go: they make
+//     a line read otherwise than it is. Letters of any script, and the marks within words, stay.
 //   - What is then longer than max bytes is cut between two characters, and ends with a mark such as
 //     "… (12345 bytes cut)". The mark counts the clean bytes that are missing, and fits within max;
 //     where max is too small for any mark there is none.
@@ -87,13 +89,16 @@ func cleanPrefix(s string) int {
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 || r < 0xa0 {
+		if r == utf8.RuneError && size == 1 || r < 0xa0 || turnsText(r) {
 			return i
 		}
 		i += size
 	}
 	return len(s)
 }
+
+// turnsText reports whether r embeds, overrides or isolates the direction of the text behind it.
+func turnsText(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }
 
 // dirtyPrefix returns how many bytes at the beginning of s, which is not clean there, go as one: a run that is
 // not UTF-8 (invalid is true), an escape sequence, or a control character.

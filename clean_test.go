@@ -12,7 +12,8 @@ func TestCleanText(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"empty", "", ""},
 		{"plain", "connection refused\n\tat 127.0.0.1", "connection refused\n\tat 127.0.0.1"},
-		{"all scripts", "añ→日本🎉\u200d\u00a0\u202e", "añ→日本🎉\u200d\u00a0\u202e"},
+		{"all scripts", "añ→日本🎉\u200d\u00a0\u200f", "añ→日本🎉\u200d\u00a0\u200f"},
+		{"turned text", "user\u202egpj.exe\u2066x\u2069", "usergpj.exex"},
 		{"replacement character stays", "a\uFFFDb", "a\uFFFDb"},
 		{"NUL", "a\x00b\x00", "ab"},
 		{"carriage return", "a\r\nb\rc", "a\nbc"},

@@ -52,6 +52,9 @@ type Enqueuer interface {
 // [MaxBatchBytes]. Receipts come in the order of the drafts. If one is refused,
 // the error names it by its index and nothing is enqueued.
 func Enqueue(ctx context.Context, e Enqueuer, drafts ...Draft) ([]Receipt, error) {
+	if e == nil {
+		return nil, invalid("enqueuer", "it is nil; want a client, or what a Within function returns")
+	}
 	return e.submit(ctx, drafts)
 }
 

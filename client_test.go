@@ -355,3 +355,36 @@ func TestKeyIsTheSameOverAttemptsAndGenerations(t *testing.T) {
 	}()
 	bellhop.Key(t.Context(), "charge")
 }
+
+// Where the store is certain that nothing was changed, so is the caller.
+func TestAStoreThatIsCertain(t *testing.T) {
+	g := newGate()
+	close(g.open)
+	g.fail = func([]*bellhop.Job) error {
+		return errors.Join(bellhop.ErrUnavailable, bellhop.ErrUnchanged, errors.New("the disk is full"))
+	}
+	c, _ := bellhop.NewClient(g)
+	defer c.Close()
+	if _, err := sendWelcome.Enqueue(t.Context(), c, welcome{}); errors.Is(err, bellhop.ErrUnknown) || !errors.Is(err, bellhop.ErrUnavailable) {
+		t.Error(err)
+	}
+	g.fail = func([]*bellhop.Job) error { return bellhop.ErrUnavailable }
+	if _, err := sendWelcome.Enqueue(t.Context(), c, welcome{}); !errors.Is(err, bellhop.ErrUnknown) {
+		t.Error(err)
+	}
+}
+
+// What would touch every job must be said, not left out.
+func TestAnEmptyFilterIsRefused(t *testing.T) {
+	c := newClient(t)
+	r, err := sendWelcome.EnqueueMany(t.Context(), c, make([]welcome, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.ActAll(t.Context(), bellhop.ActDelete, "", bellhop.Filter{}, nil); n != 0 || !errors.Is(err, bellhop.ErrInvalid) {
+		t.Errorf("%d, %v", n, err)
+	}
+	if n, err := c.ActAll(t.Context(), bellhop.ActDelete, "", bellhop.Filter{States: bellhop.ActDelete.From()}, nil); n != len(r) || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}

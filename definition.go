@@ -52,7 +52,7 @@ func (d *Definition[T]) Kind() string { return d.kind }
 // Through a [Client] the job is there for workers at once. Through a [Bound] it
 // is there when the caller's transaction commits.
 func (d *Definition[T]) Enqueue(ctx context.Context, e Enqueuer, args T, opts ...Option) (Receipt, error) {
-	receipts, err := e.submit(ctx, []Draft{d.New(args, opts...)})
+	receipts, err := Enqueue(ctx, e, d.New(args, opts...))
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -66,7 +66,7 @@ func (d *Definition[T]) EnqueueMany(ctx context.Context, e Enqueuer, args []T, o
 	for i, a := range args {
 		drafts[i] = d.New(a, opts...)
 	}
-	return e.submit(ctx, drafts)
+	return Enqueue(ctx, e, drafts...)
 }
 
 // New makes a job that is not yet enqueued, for [Enqueue].

@@ -26,6 +26,8 @@ var (
 	// ErrUnavailable: the store cannot be reached or cannot work at the moment;
 	// trying again later may help.
 	ErrUnavailable = errors.New("the store is unavailable")
+	// ErrUnchanged: the call failed, and it is certain that nothing was changed.
+	ErrUnchanged = errors.New("nothing was changed")
 	// ErrClosed: the client or store has been closed.
 	ErrClosed = errors.New("closed")
 	// ErrInvalid: what was given breaks a rule that holds in every store. See [InvalidError].
@@ -95,11 +97,14 @@ type UnknownError struct {
 
 // Error returns one line that names the first id.
 func (e *UnknownError) Error() string {
-	first := ""
-	if len(e.IDs) > 0 {
-		first = " (the first is " + e.IDs[0].String() + ")"
+	what := "the job may or may not have been enqueued: enqueue the same id again to make sure"
+	switch {
+	case len(e.IDs) == 1:
+		what = "job " + e.IDs[0].String() + what[len("the job"):]
+	case len(e.IDs) > 1:
+		what = fmt.Sprintf("%d jobs (the first is %s) may or may not have been enqueued: enqueue the same ids again to make sure", len(e.IDs), e.IDs[0])
 	}
-	return fmt.Sprintf("bellhop: %d jobs%s may or may not have been enqueued: enqueue the same ids again to make sure: %v", len(e.IDs), first, e.Err)
+	return fmt.Sprintf("bellhop: %s: %v", what, e.Err)
 }
 
 // Is matches [ErrUnknown].

@@ -58,7 +58,12 @@ func (k OutcomeKind) String() string {
 }
 
 // Event returns the transition that the outcome causes.
-func (k OutcomeKind) Event() EventType { return outcomes[k].event }
+func (k OutcomeKind) Event() EventType {
+	if !k.Valid() {
+		return 0
+	}
+	return outcomes[k].event
+}
 
 // MarshalText writes the outcome's name.
 func (k OutcomeKind) MarshalText() ([]byte, error) {

@@ -189,14 +189,22 @@ var transitions = [...]struct{ from, to StateSet }{
 }
 
 // From returns the states that the transition may start from; empty for [EventEnqueued].
-func (e EventType) From() StateSet { return transitions[e].from }
+func (e EventType) From() StateSet { return transitions[e.known()].from }
 
 // To returns the states that the transition may lead to; empty for [EventDeleted].
-func (e EventType) To() StateSet { return transitions[e].to }
+func (e EventType) To() StateSet { return transitions[e.known()].to }
 
 // Allows reports whether the transition may lead from one state to the other.
 func (e EventType) Allows(from, to State) bool {
-	return int(e) < len(transitions) && transitions[e].from.Has(from) && transitions[e].to.Has(to)
+	return e.From().Has(from) && e.To().Has(to)
+}
+
+// known is e, or 0, which leads from nowhere to nowhere, if e is no transition.
+func (e EventType) known() EventType {
+	if int(e) < len(transitions) {
+		return e
+	}
+	return 0
 }
 
 // Action is what a person or a program may do to jobs from outside. See [Store.Act].
@@ -235,10 +243,17 @@ func (a Action) String() string {
 }
 
 // Event returns the transition that the action causes.
-func (a Action) Event() EventType { return actions[a].event }
+func (a Action) Event() EventType { return actions[a.known()].event }
+
+func (a Action) known() Action {
+	if a.Valid() {
+		return a
+	}
+	return 0
+}
 
 // From returns the states in which the action means something. Jobs in other states are skipped and named.
-func (a Action) From() StateSet { return actions[a].from }
+func (a Action) From() StateSet { return actions[a.known()].from }
 
 // To returns the state that the action leads to; 0 for [ActDelete].
 func (a Action) To() State {

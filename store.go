@@ -26,7 +26,8 @@ import (
 //   - [G6] Due times, leases and expiry are judged by the store's own clock.
 //     Times are kept in microseconds, UTC.
 //   - [G7] A verb that fails because the store cannot be reached or cannot work
-//     just now matches [ErrUnavailable]. Deadlocks and serialisation failures
+//     just now matches [ErrUnavailable], and [ErrUnchanged] as well if it is
+//     certain that nothing was changed. Deadlocks and serialisation failures
 //     are tried again inside and never seen.
 //   - [G8] After Close every verb returns [ErrClosed].
 //   - [G9] A job is in exactly one place at any time, whatever happens.
@@ -352,6 +353,12 @@ type Filter struct {
 	EnqueuedAfter, EnqueuedBefore time.Time
 	// Text is looked for in the arguments, byte for byte.
 	Text string
+}
+
+// IsZero reports whether the filter has no condition, and so selects every job.
+func (f *Filter) IsZero() bool {
+	return len(f.IDs) == 0 && f.States == 0 && len(f.Queues) == 0 && len(f.Kinds) == 0 && len(f.Tags) == 0 &&
+		f.Process.IsZero() && f.EnqueuedAfter.IsZero() && f.EnqueuedBefore.IsZero() && f.Text == ""
 }
 
 // Query asks [Store.List] for a page.

@@ -162,7 +162,7 @@ func (in *actManyRequest) read(r *request) error {
 		return invalid.because("action: say which: retry, run, cancel, discard or delete").in("action")
 	case in.ids != nil && (in.filtered || in.all):
 		return invalid.because("ids: name the jobs by ids, or select them by filter, not both").in("ids")
-	case in.ids == nil && !in.all && emptyFilter(&in.filter):
+	case in.ids == nil && !in.all && in.filter.IsZero():
 		return invalid.because(`filter: nothing is selected: give ids or a filter; for all jobs say "all": true`).in("filter")
 	}
 	return nil
@@ -196,6 +196,9 @@ func (s *Server) actOnMany(ctx context.Context, in *actManyRequest) (*actManyRep
 	}
 	limited, cancel := context.WithTimeout(ctx, actAllTimeout)
 	defer cancel()
+	if in.all && in.filter.States == 0 {
+		in.filter.States = in.action.From()
+	}
 	n, err := s.client.ActAll(limited, in.action, in.reason, in.filter, nil)
 	if err != nil && (limited.Err() == nil || ctx.Err() != nil || n == 0) {
 		return nil, err

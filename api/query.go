@@ -227,12 +227,6 @@ func readBound(into *time.Time, v json.RawMessage) error {
 	return err
 }
 
-// emptyFilter reports whether a filter selects everything.
-func emptyFilter(f *bellhop.Filter) bool {
-	return len(f.IDs) == 0 && f.States == 0 && len(f.Queues) == 0 && len(f.Kinds) == 0 && len(f.Tags) == 0 &&
-		f.Process.IsZero() && f.EnqueuedAfter.IsZero() && f.EnqueuedBefore.IsZero() && f.Text == ""
-}
-
 // id returns the job named by the path.
 func (r *request) id() (bellhop.ID, error) {
 	id, err := bellhop.ParseID(r.PathValue("id"))
