@@ -29,7 +29,9 @@ type Pool struct {
 
 // Gate lets one writer through at a time.
 type Gate interface {
+	// Enter waits until it is the caller's turn, or ctx ends.
 	Enter(ctx context.Context) error
+	// Leave lets the next one through.
 	Leave()
 }
 

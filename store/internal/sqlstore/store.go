@@ -13,9 +13,11 @@ import (
 
 // Config sets up a [Store].
 type Config struct {
-	Dialect  Dialect
+	// Dialect is the database's.
+	Dialect Dialect
+	// Database runs the transactions. Close closes it.
 	Database Database
-	// Clock is the store's clock.
+	// Clock is the store's clock; nil is [bellhop.SystemClock].
 	Clock bellhop.Clock
 	// Presence may be nil.
 	Presence Presence

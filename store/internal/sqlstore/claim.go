@@ -1,0 +1,264 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+const claimedCols = `due, generation, attempt, failures, crashes, suspect, cancel`
+
+// The range of a claim: one priority of one queue, from the lower bound to the
+// last candidate. In a queue with kinds that the process does not know, the
+// statements look at the kind as well.
+const (
+	claimFrom = `r.queue = ? and r.priority = ? and (r.due, r.job) > (?, ?)`
+	claimTo   = claimFrom + ` and (r.due, r.job) <= (?, ?)`
+	known     = ` and r.kind in ({list})`
+)
+
+// claimStatements read the next jobs of a lane, and move them.
+type claimStatements struct{ claimable, toRunning, endReady *Stmt }
+
+func defineClaim(suffix, where string) claimStatements {
+	return claimStatements{
+		define("claimable"+suffix, `select `+jobColumns+`, r.due, r.generation, r.claim, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
+			from bellhop_ready r cross join bellhop_jobs j where `+claimFrom+where+` and j.job = r.job order by r.due, r.job {limit}`),
+		define("ready to running"+suffix, `insert into bellhop_running
+			(job, queue, exchange, process, claimed_at, claim, `+claimedCols+`)
+			select r.job, r.queue, ?, ?, ?, r.claim + 1, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
+			from bellhop_ready r where `+claimTo+where),
+		define("end ready"+suffix, `delete from bellhop_ready as r where `+claimTo+where),
+	}
+}
+
+var (
+	allKinds     = defineClaim("", "")
+	knownKinds   = defineClaim(", known kinds", known)
+	nextPriority = define("next priority", `select min(priority) from bellhop_ready where queue = ? and priority > ?`)
+	firstKnown   = define("first of known kinds", `select r.due, r.job from bellhop_ready r where `+claimFrom+known+` order by r.due, r.job limit 1`)
+	skipped      = define("skipped", `select due, job from bellhop_ready where queue = ? and priority = ? order by due, job limit 1 offset 256`)
+	lastReady    = define("last ready", `select due, job from bellhop_ready where queue = ? and priority = ? order by due desc, job desc limit 1`)
+)
+
+// claimer takes jobs for an exchange.
+type claimer struct {
+	*txn
+	request *bellhop.ExchangeRequest
+	known   []string // the kinds, sorted
+	kinds   string   // the kinds for {list}
+	row     *row
+	claims  []bellhop.Claim
+	ids     []bellhop.ID
+	refs    []jobRef
+	last    position // of the last claim
+}
+
+// want claims from one queue, priority by priority.
+func (c *claimer) want(ctx context.Context, want bellhop.Want) error {
+	left := min(want.Count, c.request.Limit-len(c.claims))
+	for priority := int64(math.MinInt32); left > 0; {
+		var next *int64
+		err := c.Query(ctx, nextPriority, func(r Row) error { return r.Scan(&next) }, want.Queue, priority)
+		if err != nil || next == nil {
+			return err
+		}
+		priority = *next
+		n, err := c.lane(ctx, lane{want.Queue, priority, c.kinds}, left)
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
+// lane claims at most limit jobs of one priority of a queue.
+func (c *claimer) lane(ctx context.Context, l lane, limit int) (int, error) {
+	from, full, mixed := c.store.bounds.start(l, c.store.LowerBounds)
+	if !mixed {
+		n, unknown, err := c.take(ctx, l, from, limit, allKinds)
+		if err != nil || !unknown {
+			if c.store.LowerBounds {
+				c.after = append(c.after, func() { c.store.bounds.set(l, c.last, full, 0) })
+			}
+			return n, err
+		}
+	}
+	began := time.Now()
+	// Only one statement looks at what is to be passed over.
+	first := head
+	err := c.Query(ctx, firstKnown, readPosition(&first), l.queue, l.priority, from.due, from.job, c.kinds)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	if first != head {
+		first.job-- // a claim begins behind its lower bound
+		if n, _, err = c.take(ctx, l, first, limit, knownKinds); err != nil {
+			return 0, err
+		}
+	}
+	return n, c.remember(ctx, l, from, full, time.Since(began), n == limit)
+}
+
+func readPosition(p *position) func(Row) error {
+	return func(r Row) error {
+		var due, job num
+		err := r.Scan(&due, &job)
+		*p = position{int64(due), int64(job)}
+		return err
+	}
+}
+
+// take claims the next jobs of a lane. If st does not look at kinds and there
+// are unknown ones among the next jobs, it claims nothing and says so.
+func (c *claimer) take(ctx context.Context, l lane, from position, limit int, st claimStatements) (n int, unknown bool, err error) {
+	before := len(c.claims)
+	where := []any{l.queue, l.priority, from.due, from.job}
+	var kinds []any
+	if st == knownKinds {
+		kinds = []any{c.kinds}
+	}
+	unknown, err = c.candidates(ctx, st.claimable, slices.Concat(where, kinds, []any{limit})...)
+	if n = len(c.claims) - before; err != nil || unknown || n == 0 {
+		c.claims, c.ids, c.refs = c.claims[:before], c.ids[:before], c.refs[:before]
+		return 0, unknown, err
+	}
+	where = append(where, c.last.due, c.last.job)
+	_, err = c.Exec(ctx, st.toRunning, slices.Concat([]any{c.request.ID[:], c.request.Process[:], c.now}, where, kinds)...)
+	if err != nil {
+		return 0, false, err
+	}
+	_, err = c.Exec(ctx, st.endReady, slices.Concat(where, kinds)...)
+	return n, false, err
+}
+
+// candidates reads jobs as claims, and tells whether there is one of an unknown kind among them.
+func (c *claimer) candidates(ctx context.Context, st *Stmt, args ...any) (unknown bool, err error) {
+	r, dest := c.row, append(c.row.job[:len(c.row.job):len(c.row.job)], c.row.place[1:9]...)
+	r.claimedAt, r.process, r.exchange = num(c.now), uid(c.request.Process), uid(c.request.ID)
+	r.state, r.reason, r.progress = num(bellhop.StateRunning), "", nil
+	err = c.Query(ctx, st, func(result Row) error {
+		if err := result.Scan(dest...); err != nil {
+			return err
+		}
+		if _, ok := slices.BinarySearch(c.known, string(r.kind)); !ok {
+			return errUnknownKind
+		}
+		r.claim++
+		claim, err := r.newClaim()
+		if err != nil {
+			return err
+		}
+		c.claims = append(c.claims, claim)
+		c.ids = append(c.ids, claim.Job.ID)
+		c.refs = append(c.refs, jobRef{int64(r.number), r.uniqueKey != "", claim.Place.Failures, claim.Place.Crashes})
+		c.last = position{int64(r.due), int64(r.number)}
+		return nil
+	}, args...)
+	if errors.Is(err, errUnknownKind) {
+		return true, nil
+	}
+	return false, err
+}
+
+// errUnknownKind ends a look at jobs of all kinds.
+var errUnknownKind = errors.New("a job of an unknown kind")
+
+// remember sets the lane's lower bound, if many jobs of unknown kinds stand before it.
+func (c *claimer) remember(ctx context.Context, l lane, from position, full bool, took time.Duration, enough bool) error {
+	to := position{}
+	if !c.store.LowerBounds {
+		if err := c.Query(ctx, skipped, readPosition(&to), l.queue, l.priority); err != nil {
+			return err
+		}
+		if to == (position{}) || enough && !to.before(c.last) {
+			c.after = append(c.after, func() { c.store.bounds.forget(l) })
+			return nil
+		}
+	}
+	if to = c.last; !enough {
+		to = from
+		if err := c.Query(ctx, lastReady, readPosition(&to), l.queue, l.priority); err != nil {
+			return err
+		}
+	}
+	c.after = append(c.after, func() { c.store.bounds.set(l, to, full, took) })
+	return nil
+}
+
+// lane is one priority of one queue, as seen by a process that knows certain kinds.
+type lane struct {
+	queue    string
+	priority int64
+	kinds    string
+}
+
+// position is a place in the order of a lane.
+type position struct{ due, job int64 }
+
+var head = position{due: math.MinInt64}
+
+func (p position) before(o position) bool {
+	return p.due < o.due || p.due == o.due && p.job < o.job
+}
+
+// bounds remembers for each lane up to where there is nothing to claim, so that
+// a claim does not look again at what it has passed over. What appears before
+// the bound meanwhile is found by full looks, which take at most a twentieth of the time.
+type bounds struct {
+	mu sync.Mutex
+	m  map[lane]*bound
+}
+
+type bound struct {
+	position
+	nextLook time.Time
+	pause    time.Duration
+}
+
+const maxBounds = 10_000
+
+// start returns from where to look, whether that is a full look, and whether
+// unknown kinds are to be expected.
+func (b *bounds) start(l lane, always bool) (from position, full, mixed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.m[l]
+	switch {
+	case e == nil:
+		return head, true, false
+	case time.Now().Before(e.nextLook):
+		return e.position, false, false
+	}
+	return head, true, !always
+}
+
+func (b *bounds) set(l lane, to position, full bool, took time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.m[l]
+	if e == nil {
+		if b.m == nil || len(b.m) >= maxBounds {
+			b.m = map[lane]*bound{}
+		}
+		e = &bound{}
+		b.m[l], full = e, true
+	}
+	e.position = to
+	if full {
+		e.nextLook = time.Now().Add(min(max(20*took, 50*time.Millisecond), 10*time.Second))
+	}
+}
+
+func (b *bounds) forget(l lane) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.m, l)
+}
