@@ -117,10 +117,23 @@ func (c *children) crashed() error {
 	return nil
 }
 
-// drain asks all processes to end, and returns an error if one does not do so well.
-func (c *children) drain(within time.Duration) error {
+// drain asks all processes to end once they have begun, and returns an error
+// if one does not do so well.
+func (c *children) drain(ctx context.Context, store bellhop.Store, within time.Duration) error {
 	var errs []error
 	list := c.list()
+	for _, k := range list {
+		for deadline := time.Now().Add(within); ; {
+			id, err := incarnation(ctx, store, k.pid)
+			if err == nil && !id.IsZero() {
+				break
+			}
+			if time.Now().After(deadline) || ctx.Err() != nil {
+				return fmt.Errorf("worker process %d did not begin within %v: %v", k.pid, within, err)
+			}
+			time.Sleep(20 * time.Millisecond) // polled: the store tells nobody of a new process
+		}
+	}
 	for _, k := range list {
 		if err := k.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			errs = append(errs, fmt.Errorf("worker process %d: %w", k.pid, err))

@@ -42,7 +42,7 @@ func poisoned(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.drain(30 * time.Second); err != nil {
+	if err := c.drain(ctx, client.Store(), 30*time.Second); err != nil {
 		return err
 	}
 	failures := 0

@@ -78,7 +78,7 @@ func storm(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := w.children.drain(30 * time.Second); err != nil {
+	if err := w.children.drain(ctx, w.client.Store(), 30*time.Second); err != nil {
 		return err
 	}
 	return w.judge(ctx, blew, revived)
