@@ -272,7 +272,7 @@ func ParseAction(name string) (Action, error) {
 	return 0, fmt.Errorf("action %.64q is unknown; the actions are %s", name, strings.Join(names, ", "))
 }
 
-// Forever, as a retention, means that a finished job is kept until a person deletes it.
+// Forever as a retention means that a finished job is kept until a person deletes it.
 const Forever time.Duration = -1
 
 // How long finished jobs are kept when nothing else is said.

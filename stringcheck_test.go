@@ -45,7 +45,8 @@ type (
 	}
 	otherSelf struct{ Other string }
 	tags      struct {
-		Skip  string `json:"-"`
+		Skip string `json:"-"`
+		//lint:ignore SA5008 a field that is named "-" is what is tested
 		Dash  string `json:"-,"`
 		Named string `json:"name,omitempty"`
 		quiet string

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
-	_ "github.com/gobellhop/bellhop/store/sqlite" // the default store
+	_ "github.com/gobellhop/bellhop/store/all" // the default store
 	"github.com/gobellhop/bellhop/worker"
 )
 

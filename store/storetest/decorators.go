@@ -76,7 +76,7 @@ func (m FaultMode) String() string {
 // ErrFault is in the chain of the error that [Faulty] returns if it was given none.
 var ErrFault = errors.New("a fault was injected")
 
-// Always, as a number of times, makes a fault strike until [Faulty.Heal].
+// Always as a number of times makes a fault strike until [Faulty.Heal].
 const Always = -1
 
 // Faulty is a decorator that breaks calls on demand. It is safe for several
