@@ -40,7 +40,8 @@ type Job struct {
 	FinishedAt      time.Time  `json:"finished_at,omitzero"`
 	ExpiresAt       time.Time  `json:"expires_at,omitzero"`
 	Reason          string     `json:"reason,omitempty"`
-	// Hint says what is unusual about the job's waiting: no living process works its kind or its queue.
+	// Hint says what is unusual about the job's waiting: its queue is paused, or no living process can run it.
+	// See [Workforce.Hint].
 	Hint string `json:"hint,omitempty"`
 	// History holds the newest attempts, oldest first; only where one job is asked for.
 	History []Attempt `json:"history,omitempty"`

@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"slices"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -137,53 +135,21 @@ func (s *Server) countJobs(ctx context.Context, in *countRequest) (*countReply, 
 	return &countReply{Count: n, Limit: in.limit, Capped: n >= in.limit}, nil
 }
 
-// workforce is the living processes.
-type workforce []bellhop.ProcessStatus
-
-func (s *Server) workforce(ctx context.Context) (workforce, error) { return s.client.Processes(ctx) }
-
-// works reports whether any process works the kind, the queue, and both together: only that one can run the job.
-func (w workforce) works(kind, queue string) (kinds, queues, both bool) {
-	for _, p := range w {
-		k, q := slices.Contains(p.Kinds, kind), slices.Contains(p.Queues, queue)
-		kinds, queues, both = kinds || k, queues || q, both || k && q
-	}
-	return kinds, queues, both
-}
-
-// hint says what is missing for a job to be run; empty if nothing is.
-func (w workforce) hint(kind, queue string) string {
-	kinds, queues, both := w.works(kind, queue)
-	switch {
-	case both:
-		return ""
-	case kinds && queues:
-		return fmt.Sprintf("no living process works the kind %q on the queue %q: some work the one, some the other", kind, queue)
-	case queues:
-		return fmt.Sprintf("no living process works the kind %q", kind)
-	case kinds:
-		return fmt.Sprintf("no living process works the queue %q", queue)
-	}
-	return fmt.Sprintf("no living process works the kind %q, nor the queue %q", kind, queue)
-}
-
-// addHints says of waiting jobs if nobody is there to run them. It costs one call, and only if there are any; if it fails,
-// the jobs come without.
+// addHints says what waiting jobs wait for, if that is unusual. It costs two calls, and only if there are any; if they fail, the
+// jobs come without.
 func (s *Server) addHints(ctx context.Context, jobs ...*Job) {
-	var w workforce
-	asked := false
+	var w *Workforce
 	for _, j := range jobs {
 		if !j.State.Waiting() {
 			continue
 		}
-		if !asked {
-			asked = true
+		if w == nil {
 			var err error
-			if w, err = s.workforce(ctx); err != nil {
+			if w, err = FindWorkforce(ctx, s.client); err != nil {
 				s.log.Debug("no hints about waiting jobs", bellhop.AttrError, err)
 				return
 			}
 		}
-		j.Hint = w.hint(j.Kind, j.Queue)
+		j.Hint = w.Hint(j.State, j.Kind, j.Queue)
 	}
 }

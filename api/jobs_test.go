@@ -128,6 +128,10 @@ func TestHints(t *testing.T) {
 	w := newWorld(t, api.Options{})
 	id := w.enqueue(`{"kind":"a","queue":"mail"}`)
 	hint := func() any { return w.do("GET", "/v1/jobs/"+id, "").want(200)["hint"] }
+	if got := hint(); got != "there is no living process" {
+		t.Errorf("the hint is %v", got)
+	}
+	w.hire([]string{"other"}, []string{"b"})
 	if got := hint(); got != `no living process works the kind "a", nor the queue "mail"` {
 		t.Errorf("the hint is %v", got)
 	}
@@ -151,6 +155,17 @@ func TestHints(t *testing.T) {
 	if got := hint(); got != nil {
 		t.Errorf("the hint is %v", got)
 	}
+	w.do("POST", "/v1/queues/mail/pause", "").want(200)
+	page = w.do("GET", "/v1/jobs", "").want(200)["jobs"].([]any)
+	for _, got := range []any{hint(), page[0].(map[string]any)["hint"]} {
+		if got != "queue mail is paused; bellhop queues resume mail" {
+			t.Errorf("the hint is %v", got)
+		}
+	}
+	w.do("POST", "/v1/queues/mail/resume", "").want(200)
+	if got := hint(); got != nil {
+		t.Errorf("the hint is %v", got)
+	}
 	h.finish(h.claim(), bellhop.Return{})
 	if got := hint(); got != nil {
 		t.Errorf("the hint is %v", got)
@@ -161,7 +176,7 @@ func TestHints(t *testing.T) {
 		t.Errorf("a job that does not wait has the hint %v", got)
 	}
 	list := w.do("GET", "/v1/processes", "").want(200)["processes"].([]any)
-	if len(list) != 3 || list[2].(map[string]any)["name"] != "hand" {
+	if len(list) != 4 || list[3].(map[string]any)["name"] != "hand" {
 		t.Errorf("the processes are %v", list)
 	}
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -30,16 +29,14 @@ func (s *Server) listQueues(ctx context.Context, _ *nothing) (*queuesReply, erro
 	if err != nil {
 		return nil, err
 	}
-	workers, err := s.workforce(ctx)
+	processes, err := s.client.Processes(ctx)
 	if err != nil {
 		return nil, err
 	}
+	workers := NewWorkforce(processes, stats)
 	out := &queuesReply{Queues: make([]queue, len(stats)), Limit: countedTo}
 	for i, st := range stats {
-		out.Queues[i].QueueStats = st
-		if _, worked, _ := workers.works("", st.Queue); st.Ready > 0 && !worked {
-			out.Queues[i].Hint = fmt.Sprintf("no living process works the queue %q", st.Queue)
-		}
+		out.Queues[i].QueueStats, out.Queues[i].Hint = st, workers.QueueHint(&st)
 	}
 	return out, nil
 }

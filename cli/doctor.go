@@ -136,7 +136,7 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 	}
 	const start = "start bellhop serve, bellhop work, or the program that has the handlers"
 	ready := slices.ContainsFunc(stats, func(q bellhop.QueueStats) bool { return q.Ready > 0 })
-	switch n := len(force.processes); {
+	switch n := len(force.Processes); {
 	case n > 0:
 		d.ok("processes", strings.Replace(count(n, "living process"), "processs", "processes", 1))
 	case ready:
@@ -149,36 +149,30 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 	for _, q := range withWorkers(stats, force) {
 		subject := "queue " + q.Queue
 		dead += q.Dead
-		switch waits := d.now.Sub(q.OldestReady); {
+		waiting := q.Ready + q.Scheduled
+		switch age := d.now.Sub(q.OldestReady); {
 		case q.Paused:
 			detail := "paused"
 			if q.Ready > 0 {
 				detail += fmt.Sprintf(", with %s ready", countedJobs(q.Ready))
 			}
 			d.warn(subject, detail, "bellhop queues resume "+q.Queue)
-		case q.Hint != "" && len(force.processes) > 0:
-			d.problem(subject, fmt.Sprintf("%s ready, and no living process works it", countedJobs(q.Ready)),
+		case q.Hint != "" && len(force.Processes) > 0:
+			d.problem(subject, fmt.Sprintf("%s, and no living process works it", waits(waiting, countedJobs(waiting))),
 				"start a worker with --queue "+q.Queue+"=10")
-		case q.Ready > 0 && waits > time.Minute:
-			d.warn(subject, fmt.Sprintf("%s ready, the oldest since %s", countedJobs(q.Ready), span(waits)),
+		case q.Ready > 0 && age > time.Minute:
+			d.warn(subject, fmt.Sprintf("%s ready, the oldest since %s", countedJobs(q.Ready), span(age)),
 				"more slots, more processes, or shorter jobs")
 		}
-		if late := d.now.Sub(q.NextDue); !q.NextDue.IsZero() && late > 10*time.Second && len(force.processes) > 0 {
+		if late := d.now.Sub(q.NextDue); !q.NextDue.IsZero() && late > 10*time.Second && len(force.Processes) > 0 {
 			d.problem(subject, "a scheduled job was due "+clock.at(q.NextDue)+", and nobody has made it ready",
 				"see the logs of the workers")
 		}
 	}
 	if dead > 0 {
-		d.warn("dead jobs", fmt.Sprintf("%s for a person", waitFor(dead)), "bellhop jobs list --state dead")
+		d.warn("dead jobs", waits(dead, countedJobs(dead))+" for a person", "bellhop jobs list --state dead")
 	}
 	return nil
-}
-
-func waitFor(n int) string {
-	if n == 1 {
-		return "1 job waits"
-	}
-	return countedJobs(n) + " wait"
 }
 
 func countedJobs(n int) string {
@@ -191,9 +185,9 @@ func countedJobs(n int) string {
 // sample is how many ready jobs are looked at for kinds that nobody works.
 const sample = 1000
 
-// lookAtKinds looks for ready jobs of kinds that no living process works.
+// lookAtKinds looks for ready jobs of kinds that no living process works, or none of those that work the queue.
 func (d *diagnosis) lookAtKinds(ctx context.Context) error {
-	if len(d.force.processes) == 0 {
+	if len(d.force.Processes) == 0 {
 		return nil
 	}
 	list, err := d.client.List(ctx, bellhop.Query{
@@ -202,15 +196,27 @@ func (d *diagnosis) lookAtKinds(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lacking := map[string]int{}
+	lacking, apart := map[string]int{}, map[string]map[string]int{} // by kind; by queue and kind
 	for _, j := range list.Jobs {
-		if !d.force.kinds[j.Kind] {
+		switch kinds, queues, both := d.force.Works(j.Kind, j.Queue); {
+		case !kinds:
 			lacking[j.Kind]++
+		case queues && !both: // that nobody works the queue has been said
+			if apart[j.Queue] == nil {
+				apart[j.Queue] = map[string]int{}
+			}
+			apart[j.Queue][j.Kind]++
 		}
 	}
 	for _, kind := range sortedKeys(lacking) {
 		d.problem("kind "+kind, fmt.Sprintf("%s ready, and no living process has a handler", countedJobs(lacking[kind])),
 			"start the program that has it; is the kind spelt right?")
+	}
+	for _, queue := range sortedKeys(apart) {
+		for _, kind := range sortedKeys(apart[queue]) {
+			d.problem("kind "+kind, fmt.Sprintf("%s ready on the queue %s, and no living process that works it has a handler", countedJobs(apart[queue][kind]), queue),
+				"let the program that has the handler work that queue too")
+		}
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (c *enqueueCmd) one(ctx context.Context, a *app, client *bellhop.Client, op
 	return nil
 }
 
-// hint says if the new job will wait for want of a process. It is no reason to fail.
+// hint says if the new job will wait for more than its turn. It is no reason to fail.
 func (c *enqueueCmd) hint(ctx context.Context, a *app, client *bellhop.Client, r bellhop.Receipt) {
 	job, err := client.Get(ctx, r.ID)
 	if err != nil {
@@ -109,9 +109,7 @@ func (c *enqueueCmd) hint(ctx context.Context, a *app, client *bellhop.Client, r
 	if err != nil {
 		return
 	}
-	if what := force.missing(job); what != "" {
-		a.note("Hint: the job waits, and there is %s.", strings.Replace(what, "process works", "process that works", 1))
-	}
+	force.hintJob(a, job)
 }
 
 // arguments reads the arguments from where the command line says.

@@ -109,9 +109,7 @@ func (c *jobsListCmd) show(a *app, list *bellhop.Listing, force *workforce, cloc
 			cell{text: clock.at(when(j))}, cell{text: failures(j)}, cell{text: remark(j), color: dim})
 	}
 	t.print(a.out)
-	for _, hint := range force.hints(list.Jobs) {
-		a.note("Hint: %s.", hint)
-	}
+	force.hintJobs(a, list.Jobs, map[string]bool{})
 	if list.Next != "" {
 		a.note("There are more: --limit shows more at once, --after %s goes on from here.", list.Next)
 	}

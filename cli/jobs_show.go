@@ -50,9 +50,7 @@ func (c *jobsShowCmd) Run(ctx context.Context, a *app) error {
 	v.data("Arguments", job.Args)
 	v.data("Result", job.Place.Result)
 	v.history()
-	if what := force.missing(job); what != "" {
-		a.note("Hint: the job waits, and there is %s.", strings.Replace(what, "process works", "process that works", 1))
-	}
+	force.hintJob(a, job)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -35,21 +36,21 @@ func (c *jobsWaitCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer client.Close()
-	w := waiting{a: a, client: client, left: ids, listing: &api.Listing{Jobs: []*api.Job{}}}
+	w := waiting{a: a, client: client, left: ids, listing: &api.Listing{Jobs: []*api.Job{}}, said: map[string]bool{}}
 	limited := ctx
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		limited, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
-	err = w.run(limited)
+	err = w.run(ctx, limited)
 	if a.json {
 		if err := a.printRaw(w.listing.AppendJSON(nil)); err != nil {
 			return err
 		}
 	}
 	switch {
-	case err != nil && limited.Err() != nil && ctx.Err() == nil:
+	case errors.Is(err, context.DeadlineExceeded) && limited.Err() != nil && ctx.Err() == nil:
 		return exitWith(exitTimeout, "%s not ended within %v; the first is %s", have(len(w.left)), c.Timeout, w.left[0])
 	case err != nil:
 		return err
@@ -73,37 +74,61 @@ type waiting struct {
 	a       *app
 	client  *bellhop.Client
 	left    []bellhop.ID
+	jobs    []bellhop.Snapshot // those that are left, as they were at the last look
 	failed  int
 	listing *api.Listing
+	said    map[string]bool // hints that were given
 }
 
-// run asks for the jobs that are left, rarely if nothing happens.
-func (w *waiting) run(ctx context.Context) error {
+// The pauses between two looks at the jobs.
+const (
+	shortPause = 50 * time.Millisecond
+	longPause  = time.Second // when nothing has happened for a while
+)
+
+// run asks for the jobs that are left, rarely if nothing happens. Until has no say in the first look: whoever waits a moment
+// only learns what has ended, and what the others wait for.
+func (w *waiting) run(ctx, until context.Context) error {
 	bar := w.a.progress()
 	defer bar.end()
-	pause := 50 * time.Millisecond
+	pause, looking := shortPause, ctx
 	for first := true; ; first = false {
-		ended, err := w.look(ctx, first, bar)
+		ended, err := w.look(looking, first, bar)
 		if err != nil || len(w.left) == 0 {
 			return err
 		}
 		if ended {
-			pause = 50 * time.Millisecond
+			pause = shortPause
 		}
+		if first || pause == longPause {
+			w.hint(looking, bar)
+		}
+		looking = until
 		bar.say("waiting for %s", count(len(w.left), "job"))
 		timer := time.NewTimer(pause)
 		select {
-		case <-ctx.Done():
+		case <-until.Done():
 			timer.Stop()
-			return ctx.Err()
+			return until.Err()
 		case <-timer.C:
 		}
-		pause = min(pause*5/4, time.Second)
+		pause = min(pause*5/4, longPause)
 	}
+}
+
+// hint says, once each, what the jobs that are left wait for. It is no reason to fail.
+func (w *waiting) hint(ctx context.Context, bar *progress) {
+	force, err := findWorkforce(ctx, w.client)
+	if err != nil {
+		return
+	}
+	bar.end()
+	force.hintJobs(w.a, w.jobs, w.said)
 }
 
 // look asks once, and takes the jobs that have ended off the list.
 func (w *waiting) look(ctx context.Context, first bool, bar *progress) (ended bool, err error) {
+	w.jobs = w.jobs[:0]
 	for bite := range slices.Chunk(slices.Clone(w.left), 1000) {
 		found, err := w.client.Store().Get(ctx, bite)
 		if err != nil {
@@ -120,6 +145,7 @@ func (w *waiting) look(ctx context.Context, first bool, bar *progress) (ended bo
 			} else if j == nil {
 				return false, fmt.Errorf("job %s: %w any more: it was deleted, or pruned after its time", id, bellhop.ErrNotFound)
 			} else if !j.Place.State.Final() {
+				w.jobs = append(w.jobs, *j)
 				continue
 			}
 			ended = true

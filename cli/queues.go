@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -61,7 +60,7 @@ func (c *queuesListCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	result := queuesResult{Queues: withWorkers(stats, force), Limit: queueCountedTo, idle: len(force.processes) == 0}
+	result := queuesResult{Queues: withWorkers(stats, force), Limit: queueCountedTo, idle: len(force.Processes) == 0}
 	if a.json {
 		return a.printJSON(result)
 	}
@@ -79,11 +78,7 @@ func withWorkers(stats []bellhop.QueueStats, force *workforce) []queueResult {
 	known := map[string]bool{}
 	for _, s := range stats {
 		known[s.Queue] = true
-		q := queueResult{QueueStats: s, Slots: force.slots[s.Queue]}
-		if q.Slots == 0 && s.Ready+s.Scheduled > 0 {
-			q.Hint = fmt.Sprintf("no living process works the queue %q", s.Queue)
-		}
-		queues = append(queues, q)
+		queues = append(queues, queueResult{s, force.slots[s.Queue], force.QueueHint(&s)})
 	}
 	for name, slots := range force.slots {
 		if !known[name] {

@@ -2,33 +2,28 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/api"
 )
 
-// workforce is what the living processes work.
+// workforce is who works what, with what people want to read of it. Why a job waits is for the API to judge.
 type workforce struct {
-	processes []bellhop.ProcessStatus
-	kinds     map[string]bool
-	slots     map[string]int // by queue, over all processes that work it
-	names     map[bellhop.ID]string
+	*api.Workforce
+	slots map[string]int // by queue, over all processes that work it
+	names map[bellhop.ID]string
 }
 
 func findWorkforce(ctx context.Context, c *bellhop.Client) (*workforce, error) {
-	processes, err := c.Processes(ctx)
+	found, err := api.FindWorkforce(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	w := &workforce{processes: processes, kinds: map[string]bool{}, slots: map[string]int{}, names: map[bellhop.ID]string{}}
-	for _, p := range processes {
+	w := &workforce{Workforce: found, slots: map[string]int{}, names: map[bellhop.ID]string{}}
+	for _, p := range found.Processes {
 		w.names[p.ID] = p.Name
-		for _, kind := range p.Kinds {
-			w.kinds[kind] = true
-		}
 		for _, queue := range p.Queues {
 			w.slots[queue] += p.Slots
 		}
@@ -49,41 +44,41 @@ func (w *workforce) process(id bellhop.ID) string {
 
 // missing says what a waiting job lacks to be run; empty if nothing.
 func (w *workforce) missing(j *bellhop.Snapshot) string {
-	_, works := w.slots[j.Queue]
-	switch {
-	case !j.Place.State.Waiting():
-		return ""
-	case len(w.processes) == 0:
-		return "no living process"
-	case !w.kinds[j.Kind]:
-		return fmt.Sprintf("no living process works the kind %q", j.Kind)
-	case !works:
-		return fmt.Sprintf("no living process works the queue %q", j.Queue)
-	}
-	return ""
+	return w.Hint(j.Place.State, j.Kind, j.Queue)
 }
 
-// hints tells in a few lines what waiting jobs lack.
-func (w *workforce) hints(jobs []bellhop.Snapshot) []string {
+// hintJob says what one job lacks, if anything.
+func (w *workforce) hintJob(a *app, j *bellhop.Snapshot) {
+	if what := w.missing(j); what != "" {
+		a.note("Hint: the job waits: %s.", what)
+	}
+}
+
+// hintJobs says in a few lines what waiting jobs lack. What stands in said is passed over; what is said is added to it.
+func (w *workforce) hintJobs(a *app, jobs []bellhop.Snapshot, said map[string]bool) {
+	const most = 5
 	lacks := map[string]int{}
 	for i := range jobs {
-		if what := w.missing(&jobs[i]); what != "" {
+		if what := w.missing(&jobs[i]); what != "" && !said[what] {
 			lacks[what]++
 		}
 	}
-	var hints []string
-	for _, what := range slices.Sorted(maps.Keys(lacks)) {
-		verb := "wait"
-		if lacks[what] == 1 {
-			verb = "waits"
+	for n, what := range slices.Sorted(maps.Keys(lacks)) {
+		if n == most {
+			a.note("Hint: more of these: bellhop doctor.")
+			return
 		}
-		hint := fmt.Sprintf("%s here %s, and %s", count(lacks[what], "job"), verb, strings.Replace(what, "no living process", "there is no living process", 1))
-		hints = append(hints, strings.Replace(hint, "process works", "process that works", 1))
+		said[what] = true
+		a.note("Hint: %s: %s.", waits(lacks[what], count(lacks[what], "job")), what)
 	}
-	if len(hints) > 5 {
-		hints = append(hints[:5], "more of these: bellhop doctor")
+}
+
+// waits says that jobs, n of them, wait.
+func waits(n int, jobs string) string {
+	if n == 1 {
+		return jobs + " waits"
 	}
-	return hints
+	return jobs + " wait"
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
