@@ -20,9 +20,9 @@ type orderTable struct {
 	jobs   chan struct{} // holds an element for each job that saves
 }
 
-// savingJobs is how many jobs may wait for the one connection that writes, at the same time. The others wait for these, so that
-// a customer waits behind a few jobs at most, however many there are.
-const savingJobs = 2
+// savingJobs is how many jobs may wait for the one connection that writes, at the same time: as many as there are web workers, so
+// that half of the turns are the customers', however many jobs there are. The other jobs wait for these.
+const savingJobs = WebWorkers
 
 const createOrders = `create table if not exists shop_orders (
 	id     text primary key,

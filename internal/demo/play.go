@@ -99,7 +99,7 @@ func (p *play) drive(ctx context.Context, action string, form Form, duration tim
 	}
 	text := fmt.Sprintf("%s in %s", plural(r.Accepted, "request"), seconds(r.Elapsed))
 	if len(form.Handed) > 0 {
-		text += p.dim(", jobs done " + seconds(waited) + " later")
+		text += p.dim(", jobs " + seconds(waited) + " later")
 	}
 	if r.Failed > 0 {
 		p.Failed(form.Title, text+p.red(", "+count(r.Failed)+" failed"))

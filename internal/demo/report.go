@@ -276,7 +276,6 @@ type Place struct {
 
 // Places writes where to look.
 func (p *Printer) Places(places []Place) {
-	p.Line("")
 	longest := 0
 	for _, place := range places {
 		longest = max(longest, width(place.What))
