@@ -2,22 +2,28 @@ package httpjob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// AddressError says that a call was to go to an address that is not public.
-// Such a job is dead.
+// AddressError says that a call was to go to an address that is not public,
+// and that its host has no other. Such a job is dead.
 type AddressError struct {
 	// Addr is the address that the host's name was resolved to.
 	Addr netip.Addr
+	text string // with the call that it was; empty where that is not known yet
 }
 
 // Error returns one line.
 func (e *AddressError) Error() string {
+	if e.text != "" {
+		return e.text
+	}
 	return fmt.Sprintf("the address %s is not public, and calls to such addresses are not allowed here", e.Addr)
 }
 
@@ -87,8 +93,23 @@ func public(addr netip.Addr) bool {
 // each socket is about to connect, so that a name cannot show one address to a
 // check and another to the connection.
 func (s *sender) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Resolver: s.resolver, Control: s.control}
-	return d.DialContext(ctx, network, address)
+	var public atomic.Pointer[string] // the first address that was not refused; a dialer tries several at once
+	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Resolver: s.resolver}
+	d.Control = func(network, address string, c syscall.RawConn) error {
+		err := s.control(network, address, c)
+		if err == nil {
+			public.CompareAndSwap(nil, &address)
+		}
+		return err
+	}
+	conn, err := d.DialContext(ctx, network, address)
+	var refused *AddressError
+	if other := public.Load(); other != nil && errors.As(err, &refused) {
+		// Of a name with several addresses a dialer tells the first error. Where it is a refusal and another address is
+		// public, what befell that one counts: it may be there again later.
+		return d.DialContext(ctx, network, *other)
+	}
+	return conn, err
 }
 
 // control is called with the numeric address of a socket before it connects.

@@ -94,11 +94,11 @@ func TestRebindingNames(t *testing.T) {
 	}
 	var asked atomic.Int32
 	b := newBench(t, Config{})
-	b.sender.resolver = nameServer(t, func() [4]byte {
+	b.sender.resolver = nameServer(t, func() [][4]byte {
 		if asked.Add(1) == 1 {
-			return [4]byte{127, 0, 0, 1}
+			return [][4]byte{{127, 0, 0, 1}}
 		}
-		return [4]byte{127, 0, 0, 2}
+		return [][4]byte{{127, 0, 0, 2}}
 	})
 	b.sender.permitted = func(a netip.Addr) bool { return a == netip.MustParseAddr("127.0.0.1") }
 	expect(t, b.do(Args{URL: "http://shop.example:" + u.Port()}), bellhop.OutcomeDead, "/again failed", "127.0.0.2 is not public")
@@ -107,16 +107,45 @@ func TestRebindingNames(t *testing.T) {
 	}
 
 	strict := newBench(t, Config{})
-	strict.sender.resolver = nameServer(t, func() [4]byte { return [4]byte{127, 0, 0, 1} })
+	strict.sender.resolver = nameServer(t, func() [][4]byte { return [][4]byte{{127, 0, 0, 1}} })
 	expect(t, strict.do(Args{URL: "http://shop.example:" + u.Port()}), bellhop.OutcomeDead, "127.0.0.1 is not public")
 	if _, _, n := server.last(t); n != 1 {
 		t.Errorf("%d requests", n)
 	}
 }
 
-// nameServer returns a resolver that asks a name server which says address() for
+// A name is dead only if all its addresses are refused: another may only be away for the moment.
+func TestNamesWithSeveralAddresses(t *testing.T) {
+	server := record(t, status(200))
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, away, inner := [4]byte{127, 0, 0, 1}, [4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 3}
+	for _, c := range []struct {
+		name      string
+		addresses [][4]byte
+		want      bellhop.OutcomeKind
+		part      string
+	}{
+		{"refused, and away", [][4]byte{inner, away}, bellhop.OutcomeRetry, "connection refused"},
+		{"away, and refused", [][4]byte{away, inner}, bellhop.OutcomeRetry, "connection refused"},
+		{"refused, away, refused", [][4]byte{inner, away, inner}, bellhop.OutcomeRetry, "connection refused"},
+		{"refused, and there", [][4]byte{inner, here}, bellhop.OutcomeSucceeded, ""},
+		{"all refused", [][4]byte{inner, inner}, bellhop.OutcomeDead, "127.0.0.3 is not public"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, Config{})
+			b.sender.resolver = nameServer(t, func() [][4]byte { return c.addresses })
+			b.sender.permitted = func(a netip.Addr) bool { return a != netip.AddrFrom4(inner) }
+			expect(t, b.do(Args{URL: "http://shop.example:" + u.Port()}), c.want, c.part)
+		})
+	}
+}
+
+// nameServer returns a resolver that asks a name server which says addresses() for
 // every name, and that there is no IPv6 address.
-func nameServer(t *testing.T, address func() [4]byte) *net.Resolver {
+func nameServer(t *testing.T, addresses func() [][4]byte) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -131,7 +160,7 @@ func nameServer(t *testing.T, address func() [4]byte) *net.Resolver {
 			if err != nil {
 				return
 			}
-			if reply := dnsReply(buf[:n], address); reply != nil {
+			if reply := dnsReply(buf[:n], addresses); reply != nil {
 				_, _ = conn.WriteTo(reply, from)
 			}
 		}
@@ -147,7 +176,7 @@ func nameServer(t *testing.T, address func() [4]byte) *net.Resolver {
 }
 
 // dnsReply answers the one question of a query (RFC 1035, section 4).
-func dnsReply(query []byte, address func() [4]byte) []byte {
+func dnsReply(query []byte, addresses func() [][4]byte) []byte {
 	end := 12
 	for end < len(query) && query[end] != 0 {
 		end += int(query[end]) + 1
@@ -161,8 +190,10 @@ func dnsReply(query []byte, address func() [4]byte) []byte {
 	if binary.BigEndian.Uint16(query[end-4:]) != 1 {            // not a question for an A record
 		return reply
 	}
-	reply[7] = 1
-	ip := address()
-	reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4) // the name again, A, IN, TTL 0
-	return append(reply, ip[:]...)
+	for _, ip := range addresses() {
+		reply[7]++
+		reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4) // the name again, A, IN, TTL 0
+		reply = append(reply, ip[:]...)
+	}
+	return reply
 }

@@ -1,8 +1,6 @@
 package httpjob
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/jobs/internal/builtin"
 )
 
 // Kind is the kind of the jobs of this package.
@@ -66,20 +65,7 @@ var Request = Define()
 // checked before they are enqueued; opts come after that. Give it to [New] in
 // [Config].Definition. It panics if an option is not for definitions.
 func Define(opts ...bellhop.Option) *bellhop.Definition[Args] {
-	defaults := []bellhop.Option{bellhop.Timeout(Timeout), bellhop.Check(Args.Check), bellhop.WithCodec(codec{})}
-	return bellhop.Define[Args](Kind, append(defaults, opts...)...)
-}
-
-// codec is encoding/json that refuses members it does not know: a request of
-// which a part was misspelt is another request than the one that was meant.
-type codec struct{}
-
-func (codec) Encode(v any) ([]byte, error) { return json.Marshal(v) }
-
-func (codec) Decode(data []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
+	return builtin.Define[Args](Kind, Timeout, opts...)
 }
 
 // Check tells whether the call can be made as far as its arguments go. The

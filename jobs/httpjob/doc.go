@@ -16,11 +16,12 @@
 // addresses that are not public (address.go). A redirect makes the next request,
 // under the same rules (redirect.go). What came back is then judged (verdict.go):
 //
-//	2xx                        succeeded; status, some headers and the start of a text stay as the job's result
+//	2xx                        succeeded; status, some headers and the start of a text stay as the job's result,
+//	                           also where the answer has not ended when the time is up or the attempt is cut short
 //	408, 425, 429, 5xx         another try, not before the time that Retry-After asks for
 //	no answer, or half of one  another try: refused, cut off, timed out, no such host, bad certificate
 //	other statuses             dead: no retry helps, a person must look
-//	a refused address          dead
+//	a refused address          dead, if the name has no other
 //
 // An attempt whose answer was lost is made again, and the receiver sees the
 // request twice. It can tell so by the Idempotency-Key.

@@ -22,7 +22,7 @@ var carried = append([]string{headerKey, headerJobID, headerAttempt, "Traceparen
 // says why it is not made.
 func (t *trip) redirect(h *hop, ans *answer) (*hop, error) {
 	no := func(format string, args ...any) error {
-		return t.textError(h, fmt.Sprintf("answered %s: ", statusText(ans.status))+fmt.Sprintf(format, args...), nil)
+		return &RedirectError{Status: ans.status, text: t.tell(h, "answered "+statusText(ans.status)+": "+format, args...)}
 	}
 	location := ans.header.Get("Location")
 	switch ans.status {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -32,6 +33,8 @@ type hop struct {
 	url    *url.URL
 	header http.Header
 	body   []byte
+
+	connected bool // there was a connection for it
 }
 
 // answer is what a hop came to.
@@ -139,6 +142,12 @@ func (s *sender) exchange(ctx context.Context, h *hop) (*answer, error) {
 	if len(h.body) > 0 {
 		body = bytes.NewReader(h.body)
 	}
+	// A request that could not be sent on an idle connection is sent on another, so the last one counts. The transport calls
+	// these functions within RoundTrip.
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { h.connected = false },
+		GotConn: func(httptrace.GotConnInfo) { h.connected = true },
+	})
 	req, err := http.NewRequestWithContext(ctx, h.method, h.url.String(), body)
 	if err != nil {
 		return nil, err

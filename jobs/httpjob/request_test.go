@@ -58,14 +58,14 @@ func TestRequestTellsJobAndAttempt(t *testing.T) {
 	b.meta = map[string]string{"traceparent": parent, "tracestate": "vendor=1"}
 	expect(t, b.do(Args{URL: server.URL}), bellhop.OutcomeRetry)
 	first, _, _ := server.last(t)
-	b.claim.Place.Attempt = 1
-	expect(t, b.again(), bellhop.OutcomeRetry)
+	b.Claim.Place.Attempt = 1
+	expect(t, b.Again(), bellhop.OutcomeRetry)
 	second, _, _ := server.last(t)
 	key := first.Header.Get("Idempotency-Key")
 	if len(key) != 36 || second.Header.Get("Idempotency-Key") != key {
 		t.Errorf("the idempotency keys are %q and %q", key, second.Header.Get("Idempotency-Key"))
 	}
-	for name, want := range map[string]string{"Bellhop-Attempt": "2", "Bellhop-Job-Id": b.claim.Job.ID.String(), "Traceparent": parent, "Tracestate": "vendor=1"} {
+	for name, want := range map[string]string{"Bellhop-Attempt": "2", "Bellhop-Job-Id": b.Claim.Job.ID.String(), "Traceparent": parent, "Tracestate": "vendor=1"} {
 		if got := second.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
@@ -108,7 +108,7 @@ func TestRequestIsSigned(t *testing.T) {
 		expect(t, b.do(Args{URL: server.URL, Body: "{}", Signing: name}), bellhop.OutcomeSucceeded)
 		req, body, _ := server.last(t)
 		id, at := req.Header.Get("webhook-id"), req.Header.Get("webhook-timestamp")
-		if id != b.claim.Job.ID.String() || at != strconv.Itoa(1700000000) {
+		if id != b.Claim.Job.ID.String() || at != strconv.Itoa(1700000000) {
 			t.Errorf("id %q, timestamp %q", id, at)
 		}
 		keys, err := parseSecrets(texts[name])

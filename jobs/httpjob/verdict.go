@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/jobs/internal/builtin"
 )
 
 const (
@@ -41,18 +42,25 @@ type StatusError struct {
 // beginning of the answer if it was text.
 func (e *StatusError) Error() string { return e.text }
 
-// textError is an error with a text that shows no secrets, in place of its cause's.
-type textError struct {
-	text  string
-	cause error
+// fault is an error's text without secrets, and its cause for [errors.Is] and [errors.As].
+type fault = builtin.Fault
+
+// ConnectError says that no connection came about: nobody listens, no route, no TLS. Where the name was not found, or the
+// certificate is not good, failures are grouped by the [net.DNSError] or the error of crypto/x509 below it.
+type ConnectError struct{ fault }
+
+// AnswerError says that there was a connection, and no answer came on it, or a part of one, or something that is no HTTP.
+type AnswerError struct{ fault }
+
+// RedirectError says that an answer leads elsewhere, and why it is not followed. Such a job is dead.
+type RedirectError struct {
+	// Status is the HTTP status: 302.
+	Status int
+	text   string
 }
 
-func (e *textError) Error() string { return e.text }
-func (e *textError) Unwrap() error { return e.cause }
-
-func (t *trip) textError(h *hop, text string, cause error) error {
-	return &textError{text: h.name() + " " + t.clean(text, 1<<10), cause: cause}
-}
+// Error returns one line.
+func (e *RedirectError) Error() string { return e.text }
 
 func (h *hop) name() string { return h.method + " " + redactURL(h.url) }
 
@@ -60,23 +68,31 @@ func statusText(status int) string {
 	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
 }
 
-// failed judges a hop that brought no status: another try, unless the address is refused.
+// tell returns a line about a hop.
+func (t *trip) tell(h *hop, format string, args ...any) string {
+	return h.name() + " " + t.clean(fmt.Sprintf(format, args...), 1<<10)
+}
+
+// failed judges a hop that brought no whole answer: another try, unless the address is refused.
 func (t *trip) failed(ctx context.Context, h *hop, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	shown := t.textError(h, "failed: "+err.Error(), err)
+	shown := fault{Text: t.tell(h, "failed: %v", err), Err: err}
 	var refused *AddressError
-	if errors.As(err, &refused) {
-		return bellhop.Dead(shown)
+	switch {
+	case errors.As(err, &refused):
+		return bellhop.Dead(&AddressError{Addr: refused.Addr, text: shown.Text})
+	case h.connected:
+		return &AnswerError{shown}
 	}
-	return shown
+	return &ConnectError{shown}
 }
 
 // verdict judges an answer that is no redirect.
 func (t *trip) verdict(ctx context.Context, h *hop, ans *answer) error {
 	switch s := ans.status; {
-	case s >= 200 && s <= 299 && ans.err != nil:
+	case s >= 200 && s <= 299 && ans.err != nil && ctx.Err() == nil:
 		return t.failed(ctx, h, fmt.Errorf("answered %s, but the answer broke off after %d bytes: %w", statusText(s), len(ans.body), ans.err))
 	case s >= 200 && s <= 299:
 		t.keep(h, ans)
@@ -119,7 +135,7 @@ type Result struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// Body is the first 4 KiB of an answer that is text. Control characters are removed.
 	Body string `json:"body,omitempty"`
-	// Truncated says that there was more of it.
+	// Truncated says that there was more of it, or that its end had not come when the attempt ended.
 	Truncated bool `json:"truncated,omitempty"`
 }
 
@@ -131,7 +147,7 @@ var keptHeaders = []string{
 func (t *trip) keep(h *hop, ans *answer) {
 	text := ans.text()
 	r := Result{Status: ans.status, Headers: map[string]string{}, Body: firstBytes(text, maxKept)}
-	r.Truncated = len(r.Body) < len(text)
+	r.Truncated = len(r.Body) < len(text) || ans.err != nil
 	r.Body = bellhop.CleanText(r.Body, 2*maxKept)
 	if h != t.first {
 		r.URL = redactURL(h.url)

@@ -7,11 +7,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/jobs/internal/jobtest"
 )
 
 func TestStatusDecides(t *testing.T) {
@@ -84,7 +88,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		{"-5", date, 0, 0, 3 * time.Second},
 	} {
 		b := local(t, Config{})
-		b.before = c.failures
+		b.Failures = c.failures
 		b.sender.random = func() float64 { return c.random }
 		header = http.Header{"Retry-After": {c.after}, "Date": {c.date.Format(http.TimeFormat)}}
 		o := b.do(Args{URL: server.URL})
@@ -112,66 +116,145 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
+// hold says something and then holds the connection until the caller gives it up.
+func hold(text string) func(net.Conn, <-chan struct{}) {
+	return func(c net.Conn, gone <-chan struct{}) {
+		io.WriteString(c, text) //nolint:errcheck // broken by intention
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			io.Copy(io.Discard, c) //nolint:errcheck // its end is what counts
+		}()
+		select {
+		case <-ended:
+		case <-gone:
+			c.Close() //nolint:errcheck // ends the copy
+			<-ended
+		}
+	}
+}
+
 func TestBrokenPeers(t *testing.T) {
 	answer := func(text string) func(net.Conn, <-chan struct{}) {
 		return func(c net.Conn, _ <-chan struct{}) { io.WriteString(c, text) } //nolint:errcheck // broken by intention
 	}
-	hold := func(text string) func(net.Conn, <-chan struct{}) {
-		return func(c net.Conn, gone <-chan struct{}) {
-			io.WriteString(c, text) //nolint:errcheck // broken by intention
-			// Hold the connection until the caller gives it up.
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				io.Copy(io.Discard, c) //nolint:errcheck // its end is what counts
-			}()
-			select {
-			case <-ended:
-			case <-gone:
-				c.Close() //nolint:errcheck // ends the copy
-				<-ended
-			}
-		}
-	}
+	const broken = "*httpjob.AnswerError"
 	for name, c := range map[string]struct {
 		talk    func(net.Conn, <-chan struct{})
 		timeout int64
 		want    string
 		class   string
 	}{
-		"closes at once":          {answer(""), 0, "EOF", ""},
-		"closes in the headers":   {answer("HTTP/1.1 200 OK\r\nContent-Le"), 0, "connection broken", ""},
-		"closes in the body":      {answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), 0, "broke off after 3 bytes", ""},
-		"closes in a chunk":       {answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"), 0, "broke off after 2 bytes", ""},
-		"is no HTTP server":       {answer("220 mail.example ESMTP geheim1\r\n"), 0, "malformed HTTP", ""},
-		"bad chunks":              {answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), 0, "broke off", ""},
-		"endless headers":         {answer("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), 0, "", ""},
+		"closes at once":          {answer(""), 0, "EOF", broken},
+		"closes in the headers":   {answer("HTTP/1.1 200 OK\r\nContent-Le"), 0, "connection broken", broken},
+		"closes in the body":      {answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), 0, "broke off after 3 bytes", broken},
+		"closes in a chunk":       {answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"), 0, "broke off after 2 bytes", broken},
+		"is no HTTP server":       {answer("220 mail.example ESMTP geheim1\r\n"), 0, "malformed HTTP", broken},
+		"bad chunks":              {answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), 0, "broke off", broken},
+		"endless headers":         {answer("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), 0, "", broken},
 		"never answers":           {hold(""), 50, "no complete answer within 50ms", "timeout"},
 		"never ends its headers":  {hold("HTTP/1.1 200 OK\r\nX-A: b\r\n"), 50, "no complete answer within 50ms", "timeout"},
-		"never ends its body":     {hold("HTTP/1.1 200 OK\r\n\r\nabc"), 50, "no complete answer within 50ms", "timeout"},
-		"does not end its answer": {hold("HTTP/1.1 503 No\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nabc"), 1000, "answered 503 Service Unavailable: abc", ""},
+		"does not end its answer": {hold("HTTP/1.1 503 No\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nabc"), 1000, "answered 503 Service Unavailable: abc", "*httpjob.StatusError"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := local(t, Config{})
 			o := b.do(Args{URL: peer(t, c.talk), TimeoutMS: c.timeout, Headers: map[string]string{"X-Key": "geheim1"}})
 			expect(t, o, bellhop.OutcomeRetry, c.want)
-			if strings.Contains(o.Failure.Message, "geheim1") || c.class != "" && o.Failure.Class != c.class {
+			if strings.Contains(o.Failure.Message, "geheim1") || o.Failure.Class != c.class {
 				t.Errorf("failure %+v", o.Failure)
 			}
 		})
 	}
 }
 
+// The service has taken a call that it has answered with 2xx: where its answer has no end (events, a slow drip), making the call
+// again would do harm.
+func TestAnswersWithoutAnEnd(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+	for _, c := range []struct {
+		name string
+		body string
+		ends error // why the attempt ends
+	}{
+		{"silent", "\r\ndata: 1\n", bellhop.ErrTimeout},
+		{"less than was announced", "Content-Length: 100\r\n\r\ndata: 1\n", bellhop.ErrTimeout},
+		{"chunks", "Transfer-Encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n", context.DeadlineExceeded},
+		{"cut short by a shutdown", "\r\ndata: 1\n", bellhop.ErrShutdown},
+		{"its own time limit", "\r\ndata: 1\n", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := local(t, Config{})
+			a := Args{URL: peer(t, hold(head+c.body))}
+			if c.ends == nil {
+				a.TimeoutMS = 1000
+			} else {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				b.Ctx = ctx
+				b.onSecondRead(func() { cancel(c.ends) })
+			}
+			o := b.do(a)
+			expect(t, o, bellhop.OutcomeSucceeded)
+			if r := result(t, o); r.Status != 200 || r.Body != "data: 1\n" || !r.Truncated {
+				t.Errorf("the result is %+v", r)
+			}
+		})
+	}
+}
+
+// onSecondRead calls fn when an answer is read beyond what came with its head, so that its status is known.
+func (b *bench) onSecondRead(fn func()) {
+	dial := b.sender.transport.DialContext
+	b.sender.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return &watched{Conn: conn, second: fn}, err
+	}
+}
+
+// watched is a connection that tells of its second read.
+type watched struct {
+	net.Conn
+	reads  atomic.Int32
+	second func()
+}
+
+func (c *watched) Read(p []byte) (int, error) {
+	if c.reads.Add(1) == 2 {
+		c.second()
+	}
+	return c.Conn.Read(p)
+}
+
+// Failures are grouped by names that say what happened, and rules find what lies below.
+func TestFailuresHaveTellingClasses(t *testing.T) {
+	secure := recordOn(t, status(200), (*httptest.Server).StartTLS)
+	plain := record(t, redirects("ftp://elsewhere.example"))
+	for name, c := range map[string]struct {
+		url, class string
+	}{
+		"nobody listens":        {"http://" + jobtest.NobodyAt(t).String(), "*httpjob.ConnectError"},
+		"no TLS there":          {strings.Replace(plain.URL, "http:", "https:", 1), "*httpjob.ConnectError"},
+		"unknown certificate":   {secure.URL, "x509.UnknownAuthorityError"},
+		"unknown name":          {"http://shop.example/", "*net.DNSError"},
+		"redirect to elsewhere": {plain.URL + "/302", "*httpjob.RedirectError"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := local(t, Config{})
+			b.sender.resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New("no name server")
+			}}
+			if o := b.do(Args{Method: "GET", URL: c.url}); o.Failure == nil || o.Failure.Class != c.class {
+				t.Errorf("the outcome is %v, the failure %+v, want the class %s", o.Kind, o.Failure, c.class)
+			}
+		})
+	}
+	refused := func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+	b := local(t, Config{Definition: Define(bellhop.DiscardOn(refused))})
+	expect(t, b.do(Args{URL: "http://" + jobtest.NobodyAt(t).String()}), bellhop.OutcomeDiscarded)
+}
+
 func TestNobodyThere(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	b := local(t, Config{})
-	expect(t, b.do(Args{URL: "http://" + l.Addr().String()}), bellhop.OutcomeRetry, "refused")
+	expect(t, b.do(Args{URL: "http://" + jobtest.NobodyAt(t).String()}), bellhop.OutcomeRetry, "refused")
 	b.sender.resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, fmt.Errorf("no name server")
 	}}
@@ -185,7 +268,7 @@ func TestContextEnds(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		b := local(t, Config{})
-		b.ctx = ctx
+		b.Ctx = ctx
 		server := record(t, func(_ http.ResponseWriter, r *http.Request) {
 			cancel(cause)
 			<-r.Context().Done()
@@ -282,14 +365,14 @@ func TestErrorsHideSecrets(t *testing.T) {
 func TestJobWithoutTimeout(t *testing.T) {
 	server := record(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	b := local(t, Config{Timeout: 50 * time.Millisecond})
-	_, err := bellhop.Enqueue(t.Context(), b.client, bellhop.RawJob(Kind, []byte(`{"url":"`+server.URL+`"}`)))
+	_, err := bellhop.Enqueue(t.Context(), b.Client, bellhop.RawJob(Kind, []byte(`{"url":"`+server.URL+`"}`)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.claim = b.take()
-	expect(t, b.again(), bellhop.OutcomeRetry, "no complete answer within 50ms")
-	if b.claim.Job.Timeout != 0 {
-		t.Errorf("the job has the timeout %v", b.claim.Job.Timeout)
+	b.Take()
+	expect(t, b.Again(), bellhop.OutcomeRetry, "no complete answer within 50ms")
+	if b.Claim.Job.Timeout != 0 {
+		t.Errorf("the job has the timeout %v", b.Claim.Job.Timeout)
 	}
 }
 
@@ -297,7 +380,7 @@ func TestDefinitionsTimeout(t *testing.T) {
 	server := record(t, status(200))
 	b := local(t, Config{})
 	expect(t, b.do(Args{URL: server.URL}), bellhop.OutcomeSucceeded)
-	if b.claim.Job.Timeout != 30*time.Second || b.claim.Job.Kind != "http.request" {
-		t.Errorf("the job is %+v", b.claim.Job)
+	if b.Claim.Job.Timeout != 30*time.Second || b.Claim.Job.Kind != "http.request" {
+		t.Errorf("the job is %+v", b.Claim.Job)
 	}
 }

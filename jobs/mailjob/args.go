@@ -1,8 +1,6 @@
 package mailjob
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/jobs/internal/builtin"
 )
 
 // Kind is the kind of the jobs of this package.
@@ -35,7 +34,11 @@ const (
 //
 //	{"from":"Shop <shop@example.com>","to":["anna@example.org"],"subject":"Your order","text":"Thank you."}
 //
-// An address is written anna@example.org or Anna Lind <anna@example.org>.
+// An address is written anna@example.org or Anna Lind <anna@example.org>. Its
+// domain is ASCII: bücher.example is given as xn--bcher-kva.example, which every
+// mail server takes. What stands before the @ may have other letters; then the
+// mail server must offer SMTPUTF8, or the job is dead. Names of people and files
+// have any letters, but no characters that turn the direction of writing.
 type Args struct {
 	// From is the sender, in the header and on the envelope.
 	From string `json:"from"`
@@ -79,20 +82,7 @@ var Send = Define()
 // they are enqueued; opts come after that. Give it to [New] in
 // [Config].Definition. It panics if an option is not for definitions.
 func Define(opts ...bellhop.Option) *bellhop.Definition[Args] {
-	defaults := []bellhop.Option{bellhop.Timeout(Timeout), bellhop.Check(Args.Check), bellhop.WithCodec(codec{})}
-	return bellhop.Define[Args](Kind, append(defaults, opts...)...)
-}
-
-// codec is encoding/json that refuses members it does not know: a mail of which
-// a part was misspelt is another mail than the one that was meant.
-type codec struct{}
-
-func (codec) Encode(v any) ([]byte, error) { return json.Marshal(v) }
-
-func (codec) Decode(data []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
+	return builtin.Define[Args](Kind, Timeout, opts...)
 }
 
 // Check tells whether the mail can be sent as far as its arguments go. The
@@ -191,12 +181,24 @@ func parseAddress(text string) (*mail.Address, error) {
 	switch {
 	case hasControl(a.Name) || hasControl(a.Address):
 		return nil, fmt.Errorf("%.64q has a line break or another control character in it", text)
+	case turnsText(a.Name) || turnsText(a.Address):
+		return nil, fmt.Errorf("%.64q has a character in it that turns the direction of writing", text)
+	case !ascii(domainOf(a.Address)):
+		return nil, fmt.Errorf("%.64q: its domain is not ASCII: give it in its ASCII form, which begins with xn--", a.Address)
 	case len(a.Address) > maxAddress:
 		return nil, fmt.Errorf("%.64q has %d bytes, more than the limit of %d", a.Address, len(a.Address), maxAddress)
 	case len(a.Name) > maxName:
 		return nil, fmt.Errorf("the name %.64q has %d bytes, more than the limit of %d", a.Name, len(a.Name), maxName)
 	}
 	return a, nil
+}
+
+// domainOf returns what follows the last @ of an address.
+func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
+
+// turnsText reports whether a text embeds, overrides or isolates the direction of writing, by which a name could show as another.
+func turnsText(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' })
 }
 
 func hasControl(text string) bool {
@@ -261,6 +263,8 @@ func (f Attachment) check() error {
 		return fmt.Errorf("its name has %d bytes, more than the limit of %d", len(f.Name), maxFileName)
 	case hasControl(f.Name) || strings.ContainsAny(f.Name, `/\"`):
 		return fmt.Errorf("its name %.64q has a slash, a quote or a control character in it", f.Name)
+	case turnsText(f.Name):
+		return fmt.Errorf("its name %.64q has a character in it that turns the direction of writing", f.Name)
 	case f.ContentType == "":
 		return nil
 	}

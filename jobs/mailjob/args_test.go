@@ -25,6 +25,15 @@ func TestArgumentsAreRefusedAtTheDoor(t *testing.T) {
 		{`{"from":"=?utf-8?q?=0d=0aBcc:_evil@e.e?= <a@b.c>","to":["a@b.c"]}`, "is not one address"},
 		{`{"from":"=?utf-8?q?a=C2=85b?= <a@b.c>","to":["a@b.c"]}`, "control character"},
 		{`{"from":"a@b.c","to":["\"x\u0085y\"@b.c"]}`, "control character"},
+		{`{"from":"a@b.c","to":["anna@bücher.example"]}`, `to: "anna@bücher.example": its domain is not ASCII: give it in its ASCII form, which begins with xn--`},
+		{`{"from":"Bücher <a@bücher.example>","to":["a@b.c"]}`, `from: "a@bücher.example": its domain is not ASCII`},
+		{`{"from":"a@b.c","to":["grüße@例え.jp"]}`, "its domain is not ASCII"},
+		{`{"from":"a@b.c","to":["a@b.c"],"reply_to":"a@bücher.example"}`, "reply_to: "},
+		{`{"from":"Anna \u202emoc.live <a@b.c>","to":["a@b.c"]}`, `from: "Anna \u202emoc.live <a@b.c>" has a character in it that turns the direction`},
+		{`{"from":"=?utf-8?q?a=E2=80=AEb?= <a@b.c>","to":["a@b.c"]}`, "turns the direction"},
+		{`{"from":"a@b.c","cc":["\u2066Anna\u2069 <a@b.c>"]}`, "cc: "},
+		{`{"from":"a@b.c","to":["a\u202eb@b.c"]}`, "turns the direction"},
+		{`{"from":"a@b.c","to":["a@b.c"],"attachments":[{"name":"invoice\u202efdp.exe"}]}`, `its name "invoice\u202efdp.exe" has a character in it that turns the direction`},
 		{`{"from":"a@b.c","to":["` + long + `@b.c"]}`, "more than the limit of 254"},
 		{`{"from":"a@b.c","to":["` + long + ` <x@b.c>"]}`, "more than the limit of 256"},
 		{`{"from":"a@b.c","to":[` + many + `]}`, "101 recipients are more than the limit of 100"},
@@ -50,7 +59,7 @@ func TestArgumentsAreRefusedAtTheDoor(t *testing.T) {
 		{`{"from":"a@b.c","to":["a@b.c"],"text":"x","reply-to":"a@b.c"}`, `unknown field "reply-to"`},
 		{`{"from":"a@b.c","to":"a@b.c","text":"x"}`, "do not fit the kind mail.send"},
 	} {
-		_, err := bellhop.Enqueue(t.Context(), b.client, Send.Raw([]byte(c.args)))
+		_, err := bellhop.Enqueue(t.Context(), b.Client, Send.Raw([]byte(c.args)))
 		if !errors.Is(err, bellhop.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.120s: %v, want %q", c.args, err, c.want)
 			continue
@@ -91,11 +100,11 @@ func TestArgumentsInJSON(t *testing.T) {
 
 func TestHandlerChecksAgain(t *testing.T) {
 	b := newBench(t, Config{Host: "localhost", Port: 1})
-	if _, err := bellhop.Enqueue(t.Context(), b.client, bellhop.RawJob(Kind, []byte(`{"from":"a@b.c"}`))); err != nil {
+	if _, err := bellhop.Enqueue(t.Context(), b.Client, bellhop.RawJob(Kind, []byte(`{"from":"a@b.c"}`))); err != nil {
 		t.Fatal(err)
 	}
-	b.claim = b.take()
-	expect(t, b.again(), bellhop.OutcomeDead, "to: there is no recipient")
+	b.Take()
+	expect(t, b.Again(), bellhop.OutcomeDead, "to: there is no recipient")
 }
 
 func TestConfigIsChecked(t *testing.T) {

@@ -2,8 +2,6 @@ package mailjob
 
 import (
 	"bufio"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,39 +9,33 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 	"go.uber.org/goleak"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/jobs/internal/jobtest"
 	"github.com/gobellhop/bellhop/store/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bench runs single attempts of real jobs: enqueued, claimed, handled, settled.
+// bench runs single attempts of jobs.
 type bench struct {
-	t       *testing.T
-	client  *bellhop.Client
-	handler bellhop.Handler
-	opts    []bellhop.Option
-	claim   *bellhop.Claim
-	ctx     context.Context
+	*jobtest.Bench
+	opts []bellhop.Option
+}
+
+var expect = jobtest.Expect
+
+func result(t *testing.T, o bellhop.Outcome) Result {
+	t.Helper()
+	return jobtest.Result[Result](t, o)
 }
 
 func newBench(t *testing.T, c Config) *bench {
 	t.Helper()
-	client, err := bellhop.NewClient(memory.New())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	if c.Hello == "" {
 		c.Hello = "client.example"
 	}
@@ -51,7 +43,7 @@ func newBench(t *testing.T, c Config) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{t: t, client: client, handler: h, ctx: t.Context()}
+	return &bench{Bench: jobtest.New(t, memory.New(), h)}
 }
 
 // hello is a mail that anything may be changed in.
@@ -60,73 +52,8 @@ func hello() Args {
 }
 
 func (b *bench) do(a Args) bellhop.Outcome {
-	b.t.Helper()
-	if _, err := Send.Enqueue(b.t.Context(), b.client, a, b.opts...); err != nil {
-		b.t.Fatal(err)
-	}
-	b.claim = b.take()
-	return b.again()
-}
-
-func (b *bench) take() *bellhop.Claim {
-	b.t.Helper()
-	store, process := b.client.Store(), bellhop.Process{ID: bellhop.NewID()}
-	if _, err := store.Beat(b.t.Context(), &bellhop.Beat{Process: process, Lease: time.Minute}); err != nil {
-		b.t.Fatal(err)
-	}
-	reply, err := store.Exchange(b.t.Context(), &bellhop.ExchangeRequest{
-		ID: bellhop.NewID(), Process: process.ID, Limit: 1, Kinds: []string{Kind},
-		Wants: []bellhop.Want{{Queue: bellhop.DefaultQueue, Count: 1}},
-	})
-	if err != nil || len(reply.Claims) != 1 {
-		b.t.Fatalf("claimed %v, %v", reply, err)
-	}
-	return &reply.Claims[0]
-}
-
-// again runs one attempt of the claimed job, as a worker would.
-func (b *bench) again() bellhop.Outcome {
-	b.t.Helper()
-	run := bellhop.NewRun(b.client, b.claim, time.Now)
-	ctx := run.Attach(b.ctx)
-	if b.claim.Job.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, b.claim.Job.Timeout, bellhop.ErrTimeout)
-		defer cancel()
-	}
-	err := b.handler.Run(ctx, b.claim.Job.Args)
-	return b.claim.Settle(b.handler.Policy(), bellhop.Return{
-		Err: err, Cause: context.Cause(ctx), Started: run.Started(), Ended: time.Now(), Result: run.Result(),
-	})
-}
-
-// expect checks an outcome and that its message has all the parts.
-func expect(t *testing.T, o bellhop.Outcome, want bellhop.OutcomeKind, parts ...string) {
-	t.Helper()
-	text := ""
-	if o.Failure != nil {
-		text = o.Failure.Message
-	}
-	if o.Kind != want {
-		t.Fatalf("the outcome is %v (%s), want %v", o.Kind, text, want)
-	}
-	if strings.Contains(text, "\n") {
-		t.Errorf("the message has more than one line: %q", text)
-	}
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			t.Errorf("the message %q lacks %q", text, part)
-		}
-	}
-}
-
-func result(t *testing.T, o bellhop.Outcome) Result {
-	t.Helper()
-	var r Result
-	if err := json.Unmarshal(o.Result, &r); err != nil {
-		t.Fatalf("result %q: %v", o.Result, err)
-	}
-	return r
+	b.T.Helper()
+	return b.Do(Send.New(a, b.opts...))
 }
 
 // sink is a mail server that keeps what it is given, and answers as told.

@@ -83,7 +83,7 @@ func date(job *bellhop.Job) time.Time {
 // idDomain returns the part after the @ of a Message-ID: the sender's domain
 // where it is a plain one.
 func idDomain(address string) string {
-	domain := address[strings.LastIndexByte(address, '@')+1:]
+	domain := domainOf(address)
 	plain := func(r rune) bool {
 		return r == '.' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 	}

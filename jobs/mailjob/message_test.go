@@ -100,7 +100,7 @@ func TestMessage(t *testing.T) {
 		"Subject": a.Subject, "From": `Blumen Grüße <shop@example.com>`, "To": `"Anna" <anna@example.org>, <bob@example.org>`,
 		"Cc": "<cem@example.org>, <bob@example.org>", "Bcc": "", "Reply-To": "<help@example.com>", "X-Order": "7",
 		"List-Unsubscribe": "<https://example.com/u?a=b>", "In-Reply-To": "<1@example.com>", "User-Agent": "", "X-Mailer": "",
-		"Message-Id": result(t, o).MessageID, "Date": b.claim.Job.EnqueuedAt.UTC().Format(time.RFC1123Z),
+		"Message-Id": result(t, o).MessageID, "Date": b.Claim.Job.EnqueuedAt.UTC().Format(time.RFC1123Z),
 	} {
 		if got := decode(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -154,8 +154,8 @@ func TestMessageIDAndDateAreStable(t *testing.T) {
 	b := newBench(t, s.config)
 	ids, dates := map[string]bool{}, map[string]bool{}
 	expect(t, b.do(hello()), bellhop.OutcomeSucceeded)
-	b.claim.Place.Attempt, b.claim.Place.Failures = 5, 5
-	expect(t, b.again(), bellhop.OutcomeSucceeded)
+	b.Claim.Place.Attempt, b.Claim.Place.Failures = 5, 5
+	expect(t, b.Again(), bellhop.OutcomeSucceeded)
 	for _, d := range s.took() {
 		m := parse(t, d.data)
 		ids[m.Header.Get("Message-Id")], dates[m.Header.Get("Date")] = true, true

@@ -187,7 +187,7 @@ func handOver(c *smtp.Client, msg *message) (response string, err error) {
 		wide = wide || !ascii(to)
 	}
 	if offered, _ := c.Extension("SMTPUTF8"); wide && !offered {
-		return "", &SMTPError{Stage: StageRecipient, Permanent: true, text: "an address is not ASCII, and the server does not take such addresses (SMTPUTF8)"}
+		return "", &SMTPError{Stage: StageRecipient, Permanent: true, fault: fault{Text: "an address is not ASCII, and the server does not take such addresses (SMTPUTF8)"}}
 	}
 	c.SkipSMTPUTF8(!wide) // else the mail could go on only to servers that know it
 	if err := c.Mail(bracketed(msg.from)); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/jobs/internal/jobtest"
 )
 
 func TestAnswersDecide(t *testing.T) {
@@ -148,7 +149,7 @@ func TestSilentServers(t *testing.T) {
 			b := newBench(t, scripted(t, script...))
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, bellhop.ErrTimeout)
 			defer cancel()
-			b.ctx = ctx
+			b.Ctx = ctx
 			o := b.do(hello())
 			if o.Kind != bellhop.OutcomeRetry || o.Failure.Class != "timeout" || !strings.Contains(o.Failure.Message, bellhop.ErrTimeout.Error()) {
 				t.Errorf("outcome %v, failure %+v", o.Kind, o.Failure)
@@ -171,7 +172,7 @@ func TestContextEnds(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		b := newBench(t, scripted(t, "220 s", "silence"))
-		b.ctx = ctx
+		b.Ctx = ctx
 		stop := time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
 		defer stop.Stop()
 		if o := b.do(hello()); o.Kind != want {
@@ -181,15 +182,11 @@ func TestContextEnds(t *testing.T) {
 }
 
 func TestNobodyThere(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	o := newBench(t, Config{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port}).do(hello())
+	o := newBench(t, Config{Host: "127.0.0.1", Port: jobtest.NobodyAt(t).Port}).do(hello())
 	expect(t, o, bellhop.OutcomeRetry, "connect: ", "refused")
+	if o.Failure.Class != "*mailjob.SMTPError" {
+		t.Errorf("the class is %s", o.Failure.Class)
+	}
 }
 
 // certificates returns a server's and a client's side of TLS that know each other.
@@ -313,6 +310,17 @@ func TestAddressesBeyondASCII(t *testing.T) {
 	expect(t, b.do(hello()), bellhop.OutcomeSucceeded)
 	if took := wide.took(); len(took) != 2 || !took[0].utf8 || took[1].utf8 || took[0].to[0] != "grüße@example.org" {
 		t.Errorf("%+v", took)
+	}
+}
+
+func TestNamesInAllScripts(t *testing.T) {
+	s := newSink(t, nil)
+	a := hello()
+	a.To = []string{"דנה كريم 安娜 <dana@xn--bcher-kva.example>"}
+	a.Attachments = []Attachment{{Name: "חשבון.pdf", Data: []byte("x")}}
+	expect(t, newBench(t, s.config).do(a), bellhop.OutcomeSucceeded)
+	if took := s.took(); took[0].to[0] != "dana@xn--bcher-kva.example" {
+		t.Errorf("%q", took[0].to)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/jobs/internal/builtin"
 )
 
 // Stage is how far the hand-over had come when it failed.
@@ -24,7 +25,8 @@ const (
 )
 
 // SMTPError says where and why the hand-over failed. For rules such as
-// [bellhop.RetryOn] with [bellhop.ErrorType].
+// [bellhop.RetryOn] with [bellhop.ErrorType]. [errors.Is] and [errors.As] find
+// what went wrong on the connection.
 type SMTPError struct {
 	// Stage is how far it had come.
 	Stage Stage
@@ -33,25 +35,24 @@ type SMTPError struct {
 	Code int
 	// Permanent says that no retry helps: the job is dead.
 	Permanent bool
-	text      string
-	cause     error
+	fault     // the server's words or what went wrong, and the cause if there was no answer
 }
 
-// Error returns one line: the stage, and the server's words or what went wrong.
-func (e *SMTPError) Error() string { return string(e.Stage) + ": " + e.text }
+// fault is an error's text, and its cause for [errors.Is] and [errors.As].
+type fault = builtin.Fault
 
-// Unwrap returns what went wrong on the connection; nil if the server answered.
-func (e *SMTPError) Unwrap() error { return e.cause }
+// Error returns one line: the stage, and the server's words or what went wrong.
+func (e *SMTPError) Error() string { return string(e.Stage) + ": " + e.Text }
 
 // failedAt makes an error of what failed at a stage.
 func failedAt(stage Stage, err error) *SMTPError {
 	var reply *textproto.Error
 	if !errors.As(err, &reply) {
-		return &SMTPError{Stage: stage, text: err.Error(), cause: err}
+		return &SMTPError{Stage: stage, fault: fault{Text: err.Error(), Err: err}}
 	}
 	return &SMTPError{
 		Stage: stage, Code: reply.Code, Permanent: permanent(stage, reply.Code),
-		text: fmt.Sprintf("%d %s", reply.Code, reply.Msg),
+		fault: fault{Text: fmt.Sprintf("%d %s", reply.Code, reply.Msg)},
 	}
 }
 
@@ -89,13 +90,13 @@ func (r refusals) err(recipients int) error {
 			words = append(words, fmt.Sprintf("and %d more", len(r)-5))
 			break
 		}
-		words = append(words, x.address+" "+x.err.text)
+		words = append(words, x.address+" "+x.err.Text)
 	}
 	text := strings.Join(words, "; ")
 	if recipients > 1 {
 		text = fmt.Sprintf("%d of %d were not accepted, so the mail went to nobody: %s", len(r), recipients, text)
 	}
-	return &SMTPError{Stage: StageRecipient, Code: decided.Code, Permanent: decided.Permanent, text: text}
+	return &SMTPError{Stage: StageRecipient, Code: decided.Code, Permanent: decided.Permanent, fault: fault{Text: text}}
 }
 
 // shownError is an error with a text that shows no secrets.
@@ -111,7 +112,7 @@ func (e *shownError) Unwrap() error { return e.cause }
 func (m *mailer) verdict(ctx context.Context, err error) error {
 	var failure *SMTPError
 	if cause := context.Cause(ctx); cause != nil && errors.As(err, &failure) && failure.Code == 0 {
-		err = &SMTPError{Stage: failure.Stage, text: cause.Error(), cause: cause}
+		err = &SMTPError{Stage: failure.Stage, fault: fault{Text: cause.Error(), Err: cause}}
 	}
 	text := m.address + ": " + err.Error()
 	for _, secret := range m.hidden {
