@@ -12,27 +12,41 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
+// ending is the outcome of an attempt, to be handed in; its kind is 0 if the
+// claim was lost and there is nothing to say.
+type ending struct {
+	bellhop.Outcome
+	completed bool // the handler called Run.Complete
+}
+
 // work runs attempts of one slot until there is none to start. A handler that
 // ends its goroutine takes this one with it, and another carries on.
 func (w *Worker) work(a *attempt) {
+	var e ending
 	defer func() {
 		if a == nil {
 			return
 		}
-		if next := w.ended(a); next != nil {
+		if next := w.ended(a, &e); next != nil {
 			go w.work(next)
 		}
 	}()
 	for a != nil {
-		w.attempt(a)
-		a = w.ended(a)
+		e = ending{}
+		w.attempt(a, &e)
+		a = w.ended(a, &e)
 	}
 }
 
-// ended frees the slot, starts what can start for it elsewhere, and returns
-// what this goroutine goes on with.
-func (w *Worker) ended(a *attempt) (next *attempt) {
+// ended lays the outcome where the next exchange takes it, frees the slot,
+// starts what can start for it elsewhere, and returns what this goroutine goes
+// on with. Outcome and slot go together: else the job, if it comes back at
+// once, would find its own last attempt still held, and call it stale.
+func (w *Worker) ended(a *attempt, e *ending) (next *attempt) {
 	w.mu.Lock()
+	if e.Kind != 0 {
+		w.outbox.add(sender{a, e.completed}, e.Outcome)
+	}
 	next, more := w.held.release(a)
 	if w.draining && w.held.running == 0 {
 		w.setQuiet()
@@ -47,11 +61,11 @@ func (w *Worker) ended(a *attempt) (next *attempt) {
 
 // attempt is one attempt from start to record. Each step leaves the way it
 // came if it fails; the record is made however the handler ends.
-func (w *Worker) attempt(a *attempt) {
-	if !w.recordStart(a) {
+func (w *Worker) attempt(a *attempt, e *ending) {
+	if !w.recordStart(a, e) {
 		return
 	}
-	ctx, stopTimer := w.start(a)
+	ctx, stopTimer := w.start(a, e)
 	if ctx == nil {
 		return
 	}
@@ -68,7 +82,7 @@ func (w *Worker) attempt(a *attempt) {
 		r.Ended = w.now()
 		r.Cause = context.Cause(ctx)
 		r.Result = a.run.Result()
-		w.record(a, r)
+		w.record(a, r, e)
 	}()
 	r.Err = w.invoke(ctx, a)
 	returned = true
@@ -76,7 +90,7 @@ func (w *Worker) attempt(a *attempt) {
 
 // recordStart writes the start of a suspect down before it runs, so that it is
 // known by whom the process died. It reports whether the attempt may go on.
-func (w *Worker) recordStart(a *attempt) bool {
+func (w *Worker) recordStart(a *attempt, e *ending) bool {
 	if !a.claim.Place.Suspect {
 		return true
 	}
@@ -84,8 +98,8 @@ func (w *Worker) recordStart(a *attempt) bool {
 	defer cancel()
 	refused, err := w.store.Report(ctx, []bellhop.Report{{Token: a.claim.Token, Started: true}})
 	if err != nil {
-		w.trouble.note(w.log, bellhop.OpReport, err)
-		w.put(sender{attempt: a}, a.claim.HandBack("its start could not be recorded"))
+		w.trouble.note(ctx, w.log, bellhop.OpReport, err)
+		e.Outcome = a.claim.HandBack("its start could not be recorded")
 		return false
 	}
 	w.trouble.over(w.log, bellhop.OpReport)
@@ -98,7 +112,7 @@ func (w *Worker) recordStart(a *attempt) bool {
 
 // start makes the handler's run and context, with a timer if it has a timeout.
 // The context is nil if the attempt must not start any more, and what becomes of it is settled.
-func (w *Worker) start(a *attempt) (ctx context.Context, stopTimer context.CancelFunc) {
+func (w *Worker) start(a *attempt, e *ending) (ctx context.Context, stopTimer context.CancelFunc) {
 	run := bellhop.NewRun(w.client, &a.claim, w.clock)
 	ctx, cancel := context.WithCancelCause(run.Attach(w.base))
 	timeout := a.claim.Job.Timeout
@@ -108,12 +122,9 @@ func (w *Worker) start(a *attempt) (ctx context.Context, stopTimer context.Cance
 		cause = errOutOfTouch
 	}
 	if cause != nil {
-		w.endUnstarted(a, cause)
 		w.mu.Unlock()
 		cancel(nil)
-		if cause == bellhop.ErrLeaseLost {
-			w.stale(a)
-		}
+		w.endUnstarted(a, cause, e)
 		return nil, nil
 	}
 	a.run, a.cancel = run, cancel
@@ -131,15 +142,17 @@ func (w *Worker) start(a *attempt) (ctx context.Context, stopTimer context.Cance
 // store was away, for longer than the lease, and the job may be another's by now.
 var errOutOfTouch = errors.New("its process was out of touch with the store for longer than its lease")
 
-// endUnstarted ends an attempt that has a slot and must not start any more. Called under w.mu.
-func (w *Worker) endUnstarted(a *attempt, cause error) {
+// endUnstarted ends an attempt that has a slot and must not start any more.
+func (w *Worker) endUnstarted(a *attempt, cause error, e *ending) {
 	switch cause {
+	case bellhop.ErrLeaseLost:
+		w.stale(a)
 	case bellhop.ErrCancelled:
-		w.outbox.add(sender{attempt: a}, cancelledUnstarted(&a.claim))
+		e.Outcome = cancelledUnstarted(&a.claim)
 	case bellhop.ErrShutdown:
-		w.outbox.add(sender{attempt: a}, a.claim.HandBack("the worker is shutting down"))
+		e.Outcome = a.claim.HandBack("the worker is shutting down")
 	case errOutOfTouch:
-		w.outbox.add(sender{attempt: a}, a.claim.HandBack(cause.Error()))
+		e.Outcome = a.claim.HandBack(cause.Error())
 		w.heartbeat.Wake() // to hear whether it still lives
 	}
 }
@@ -157,29 +170,28 @@ func (w *Worker) invoke(ctx context.Context, a *attempt) error {
 	return call(ctx)
 }
 
-// record turns what came back into an outcome and lays it where the next exchange takes it.
-func (w *Worker) record(a *attempt, r bellhop.Return) {
-	completed := a.run.Completed()
+// record turns what came back into an outcome.
+func (w *Worker) record(a *attempt, r bellhop.Return, e *ending) {
+	e.completed = a.run.Completed()
 	switch {
-	case completed && r.Err == nil:
+	case e.completed && r.Err == nil:
 		r.Err = bellhop.ErrNotCommitted // unless the store says otherwise
-	case !completed && r.Err != nil && r.Cause == bellhop.ErrLeaseLost:
+	case !e.completed && r.Err != nil && r.Cause == bellhop.ErrLeaseLost:
 		w.stale(a)
 		return
 	}
 	settled := false
-	var o bellhop.Outcome
 	defer func() {
-		if !settled {
-			// The error's own methods, or a rule's predicate, have panicked or ended the goroutine.
-			v := recover()
-			p := &bellhop.PanicError{Value: v, Goexit: v == nil}
-			r.Err = fmt.Errorf("the handler's error, a %T, cannot be examined: %s", r.Err, p.Error())
-			o = a.claim.Settle(bellhop.Policy{}, r)
+		if settled {
+			return
 		}
-		w.put(sender{a, completed}, o)
+		// The error's own methods, or a rule's predicate, have panicked or ended the goroutine.
+		v := recover()
+		p := &bellhop.PanicError{Value: v, Goexit: v == nil}
+		r.Err = fmt.Errorf("the handler's error, a %T, cannot be examined: %s", r.Err, p.Error())
+		e.Outcome = a.claim.Settle(bellhop.Policy{}, r)
 	}()
-	o = a.claim.Settle(a.handler.Policy(), r)
+	e.Outcome = a.claim.Settle(a.handler.Policy(), r)
 	settled = true
 }
 

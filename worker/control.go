@@ -83,7 +83,7 @@ func (w *Worker) writeProgress(ctx context.Context, reports []bellhop.Report) {
 	defer cancel()
 	refused, err := w.store.Report(ctx, reports)
 	if err != nil {
-		w.trouble.note(w.log, bellhop.OpReport, err)
+		w.trouble.note(ctx, w.log, bellhop.OpReport, err)
 		return
 	}
 	w.trouble.over(w.log, bellhop.OpReport)

@@ -32,6 +32,9 @@ func (w *Worker) drain() error {
 	case <-grace.C:
 	case <-w.hurry:
 	}
+	if soon := time.Now().Add(w.config.Shutdown - w.config.Grace); soon.Before(deadline) {
+		deadline = soon // hurried: what follows the grace takes no longer than without
+	}
 	w.mu.Lock()
 	w.held.cut = true
 	for _, a := range w.held.attempts {
@@ -100,9 +103,7 @@ func (w *Worker) flush(ctx context.Context) error {
 		if c == nil {
 			return nil
 		}
-		callCtx, cancel := context.WithTimeout(ctx, storeTimeout)
-		reply, err := w.store.Exchange(callCtx, &c.request)
-		cancel()
+		reply, err := w.send(ctx, c)
 		switch {
 		case errors.Is(err, bellhop.ErrProcessGone):
 			// Outcomes need no living process, only their tokens.
@@ -120,7 +121,7 @@ func (w *Worker) flush(ctx context.Context) error {
 
 // again waits a little after an error, or returns it if the time is over.
 func (w *Worker) again(ctx context.Context, op bellhop.Op, err error) error {
-	w.trouble.note(w.log, op, err)
+	w.trouble.note(ctx, w.log, op, err)
 	wait := time.NewTimer(loop.Jitter(100*time.Millisecond, 0.5))
 	defer wait.Stop()
 	select {

@@ -125,6 +125,34 @@ func TestHurry(t *testing.T) {
 	}
 }
 
+func TestHurryDoesNotWaitLongForTheDeaf(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		g := newGate(t)
+		w, _ := drainer(t, r, Config{}, g.deaf)
+		began := time.Now()
+		w.Hurry()
+		if err := w.stop(); err == nil {
+			t.Error("Run returned nil with handlers left behind")
+		}
+		expect(t, "took", time.Since(began), DefaultShutdown-DefaultGrace)
+	})
+}
+
+// TestDrainIsNoTrouble stops workers in the middle of calls to the store. These
+// calls fail, because their loops are stopped; that is nobody's trouble.
+func TestDrainIsNoTrouble(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		slow := storetest.NewSlow(r.store, func(bellhop.Op) time.Duration { return 200 * time.Millisecond })
+		for i := range 20 {
+			w := r.runOn(r.newClient(slow), Config{Queues: Queues{"default": 4}}, job.With(ok))
+			r.enqueue(many(10)...)
+			pass(time.Second + time.Duration(i)*23*time.Millisecond)
+			w.mustStop()
+		}
+		expect(t, "lines about a store in trouble", r.log.count("does not answer"), 0)
+	})
+}
+
 func TestDrainWithTheStoreAway(t *testing.T) {
 	for _, mode := range []storetest.FaultMode{storetest.Before, storetest.Hang, storetest.SwallowReply} {
 		bubble(t, func(t *testing.T, r *rig) {

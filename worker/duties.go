@@ -66,7 +66,7 @@ func (w *Worker) dutiesRound(ctx context.Context) time.Duration {
 		next, err := c.do(ctx)
 		switch {
 		case err != nil:
-			w.trouble.note(w.log, c.op, err)
+			w.trouble.note(ctx, w.log, c.op, err)
 		default:
 			w.trouble.over(w.log, c.op)
 		}
@@ -95,7 +95,7 @@ func (w *Worker) promoteDue(ctx context.Context) time.Duration {
 	defer cancel()
 	n, next, err := w.store.Promote(ctx, promoteBite)
 	if err != nil {
-		w.trouble.note(w.log, bellhop.OpPromote, err)
+		w.trouble.note(ctx, w.log, bellhop.OpPromote, err)
 		return time.Second
 	}
 	w.trouble.over(w.log, bellhop.OpPromote)
@@ -121,6 +121,9 @@ func (w *Worker) promoteDue(ctx context.Context) time.Duration {
 // outcomes go in under the dead claims' tokens.
 func (w *Worker) sweep(ctx context.Context) (next time.Duration, err error) {
 	w.mu.Lock()
+	if w.leaseOver(time.Now()) {
+		w.beats = 0 // it stood still, as others may have that live: they get their beats first
+	}
 	cutOff := w.beats < beatsToSweep
 	w.mu.Unlock()
 	if cutOff {

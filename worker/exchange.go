@@ -31,13 +31,6 @@ type call struct {
 	notBefore time.Time // when to try again
 }
 
-// put lays an outcome where the next exchange takes it.
-func (w *Worker) put(s sender, o bellhop.Outcome) {
-	w.mu.Lock()
-	w.outbox.add(s, o)
-	w.mu.Unlock()
-}
-
 // exchangeRound does one exchange, if there is a reason for one, and says when to look again.
 func (w *Worker) exchangeRound(ctx context.Context) time.Duration {
 	poll := w.untilPoll() == 0
@@ -51,17 +44,14 @@ func (w *Worker) exchangeRound(ctx context.Context) time.Duration {
 	if wait := time.Until(c.notBefore); wait > 0 {
 		return wait
 	}
-	c.tries++
-	callCtx, cancel := context.WithTimeout(ctx, storeTimeout)
 	before := time.Now()
-	reply, err := w.store.Exchange(callCtx, &c.request)
-	cancel()
+	reply, err := w.send(ctx, c)
 	switch {
 	case errors.Is(err, bellhop.ErrProcessGone):
 		w.gone(c.request.Process)
 		return 0
 	case err != nil:
-		w.trouble.note(w.log, bellhop.OpExchange, err)
+		w.trouble.note(ctx, w.log, bellhop.OpExchange, err)
 		c.notBefore = time.Now().Add(loop.Jitter(min(25*time.Millisecond<<min(c.tries, 7), lastBackoff), 0.5))
 		return 0
 	}
@@ -70,6 +60,14 @@ func (w *Worker) exchangeRound(ctx context.Context) time.Duration {
 	w.trouble.over(w.log, bellhop.OpExchange)
 	w.answered(c, reply)
 	return 0 // look at once whether outcomes have gathered meanwhile
+}
+
+// send makes one try of an exchange.
+func (w *Worker) send(ctx context.Context, c *call) (*bellhop.ExchangeReply, error) {
+	c.tries++
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return w.store.Exchange(ctx, &c.request)
 }
 
 // nextCall returns the exchange to send: the one without a reply, or a new one,
@@ -86,13 +84,17 @@ func (w *Worker) nextCall(poll bool) (c *call, wait time.Duration) {
 	if left := w.emptyUntil.Sub(now); left > 0 && !poll && w.outbox.len() == 0 {
 		return nil, left
 	}
-	c = &call{wakes: w.wakes, request: bellhop.ExchangeRequest{ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds}}
+	var wants []bellhop.Want
+	limit := 0
 	if !w.draining && !w.leaseOver(now) {
-		c.request.Wants, c.request.Limit = w.held.wants(poll || w.outbox.len() > 0)
+		wants, limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
-	if w.outbox.len() == 0 && len(c.request.Wants) == 0 && !(poll && w.held.running > 0) {
+	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) {
 		return nil, loop.Never
 	}
+	c = &call{wakes: w.wakes, request: bellhop.ExchangeRequest{
+		ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds, Wants: wants, Limit: limit,
+	}}
 	w.outbox.fill(c)
 	w.pending = c
 	return c, 0
@@ -152,14 +154,20 @@ func (w *Worker) answered(c *call, reply *bellhop.ExchangeReply) {
 // nextDue notes when the next scheduled job is due, and reports whether that is
 // sooner than the duties loop expects. Called under w.mu.
 func (w *Worker) nextDue(wait time.Duration, now time.Time) (sooner bool) {
-	old := w.due
-	w.due = time.Time{}
-	if wait >= 0 {
-		w.due = now.Add(wait)
+	if wait < 0 {
+		w.due = time.Time{}
+		return false
 	}
-	// The two clocks are compared a little differently each time.
+	// The two clocks are compared a little differently each time. What is sooner
+	// by less is no news; it is not noted either, or many small steps would add
+	// up to a long one of which the duties loop has not heard.
 	const tolerance = 5 * time.Millisecond
-	return wait >= 0 && (old.IsZero() || w.due.Before(old.Add(-tolerance)))
+	old, due := w.due, now.Add(wait)
+	if due.Before(old) && !due.Before(old.Add(-tolerance)) {
+		return false
+	}
+	w.due = due
+	return old.IsZero() || due.Before(old)
 }
 
 // satisfied notes which queues had less than was asked for: they are not worth

@@ -180,6 +180,7 @@ func TestFailedExchangeIsRepeatedAsItWas(t *testing.T) {
 		w := r.runOn(r.newClient(s), Config{Queues: Queues{"default": 10}}, job.With(g.handle))
 		r.enqueue(many(9)...)
 		r.until("nine run", func() bool { return g.inside() == 9 })
+		pass(2 * emptyPause) // after an exchange that brought nothing the next would wait, and take the outcomes along
 		r.faulty.Fail(bellhop.OpExchange, storetest.After, 8, nil)
 		from := len(s.seen)
 		r.enqueue(many(1)...) // its claim is made, and its reply lost

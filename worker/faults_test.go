@@ -91,6 +91,24 @@ func TestErrorsOneByOne(t *testing.T) {
 	}
 }
 
+// TestTroubleThatComesAndGoes has one call in two fail for ten minutes: it is
+// said once a minute, and not each time.
+func TestTroubleThatComesAndGoes(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		w := r.run(Config{Queues: Queues{"default": 5}}, job.With(ok))
+		r.until("it began", func() bool { return w.Ready() == nil })
+		for range 300 {
+			r.faulty.Fail(bellhop.OpExchange, storetest.Before, 1, nil)
+			pass(2 * time.Second)
+		}
+		if n := r.log.count("does not answer"); n < 9 || n > 11 {
+			t.Errorf("%d lines about the trouble in ten minutes, want one a minute", n)
+		}
+		expect(t, "lines about its end", r.log.count("answers again"), r.log.count("does not answer"))
+		w.mustStop()
+	})
+}
+
 // TestErrorsThatAreNotOfTheNetwork: a store that refuses for no known reason is borne as well.
 func TestErrorsThatAreNotOfTheNetwork(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

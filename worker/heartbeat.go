@@ -16,7 +16,7 @@ func (w *Worker) beatRound(ctx context.Context) time.Duration {
 	case errors.Is(err, bellhop.ErrProcessGone):
 		return w.config.Beat / 100 // begin again, practically at once
 	case err != nil:
-		w.trouble.note(w.log, bellhop.OpBeat, err)
+		w.trouble.note(ctx, w.log, bellhop.OpBeat, err)
 		// Whoever was cut off from the store may not judge others by their
 		// silence: they get two beats after its return.
 		w.mu.Lock()
@@ -59,7 +59,10 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 		w.mu.Unlock()
 		return nil
 	}
-	first := !w.alive || w.leaseOver(now)
+	first := !w.alive
+	if w.alive && w.leaseOver(now) {
+		first, w.beats = true, 0 // it stood still: see Worker.sweep
+	}
 	w.alive = true
 	w.leaseUntil = before.Add(b.Lease)
 	w.beats++

@@ -1,6 +1,10 @@
 package worker
 
-import "github.com/gobellhop/bellhop"
+import (
+	"slices"
+
+	"github.com/gobellhop/bellhop"
+)
 
 // outbox gathers outcomes until an exchange takes them. Guarded by Worker.mu.
 type outbox struct {
@@ -32,9 +36,10 @@ func (b *outbox) fill(c *call) {
 	b.spareOutcomes, b.spareSenders = nil, nil
 }
 
-// unfill takes the outcomes of a call back: they go with the next.
+// unfill takes the outcomes of a call back: they go with the next. They are
+// copied, because the call may still be read from when the next one is over.
 func (b *outbox) unfill(c *call) {
-	b.outcomes, b.senders = append(c.request.Outcomes, b.outcomes...), append(c.senders, b.senders...)
+	b.outcomes, b.senders = slices.Concat(c.request.Outcomes, b.outcomes), slices.Concat(c.senders, b.senders)
 }
 
 // recycle keeps the slices of a call that is over for the next. Those of a

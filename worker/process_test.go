@@ -373,6 +373,28 @@ func TestThawedProcessStartsNothing(t *testing.T) {
 	})
 }
 
+// TestThawedProcessDoesNotJudge: a process that stood still for longer than its
+// lease may have stood still with others that live. It sweeps only after two beats.
+func TestThawedProcessDoesNotJudge(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		w := r.run(Config{Queues: Queues{"default": 5}}, job.With(ok))
+		pass(21 * time.Second)
+		beats, sweeps := r.faulty.Calls(bellhop.OpBeat), r.faulty.Calls(bellhop.OpSweep)
+		w.mu.Lock()
+		w.leaseUntil = time.Now().Add(-time.Second) // as for one that has just thawed
+		w.mu.Unlock()
+		w.heartbeat.Wake()
+		if _, err := w.sweep(r.ctx); err != nil {
+			t.Error(err)
+		}
+		r.until("it sweeps", func() bool { return r.faulty.Calls(bellhop.OpSweep) > sweeps })
+		if n := r.faulty.Calls(bellhop.OpBeat) - beats; n != 2 {
+			t.Errorf("it swept after %d beats, want 2", n)
+		}
+		w.mustStop()
+	})
+}
+
 // TestReplyToADeadIncarnation lets the reply of an exchange come when the
 // process has begun again under a new id, and its old claims are swept.
 func TestReplyToADeadIncarnation(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/loop"
 )
 
 // tellOutcome emits the event of an outcome that the store has applied, and
@@ -74,35 +75,44 @@ func (w *Worker) tellStale(c *bellhop.Claim) {
 // sayEvery is how often a lasting trouble is mentioned.
 const sayEvery = time.Minute
 
-// trouble remembers which operations fail, so that a lasting trouble is said
-// once in a while and not at each try.
+// trouble remembers which operations fail, so that a trouble that lasts, or
+// comes and goes, is said once in a while and not at each try.
 type trouble struct {
 	mu  sync.Mutex
 	ops map[bellhop.Op]*failing
 }
 
 type failing struct {
-	since, said time.Time
-	tries       int
+	since time.Time // of the first failure in a row; zero if the last try was well
+	tries int       // that failed in a row
+	told  bool      // a line was written about these
+	said  time.Time // when the last line was written
 }
 
-// note says that an operation failed.
-func (t *trouble) note(log *slog.Logger, op bellhop.Op, err error) {
+// note says that an operation failed. A call that ended because its loop was
+// stopped, as ctx tells, is no failure.
+func (t *trouble) note(ctx context.Context, log *slog.Logger, op bellhop.Op, err error) {
+	if context.Cause(ctx) == loop.ErrStopped {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.ops[op]
 	if f == nil {
-		f = &failing{since: time.Now()}
+		f = &failing{}
 		if t.ops == nil {
 			t.ops = map[bellhop.Op]*failing{}
 		}
 		t.ops[op] = f
 	}
+	if f.since.IsZero() {
+		f.since = time.Now()
+	}
 	f.tries++
 	if time.Since(f.said) < sayEvery {
 		return
 	}
-	f.said = time.Now()
+	f.told, f.said = true, time.Now()
 	log.Error("the store does not answer; the worker goes on trying", bellhop.AttrOp, string(op),
 		bellhop.AttrError, err.Error(), "tries", f.tries)
 }
@@ -111,8 +121,12 @@ func (t *trouble) note(log *slog.Logger, op bellhop.Op, err error) {
 func (t *trouble) over(log *slog.Logger, op bellhop.Op) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if f := t.ops[op]; f != nil {
-		delete(t.ops, op)
+	f := t.ops[op]
+	if f == nil || f.since.IsZero() {
+		return
+	}
+	if f.told {
 		log.Info("the store answers again", bellhop.AttrOp, string(op), "after", time.Since(f.since).Round(time.Millisecond).String())
 	}
+	f.since, f.tries, f.told = time.Time{}, 0, false
 }

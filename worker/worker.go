@@ -141,8 +141,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	return w.drain()
 }
 
-// Hurry ends the grace of a drain at once: running jobs are cancelled. Before
-// the context of Run has ended it means that there will be no grace.
+// Hurry ends the grace of a drain at once: running jobs are cancelled, and have
+// what Shutdown leaves after Grace to return. Before the context of Run has
+// ended it means that there will be no grace.
 func (w *Worker) Hurry() { w.once.Do(func() { close(w.hurry) }) }
 
 // SetConcurrency changes how many jobs of a queue run at once, from the next
