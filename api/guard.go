@@ -3,7 +3,6 @@ package api
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,7 +31,8 @@ type guard struct {
 	origins  *http.CrossOriginProtection
 }
 
-func newGuard(opts Options) (guard, error) {
+// newGuard makes a guard of the settings, and tells which of them are not usable.
+func newGuard(opts Options) (guard, []error) {
 	g := guard{hosts: map[string]bool{}, readOnly: opts.ReadOnly, origins: http.NewCrossOriginProtection()}
 	var errs []error
 	for _, host := range opts.Hosts {
@@ -41,7 +41,7 @@ func newGuard(opts Options) (guard, error) {
 		case host == "*":
 			g.anyHost = true
 		case host == "", err != nil && strings.ContainsAny(host, "/:*@ "):
-			errs = append(errs, fmt.Errorf(`api: Options.Hosts: %q is not usable: want a name or an address without a port, or "*"`, host))
+			errs = append(errs, badOption("Hosts", `%q is not usable: want a name or an address without a port, or "*"`, host))
 		default:
 			g.hosts[plainHost(host)] = true
 		}
@@ -50,12 +50,12 @@ func newGuard(opts Options) (guard, error) {
 		sum := sha256.Sum256([]byte(opts.Token))
 		g.token = &sum
 		if strings.ContainsFunc(opts.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
-			errs = append(errs, errors.New("api: Options.Token holds a character that no header can carry: want visible ASCII characters without spaces"))
+			errs = append(errs, badOption("Token", "it holds a character that no header can carry: want visible ASCII characters without spaces"))
 		}
 	} else if g.anyHost {
-		errs = append(errs, errors.New(`api: Options.Hosts allows any host, so that any web page could reach the API: give a Token, or name the hosts`))
+		errs = append(errs, badOption("Hosts", `"*" allows any host, so that any web page could reach the API: set a token too, or name the hosts`))
 	}
-	return g, errors.Join(errs...)
+	return g, errs
 }
 
 // admit returns nil if the request may use a route of the given access, else the problem to answer with.

@@ -89,7 +89,7 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		opts api.Options
 		want string
 	}{
-		{api.Options{Hosts: []string{"*"}}, "Token"},
+		{api.Options{Hosts: []string{"*"}}, "set a token"},
 		{api.Options{Hosts: []string{"jobs.example:443"}}, "without a port"},
 		{api.Options{Hosts: []string{"https://jobs.example"}}, "without a port"},
 		{api.Options{Hosts: []string{""}}, "without a port"},
@@ -103,7 +103,9 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		{api.Options{Definitions: []bellhop.Kinded{def, def}}, "Definitions"},
 		{api.Options{Definitions: []bellhop.Kinded{nil}}, "Definitions"},
 	} {
-		if _, err := api.New(client, c.opts); err == nil || !strings.Contains(err.Error(), c.want) {
+		_, err := api.New(client, c.opts)
+		var bad *api.OptionError
+		if !errors.As(err, &bad) || !strings.Contains(err.Error(), "api: Options."+bad.Option+": "+bad.Reason) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: the error is %v, want one about %s", c.opts, err, c.want)
 		}
 	}

@@ -61,7 +61,22 @@ type Server struct {
 	draining chan struct{} // closed by Drain
 }
 
-// New returns the API of a client. The error names every setting that is not usable.
+// OptionError says that one of the [Options] is not usable.
+type OptionError struct {
+	// Option is the field's name: "Token".
+	Option string
+	// Reason says what is wrong with it and what to do. It holds no secret.
+	Reason string
+}
+
+// Error returns one line.
+func (e *OptionError) Error() string { return "api: Options." + e.Option + ": " + e.Reason }
+
+func badOption(option, format string, args ...any) error {
+	return &OptionError{option, fmt.Sprintf(format, args...)}
+}
+
+// New returns the API of a client. The error joins an [*OptionError] for every setting that is not usable.
 func New(client *bellhop.Client, opts Options) (*Server, error) {
 	if client == nil {
 		return nil, errors.New("api: the client is nil: make one with bellhop.Open")
@@ -80,22 +95,20 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 	var errs []error
 	for _, d := range opts.Definitions {
 		if d == nil || s.definitions[d.Kind()] != nil {
-			errs = append(errs, errors.New("api: Options.Definitions holds a nil, or a kind twice"))
+			errs = append(errs, badOption("Definitions", "they hold a nil, or a kind twice"))
 			continue
 		}
 		s.definitions[d.Kind()] = d
 	}
 	if opts.MaxBodyBytes < 0 {
-		errs = append(errs, fmt.Errorf("api: Options.MaxBodyBytes is %d: want 0 (16 MiB) or more", opts.MaxBodyBytes))
+		errs = append(errs, badOption("MaxBodyBytes", "%d is negative: want 0 (16 MiB) or more", opts.MaxBodyBytes))
 	}
 	if !prefixForm.MatchString(opts.Prefix) {
-		errs = append(errs, fmt.Errorf(`api: Options.Prefix %q is not usable: want a path such as "/bellhop", without a slash at its end`, opts.Prefix))
+		errs = append(errs, badOption("Prefix", `%q is not usable: want a path such as "/bellhop", without a slash at its end`, opts.Prefix))
 	}
-	var err error
-	if s.guard, err = newGuard(opts); err != nil {
-		errs = append(errs, err)
-	}
-	if len(errs) > 0 {
+	var bad []error
+	s.guard, bad = newGuard(opts)
+	if errs = append(errs, bad...); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	s.watch = &watch{client: client, log: s.log, every: 500 * time.Millisecond}

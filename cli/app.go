@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -52,8 +53,20 @@ func (a *app) open(ctx context.Context, u use, opts ...bellhop.Option) (*bellhop
 	return client, nil
 }
 
+// source names what the value of a flag came from: the flag, or an environment variable.
+func (a *app) source(flag string) string {
+	if from := a.origin[flag]; from != "" {
+		return from
+	}
+	return "--" + flag
+}
+
 // openError says where a wrong address came from.
 func (a *app) openError(err error) error {
+	var bad *bellhop.InvalidError
+	if errors.As(err, &bad) && bad.Field == "max arguments" { // of the client's settings the only one that has a flag
+		return refused("%s: %s", a.source("max-arguments"), bad.Reason)
+	}
 	if from := a.origin["store"]; from != "" {
 		err = fmt.Errorf("%w (the address is from %s)", err, from)
 	}
@@ -98,9 +111,14 @@ func (a *app) complain(err error) {
 	fmt.Fprintln(a.err, "bellhop: "+a.message(err))
 }
 
-// message is an error's text: one line, without secrets, and without the library's name, which complain puts before it.
+// storeCall is how errors of a store begin: which one, and which of its verbs. The command line says more of either.
+var storeCall = regexp.MustCompile(`\b[a-z]+ store: [a-z-]+: `)
+
+// message is an error's text: one line, without secrets, without the library's name, which complain puts before it, and without
+// the inner names of stores and verbs.
 func (a *app) message(err error) string {
-	return a.mask(strings.ReplaceAll(strings.TrimPrefix(oneLine(err.Error()), "bellhop: "), ": bellhop: ", ": "))
+	text := storeCall.ReplaceAllString(oneLine(err.Error()), "")
+	return a.mask(strings.ReplaceAll(strings.TrimPrefix(text, "bellhop: "), ": bellhop: ", ": "))
 }
 
 // print writes a line of the result.

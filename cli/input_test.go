@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gobellhop/bellhop"
 )
 
 func TestTenThousandJobs(t *testing.T) {
@@ -82,5 +87,47 @@ func TestInterruptedInput(t *testing.T) {
 	code := a.run(ctx, []string{"enqueue", "mail.welcome", "-", "--store", newStore(t)})
 	if code != exitInterrupted || stderr.String() != "bellhop: interrupted: what was done before stays done\n" {
 		t.Errorf("exit code %d: %s%s", code, stdout.String(), stderr.String())
+	}
+}
+
+// TestFullDisk: what is wrong and what to do stands in one line, without the inner names of stores and verbs.
+func TestFullDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("a small file system can be mounted by root only")
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("no tmpfs here: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", dir).Run() })
+	store := "sqlite:" + filepath.Join(dir, "jobs.db")
+	open, err := bellhop.Open(t.Context(), store) // keeps the files beside the database, as a server does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	ballast, err := os.Create(filepath.Join(dir, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for chunk := make([]byte, 4<<10); err == nil; { // until nothing more fits
+		_, err = ballast.Write(chunk)
+	}
+	if err := ballast.Close(); err != nil {
+		t.Fatal(err)
+	}
+	large := `"` + strings.Repeat("x", 100_000) + `"`
+	for _, args := range [][]string{{"enqueue", "mail.welcome", "-"}, {"work"}} {
+		var stderr string
+		code := exitOK
+		for range 20 { // what was written before the disk was full may be written again
+			if code, _, stderr = run(t, store, large, args...); code != exitOK {
+				break
+			}
+		}
+		clear := strings.Contains(stderr, "the store is unavailable: the disk with "+dir+"/jobs.db is full: free some space")
+		if lines := strings.Count(stderr, "bellhop: "); code != exitUnavailable || !clear || lines != 1 || strings.Contains(stderr, "sqlite store: ") {
+			t.Errorf("%v: exit code %d, error %q", args, code, stderr)
+		}
 	}
 }

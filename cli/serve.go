@@ -61,7 +61,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		Ready: func(context.Context) error { return p.worker.Ready() },
 	})
 	if err != nil {
-		return refused("%w", err)
+		return a.optionError(err)
 	}
 	web := &http.Server{
 		Handler: server, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
@@ -82,6 +82,27 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		drain: web.Shutdown,
 		kill:  func() { _ = web.Close() },
 	})
+}
+
+// optionFlags are the flags that settings of the API come from.
+var optionFlags = map[string]string{"Token": "token-file", "Hosts": "host"}
+
+// optionError tells which flags or environment variables hold settings that the API cannot use.
+func (a *app) optionError(err error) error {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return refused("%w", err)
+	}
+	var texts []string
+	for _, err := range joined.Unwrap() {
+		var bad *api.OptionError
+		if errors.As(err, &bad) && optionFlags[bad.Option] != "" {
+			texts = append(texts, a.source(optionFlags[bad.Option])+": "+bad.Reason)
+		} else {
+			texts = append(texts, err.Error())
+		}
+	}
+	return refused("%s", strings.Join(texts, "; "))
 }
 
 // announce says that the server is up, and what it is.
@@ -110,15 +131,27 @@ func (c *serveCmd) token(a *app) (string, error) {
 			return "", err
 		}
 	}
+	if token != "" && c.TokenFile == "" {
+		a.origin["token-file"] = "BELLHOP_TOKEN"
+	}
 	a.hide(token)
 	return token, nil
 }
 
+// listenAddress reads the flag --listen.
+func listenAddress(text string) (*net.TCPAddr, error) {
+	address, err := net.ResolveTCPAddr("tcp", text)
+	if err != nil {
+		return nil, refused("--listen: %q is not an address to listen on: want HOST:PORT, such as 127.0.0.1:8080: %w", text, err)
+	}
+	return address, nil
+}
+
 // listen listens, unless that would let strangers in.
 func (c *serveCmd) listen(ctx context.Context, token string) (net.Listener, error) {
-	address, err := net.ResolveTCPAddr("tcp", c.Listen)
+	address, err := listenAddress(c.Listen)
 	if err != nil {
-		return nil, refused("--listen: %q is not an address to listen on: want HOST:PORT, such as 127.0.0.1:8080: %w", c.Listen, err)
+		return nil, err
 	}
 	if !address.IP.IsLoopback() && token == "" {
 		return nil, refused("--listen: %s can be reached from other machines, and anybody there could enqueue jobs: "+
