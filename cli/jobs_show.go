@@ -156,7 +156,7 @@ func (v *view) data(title string, raw []byte) {
 		text = indented.String()
 	}
 	v.a.print("\n%s", v.a.out.paint(bold, title)+v.a.out.paint(dim, fmt.Sprintf(" (%s bytes)", number(len(raw)))))
-	v.a.print("  %s", safe(text, long))
+	v.a.print("  %s", bellhop.CleanText(text, long))
 }
 
 func (v *view) history() {
@@ -207,7 +207,7 @@ func (v *view) lastError() {
 			continue
 		}
 		v.a.print("\n%s", v.a.out.paint(bold, "Last error"))
-		for line := range strings.Lines(safe(failureText(at.Failure), bellhop.MaxErrorText)) {
+		for line := range strings.Lines(bellhop.CleanText(failureText(at.Failure), bellhop.MaxErrorText)) {
 			v.a.print("  %s", strings.TrimRight(line, "\n"))
 		}
 		return
@@ -226,7 +226,7 @@ func (v *view) printStacks() {
 	for _, at := range v.job.History {
 		if at.Failure != nil && at.Failure.Stack != "" {
 			v.a.print("\n%s", v.a.out.paint(bold, fmt.Sprintf("Stack of attempt %d", at.Number)))
-			v.a.print("%s", safe(at.Failure.Stack, bellhop.MaxErrorText))
+			v.a.print("%s", bellhop.CleanText(at.Failure.Stack, bellhop.MaxErrorText))
 		}
 	}
 }

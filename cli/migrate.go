@@ -69,6 +69,14 @@ func (a *app) asMigrator(store bellhop.Store) (bellhop.Migrator, func(), error) 
 	return m, func() { _ = store.Close() }, nil
 }
 
+// schemaOf returns the schema's version and the newest known.
+func schemaOf(ctx context.Context, m bellhop.Migrator) (have, newest int, err error) {
+	if have, newest, err = m.Schema(ctx); err != nil {
+		err = fmt.Errorf("read the schema's version: %w", err)
+	}
+	return have, newest, err
+}
+
 // migrateStatusCmd prints where the schema is.
 type migrateStatusCmd struct{}
 
@@ -79,9 +87,9 @@ func (*migrateStatusCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer done()
-	have, newest, err := m.Schema(ctx)
+	have, newest, err := schemaOf(ctx, m)
 	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
+		return err
 	}
 	if a.json {
 		return a.printJSON(schemaResult{Store: bellhop.MaskAddress(a.store), Have: have, Newest: newest})
@@ -114,9 +122,9 @@ func (c *migrateUpCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer done()
-	have, newest, err := m.Schema(ctx)
+	have, newest, err := schemaOf(ctx, m)
 	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
+		return err
 	}
 	to := newest
 	if c.To != nil {
@@ -145,9 +153,9 @@ func (c *migrateDownCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer done()
-	have, _, err := m.Schema(ctx)
+	have, _, err := schemaOf(ctx, m)
 	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
+		return err
 	}
 	if c.To < 0 || c.To > have {
 		return refused("the schema has version %d: --to %d is not downwards", have, c.To)
@@ -181,9 +189,9 @@ func (a *app) migrateTo(ctx context.Context, m bellhop.Migrator, to int) error {
 	if err != nil {
 		return fmt.Errorf("migrate to version %d: %w", to, err)
 	}
-	result.Have, result.Newest, err = m.Schema(ctx)
+	result.Have, result.Newest, err = schemaOf(ctx, m)
 	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
+		return err
 	}
 	if a.json {
 		return a.printJSON(result)
@@ -205,9 +213,9 @@ func (c *migratePrintCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer done()
-	_, newest, err := m.Schema(ctx)
+	_, newest, err := schemaOf(ctx, m)
 	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
+		return err
 	}
 	from, to := 0, newest
 	if c.From != nil {
