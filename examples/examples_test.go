@@ -46,7 +46,7 @@ func TestHello(t *testing.T) {
 	defer limit.Stop()
 	var lines []string
 	greeted := false
-	for s := bufio.NewScanner(stderr); s.Scan() && !greeted; {
+	for s := bufio.NewScanner(stderr); !greeted && s.Scan(); {
 		lines = append(lines, s.Text())
 		greeted = strings.Contains(s.Text(), "Hello, Ada")
 	}

@@ -123,7 +123,8 @@ func (w *watched) Failed() bool {
 	return w.message != ""
 }
 
-// mutants are stores with one mistake each, and the parts that find it.
+// mutants are stores with one mistake each, and the parts that find it at every
+// run. Races that find a mistake only when goroutines happen to meet are not named.
 var mutants = []struct {
 	name string
 	by   []string
@@ -137,7 +138,7 @@ var mutants = []struct {
 		return &keepsKeys{Pass: Pass{s}, holders: map[string]bellhop.ID{}}
 	}},
 	{"promotes early", []string{"random", "races"}, func(s bellhop.Store) bellhop.Store { return &promotesEarly{Pass{s}} }},
-	{"prunes too much", []string{"random", "races"}, func(s bellhop.Store) bellhop.Store { return &prunesTooMuch{Pass{s}} }},
+	{"prunes too much", []string{"random"}, func(s bellhop.Store) bellhop.Store { return &prunesTooMuch{Pass{s}} }},
 	{"forgets a pause", []string{"random", "races"}, func(s bellhop.Store) bellhop.Store { return &forgetsPause{Pass{s}} }},
 	{"counts wrong", []string{"random", "races", "faults"}, func(s bellhop.Store) bellhop.Store { return &countsWrong{Pass{s}} }},
 	{"pages twice", []string{"random", "faults"}, func(s bellhop.Store) bellhop.Store {
