@@ -45,6 +45,10 @@ var importRules = []importRule{
 		"storetest is the contract's test suite; only tests import it, so that no program carries the testing package",
 	},
 	{
+		func(from, to string) bool { return under(to, "jobs/internal/jobtest") && !under(from, "jobs/internal/jobtest") },
+		"jobtest is the test bench of the built-in kinds; only tests import it",
+	},
+	{
 		func(from, to string) bool { return under(to, "internal/demo") && !under(from, "internal/demo", "cli") },
 		"the demonstration stands at the very top; only cli imports it, so that nothing comes to depend on a show",
 	},

@@ -88,8 +88,8 @@ func (d dialect) Explain(err error) (sqlstore.Trouble, error) {
 	switch codeOf(err) {
 	case codeBusy, codeLocked:
 		return sqlstore.Conflict, fmt.Errorf("another program holds %s locked: end its transaction: %w", d.file(), err)
-	case codeFull:
-		return sqlstore.Unavailable, fmt.Errorf("the disk with %s is full: free some space: %w", d.file(), err)
+	case codeFull: // a commit that finds no room for its last frame is none
+		return sqlstore.Unavailable, sqlstore.Unchanged(fmt.Errorf("the disk with %s is full: free some space: %w", d.file(), err))
 	case codeCorrupt:
 		return sqlstore.Unavailable, fmt.Errorf("%s is damaged: stop all programs that use it, and restore a backup or recover it with `sqlite3 %s .recover`: %w", d.file(), d.file(), err)
 	case codeNotADB:

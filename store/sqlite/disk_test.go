@@ -40,7 +40,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		accepted += len(jobs)
 	}
-	if !errors.Is(err, bellhop.ErrUnavailable) || !strings.Contains(err.Error(), "is full: free some space") {
+	if !errors.Is(err, bellhop.ErrUnavailable) || !errors.Is(err, bellhop.ErrUnchanged) || !strings.Contains(err.Error(), "is full: free some space") {
 		t.Errorf("%v does not say what is wrong", err)
 	}
 	if n, err := s.Count(t.Context(), &bellhop.Filter{}, 1e6); err != nil || n != accepted {
@@ -91,7 +91,7 @@ func TestDamagedFile(t *testing.T) {
 			}
 		}
 	}
-	if !errors.Is(err, bellhop.ErrUnavailable) || !strings.Contains(err.Error(), path+" is damaged") {
+	if !errors.Is(err, bellhop.ErrUnavailable) || !errors.Is(err, bellhop.ErrUnchanged) || !strings.Contains(err.Error(), path+" is damaged") {
 		t.Fatalf("%v does not say what is wrong", err)
 	}
 	if s == nil {

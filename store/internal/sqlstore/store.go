@@ -66,10 +66,16 @@ type txn struct {
 func (s *Store) write(ctx context.Context, op bellhop.Op, fn func(context.Context, *txn) error) error {
 	return s.verb(ctx, op, func() error {
 		var last *txn
+		complete := false // all statements have run, and only the commit was left
 		err := s.Database.Write(ctx, s.stepOf(op), func(tx Tx) error {
 			last = &txn{Tx: tx, store: s, now: s.micros()}
-			return fn(ctx, last)
+			err := fn(ctx, last)
+			complete = err == nil
+			return err
 		})
+		if err != nil && !complete {
+			err = Unchanged(err)
+		}
 		if err == nil {
 			for _, do := range last.after {
 				do()
@@ -104,6 +110,16 @@ func (s *Store) verb(ctx context.Context, op bellhop.Op, fn func() error) error 
 	}
 	return nil
 }
+
+// Unchanged marks an error of a transaction that has certainly not been
+// committed: it matches [bellhop.ErrUnchanged].
+func Unchanged(err error) error { return &unchanged{err} }
+
+type unchanged struct{ err error }
+
+func (u *unchanged) Error() string        { return u.err.Error() }
+func (u *unchanged) Unwrap() error        { return u.err }
+func (u *unchanged) Is(target error) bool { return target == bellhop.ErrUnchanged }
 
 func (s *Store) label(op bellhop.Op) string { return s.Dialect.Name() + " store: " + string(op) }
 
