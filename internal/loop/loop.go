@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -139,6 +140,14 @@ func (l *Loop) run(ctx context.Context) {
 
 // sleep waits for the next round and reports whether there is to be one.
 func (l *Loop) sleep(ctx context.Context) bool {
+	if l.wait <= 0 && ctx.Err() == nil { // at once, which is common: a timer would cost more than the round
+		runtime.Gosched()
+		select {
+		case <-l.woken:
+		default:
+		}
+		return true
+	}
 	var due <-chan time.Time // stays nil, which never fires, when the wait is Never
 	if l.wait != Never {
 		timer := time.NewTimer(l.wait)

@@ -37,11 +37,14 @@ func openLedger(path string) (*ledger, error) {
 // add appends one line. A worker whose ledger cannot be written is of no use to
 // the storm, and ends.
 func (l *ledger) add(what byte, id bellhop.ID, claim int64, attempt int) {
-	line := fmt.Sprintf("%c %s %d %d %d %d\n", what, id, claim, attempt, os.Getpid(), time.Now().UnixNano())
-	if _, err := l.file.WriteString(line); err != nil {
+	if _, err := l.file.WriteString(ledgerLine(what, id, claim, attempt, os.Getpid(), time.Now())); err != nil {
 		fmt.Fprintln(os.Stderr, "storm: the ledger cannot be written:", err)
 		os.Exit(3)
 	}
+}
+
+func ledgerLine(what byte, id bellhop.ID, claim int64, attempt, pid int, at time.Time) string {
+	return fmt.Sprintf("%c %s %d %d %d %d\n", what, id, claim, attempt, pid, at.UnixNano())
 }
 
 // run is what the ledger tells about one run of a job.

@@ -227,8 +227,12 @@ func (w *weather) freeze(ctx context.Context, targets []*child) bool {
 		if w.writable(ctx) {
 			break
 		}
-		w.dodge++
 		_ = k.cmd.Process.Signal(syscall.SIGCONT)
+		if ctx.Err() != nil { // the storm is called off
+			<-w.ice
+			return false
+		}
+		w.dodge++
 		time.Sleep(time.Duration(1+w.random.IntN(30)) * time.Millisecond) // a random moment is the point
 	}
 	k.frozen.Store(true)
