@@ -45,7 +45,9 @@ var importRules = []importRule{
 		"storetest is the contract's test suite; only tests import it, so that no program carries the testing package",
 	},
 	{
-		func(from, to string) bool { return under(to, "jobs/internal/jobtest") && !under(from, "jobs/internal/jobtest") },
+		func(from, to string) bool {
+			return under(to, "jobs/internal/jobtest") && !under(from, "jobs/internal/jobtest")
+		},
 		"jobtest is the test bench of the built-in kinds; only tests import it",
 	},
 	{
