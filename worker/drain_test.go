@@ -202,6 +202,18 @@ func TestDrainWhileAnExchangeIsUnderWay(t *testing.T) {
 	})
 }
 
+func TestRunThatEndsAsItBegins(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		slow := storetest.NewSlow(r.store, func(bellhop.Op) time.Duration { return 100 * time.Millisecond })
+		for _, after := range []time.Duration{0, 50 * time.Millisecond, 150 * time.Millisecond} {
+			w := r.runOn(r.newClient(slow), Config{Queues: Queues{"default": 4}}, job.With(ok))
+			pass(after)
+			w.mustStop()
+			expect(t, "processes", len(r.processes()), 0)
+		}
+	})
+}
+
 func TestTwoRunsAreRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		w := r.run(Config{Queues: Queues{"default": 4}}, job.With(ok))

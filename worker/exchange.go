@@ -266,8 +266,8 @@ func (w *Worker) gone(id bellhop.ID) {
 	}
 	for _, a := range w.held.attempts {
 		a.stop(bellhop.ErrLeaseLost, now)
+		w.held.forget(a)
 	}
-	clear(w.held.attempts)
 	w.begin()
 	w.mu.Unlock()
 	w.log.Warn("the store holds this process dead: it begins again as a new one", bellhop.AttrProcess, id.String())

@@ -27,7 +27,11 @@ type attempt struct {
 	handler bellhop.Handler
 	taken   time.Time // when it was claimed, by the local clock
 
-	// The rest is set from its start on, under Worker.mu.
+	// The rest is guarded by Worker.mu.
+
+	held bool // it stands for its job in held.attempts; else its claim is lost or over
+
+	// Set from its start on.
 	run    *bellhop.Run
 	cancel context.CancelCauseFunc
 	// deadline is when its timeout passes, stopped when its context was
@@ -118,7 +122,7 @@ func (h *held) add(a *attempt) (stale *attempt) {
 	if stale = h.attempts[id]; stale != nil {
 		h.drop(stale)
 	}
-	h.attempts[id] = a
+	h.attempts[id], a.held = a, true
 	if a.claim.Place.Suspect {
 		a.queue.suspects = append(a.queue.suspects, a)
 	} else {
@@ -138,8 +142,10 @@ func (h *held) drop(a *attempt) {
 	}
 }
 
+// forget takes an attempt out of attempts, if it stands there for its job.
 func (h *held) forget(a *attempt) {
-	if h.attempts[a.claim.Token.JobID] == a {
+	if a.held {
+		a.held = false
 		delete(h.attempts, a.claim.Token.JobID)
 	}
 }
@@ -200,7 +206,7 @@ func (h *held) pick() *attempt {
 // has been lost, or a cancel or the end of a drain has come since it was taken.
 func (h *held) startCause(a *attempt) error {
 	switch {
-	case h.attempts[a.claim.Token.JobID] != a:
+	case !a.held:
 		return bellhop.ErrLeaseLost
 	case a.claim.Place.CancelRequested:
 		return bellhop.ErrCancelled

@@ -31,9 +31,12 @@ func (b *outbox) add(s sender, o bellhop.Outcome) {
 // fill moves the oldest outcomes into a call, as many as go together.
 func (b *outbox) fill(c *call) {
 	n := min(len(b.outcomes), maxClaims)
-	c.request.Outcomes, c.senders = b.outcomes[:n:n], b.senders[:n:n]
-	b.outcomes, b.senders = append(b.spareOutcomes, b.outcomes[n:]...), append(b.spareSenders, b.senders[n:]...)
+	outcomes, senders := b.outcomes, b.senders
+	b.outcomes, b.senders = append(b.spareOutcomes, outcomes[n:]...), append(b.spareSenders, senders[n:]...)
 	b.spareOutcomes, b.spareSenders = nil, nil
+	clear(outcomes[n:])
+	clear(senders[n:])
+	c.request.Outcomes, c.senders = outcomes[:n], senders[:n]
 }
 
 // unfill takes the outcomes of a call back: they go with the next. They are

@@ -125,7 +125,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.beats = beatsToSweep - 1 // a process that has just begun was not cut off
 	slots := w.held.slots
 	w.mu.Unlock()
-	if err := w.beat(ctx, false); err != nil {
+	if err := w.beat(w.base, false); err != nil { // if ctx ends meanwhile, there is a drain as ever
 		return fmt.Errorf("worker: cannot begin: %w", err)
 	}
 	if n, ok := bellhop.As[bellhop.Notifier](w.store); ok {
