@@ -10,8 +10,27 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// folderOf returns the folder of the lock files of a database.
-func folderOf(path string) string { return path + "-bellhop" }
+// folderOf returns the folder of the lock files of a database: beside the file
+// itself, so that all who come to it meet there, by whatever link they came.
+func folderOf(path string) string {
+	for range maxLinks {
+		to, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		path = filepath.Join(folder, filepath.Base(path))
+	}
+	return path + "-bellhop"
+}
+
+// maxLinks is how many links one after the other are followed; SQLite and systems follow no more.
+const maxLinks = 40
 
 // gate lets one writer through at a time: one of this process, in the order in
 // which they came, and one of all processes.
@@ -128,6 +147,7 @@ func (g *gate) lockFiles(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	ended := fmt.Errorf("another process holds %s: if that goes on, look for one that is stopped: %w", g.writing.Name(), ctx.Err())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wanted = false
@@ -138,7 +158,7 @@ func (g *gate) lockFiles(ctx context.Context) error {
 		}
 	default:
 	}
-	return ctx.Err()
+	return ended
 }
 
 // tryFiles takes the writing lock if that needs no waiting. If it needs some,

@@ -14,8 +14,7 @@ const pollEvery = 20 * time.Millisecond
 type poller struct {
 	mu        sync.Mutex
 	listeners int
-	end       chan struct{}
-	done      chan struct{}
+	halt      func() // ends the watching and waits for its end; nil if there is none
 }
 
 // Notify implements [bellhop.Notifier]. fn is called at once for what happens
@@ -25,34 +24,42 @@ func (s *Store) Notify(fn func(queue string)) (stop func()) {
 	remove := s.Store.Notify(fn)
 	s.poller.mu.Lock()
 	if s.poller.listeners++; s.poller.listeners == 1 && s.settings.path != "" {
-		s.poller.end, s.poller.done = make(chan struct{}), make(chan struct{})
-		go s.poll(s.poller.end, s.poller.done)
+		end, done := make(chan struct{}), make(chan struct{})
+		s.poller.halt = func() { close(end); <-done }
+		go s.poll(end, done)
 	}
 	s.poller.mu.Unlock()
 	var once sync.Once
 	return func() {
 		once.Do(func() {
 			remove()
-			s.poller.mu.Lock()
-			s.poller.listeners--
-			last := s.poller.listeners == 0
-			s.poller.mu.Unlock()
-			if last {
-				s.poller.stop()
-			}
+			s.poller.remove()
 		})
+	}
+}
+
+// remove ends the watching with the last listener. Who begins to listen
+// meanwhile begins another watching, which is not touched.
+func (p *poller) remove() {
+	p.mu.Lock()
+	var halt func()
+	if p.listeners--; p.listeners == 0 {
+		halt, p.halt = p.halt, nil
+	}
+	p.mu.Unlock()
+	if halt != nil {
+		halt()
 	}
 }
 
 // stop ends the watching and waits for its end.
 func (p *poller) stop() {
 	p.mu.Lock()
-	end, done := p.end, p.done
-	p.end = nil
+	halt := p.halt
+	p.halt = nil
 	p.mu.Unlock()
-	if end != nil {
-		close(end)
-		<-done
+	if halt != nil {
+		halt()
 	}
 }
 

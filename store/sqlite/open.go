@@ -81,7 +81,7 @@ func number(value string, low, high int, into *int) (err error) {
 
 // parse reads an address: sqlite:file or sqlite:///path/to/file, and parameters.
 func parse(address string) (*settings, error) {
-	s := &settings{migrate: "auto", synchronous: "full", cacheMiB: 64, readers: 4}
+	s := &settings{migrate: "auto", synchronous: "full", cacheMiB: 16, readers: 4}
 	rest, ok := strings.CutPrefix(address, "sqlite:")
 	if !ok {
 		return nil, errors.New(`want an address like "sqlite:jobs.db" or "sqlite:///var/lib/app/jobs.db"`)
@@ -125,7 +125,7 @@ func parse(address string) (*settings, error) {
 //
 //	synchronous=full     a commit survives a loss of power (the default; also normal, extra)
 //	migrate=auto         brings the schema to the newest version (the default; also off, only: see [WithMigrate])
-//	cache_mib=64         SQLite's page cache of the writing connection, in MiB
+//	cache_mib=16         SQLite's page cache of the writing connection, in MiB
 //	readers=4            connections that read
 func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 	set, err := parse(address)
@@ -162,9 +162,12 @@ func open(ctx context.Context, set *settings) (_ *Store, err error) {
 	common := url.Values{"_pragma": {
 		"busy_timeout(200)", "foreign_keys(0)", "temp_store(memory)",
 	}}
+	// The page size counts for a new file only. With larger pages a commit writes
+	// fewer but more bytes. At the end of a commit SQLite may walk through its whole
+	// page cache, so that a large cache of small pages costs more than it gains.
 	writing := url.Values{"_txlock": {"immediate"}, "_pragma": append(slices.Clone(common["_pragma"]),
-		"journal_mode(wal)", "synchronous("+set.synchronous+")", fmt.Sprintf("cache_size(-%d)", set.cacheMiB<<10),
-		"wal_autocheckpoint(4000)", fmt.Sprintf("journal_size_limit(%d)", maxIdleWAL))}
+		"page_size(8192)", "journal_mode(wal)", "synchronous("+set.synchronous+")", fmt.Sprintf("cache_size(-%d)", set.cacheMiB<<10),
+		"wal_autocheckpoint(2000)", fmt.Sprintf("journal_size_limit(%d)", maxIdleWAL))}
 	reading := url.Values{"_query_only": {"1"}, "_pragma": append(slices.Clone(common["_pragma"]), "cache_size(-4096)")}
 	if s.writer, err = pool(set.path, writing, 1); err != nil {
 		return nil, err

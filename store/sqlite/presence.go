@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
@@ -54,9 +56,13 @@ func (p *presence) Enter(id bellhop.ID) error {
 		if err != nil {
 			return fmt.Errorf("the lock file of process %s cannot be made: make %s writable for this user: %w", id, p.folder, err)
 		}
-		if ok, err := tryLock(f); !ok || err != nil {
+		ok, err := tryLock(f)
+		if err == nil && !ok {
+			err = errors.New("somebody else holds it: is the id used by another process?")
+		}
+		if err != nil {
 			_ = f.Close()
-			return fmt.Errorf("the lock file of process %s cannot be locked: is its id used by another process? %w", id, err)
+			return fmt.Errorf("the lock file of process %s cannot be locked: %w", id, err)
 		}
 		h = &heldLock{file: f}
 		heldLocks[path] = h
@@ -138,4 +144,30 @@ func (p *presence) close() {
 		}
 	}
 	p.mine = nil
+}
+
+// staleAfter is for how long a lock file that nobody holds may be needed yet.
+const staleAfter = 24 * time.Hour
+
+// clean removes lock files that no process holds and no sweep has removed: of
+// processes that died before they were registered.
+func (p *presence) clean() {
+	files, err := filepath.Glob(filepath.Join(p.folder, "process-*.lock"))
+	if err != nil {
+		return // only of a malformed pattern
+	}
+	for _, path := range files {
+		info, err := os.Stat(path)
+		if err != nil || time.Since(info.ModTime()) < staleAfter {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		if free, err := tryLock(f); free && err == nil {
+			_ = os.Remove(path)
+		}
+		_ = f.Close()
+	}
 }

@@ -90,6 +90,7 @@ func (s *Store) start(ctx context.Context, p *sqlstore.Pool) error {
 	s.migrations = &sqlstore.Migrations{Dialect: s.dialect, Database: schemaPool{p}, Clock: s.settings.clock}
 	if s.settings.path != "" {
 		s.presence = newPresence(folderOf(s.settings.path))
+		s.presence.clean()
 	}
 	durable := durability[s.settings.synchronous]
 	if durable == "" {

@@ -81,16 +81,17 @@ func (c *claimer) want(ctx context.Context, want bellhop.Want) error {
 // lane claims at most limit jobs of one priority of a queue.
 func (c *claimer) lane(ctx context.Context, l lane, limit int) (int, error) {
 	from, full, mixed := c.store.bounds.start(l, c.store.LowerBounds)
+	began := time.Now()
 	if !mixed {
 		n, unknown, err := c.take(ctx, l, from, limit, allKinds)
 		if err != nil || !unknown {
-			if c.store.LowerBounds {
-				c.after = append(c.after, func() { c.store.bounds.set(l, c.last, full, 0) })
+			if c.store.LowerBounds && n > 0 {
+				to, took := c.last, time.Since(began)
+				c.after = append(c.after, func() { c.store.bounds.set(l, to, full, took) })
 			}
 			return n, err
 		}
 	}
-	began := time.Now()
 	// Only one statement looks at what is to be passed over.
 	first := head
 	err := c.Query(ctx, firstKnown, readPosition(&first), l.queue, l.priority, from.due, from.job, c.kinds)

@@ -50,7 +50,8 @@ type Database interface {
 	// Write runs fn in one writing transaction, and commits it if fn returns nil.
 	// Conflicts are tried again until ctx ends: fn may run several times.
 	Write(ctx context.Context, step Step, fn func(Tx) error) error
-	// Read runs fn in one reading transaction that sees one moment.
+	// Read runs fn in one reading transaction that sees one moment. Conflicts are
+	// tried again as in Write.
 	Read(ctx context.Context, step Step, fn func(Tx) error) error
 	// Close ends the use of the database.
 	Close() error

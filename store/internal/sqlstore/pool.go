@@ -87,8 +87,13 @@ func (p *Pool) Write(ctx context.Context, step Step, fn func(Tx) error) error {
 		}
 		defer p.Gate.Leave()
 	}
+	return p.again(ctx, func() error { return p.run(ctx, step, p.Writer, &p.writes, false, fn) })
+}
+
+// again runs a transaction until no other is in the way, or ctx ends.
+func (p *Pool) again(ctx context.Context, run func() error) error {
 	for try := 1; ; try++ {
-		err := p.run(ctx, step, p.Writer, &p.writes, false, fn)
+		err := run()
 		if err == nil {
 			return nil
 		}
@@ -107,7 +112,7 @@ func (p *Pool) Read(ctx context.Context, step Step, fn func(Tx) error) error {
 	if p.Reader == p.Writer {
 		kept = &p.writes
 	}
-	return p.run(ctx, step, p.Reader, kept, true, fn)
+	return p.again(ctx, func() error { return p.run(ctx, step, p.Reader, kept, true, fn) })
 }
 
 // pause waits a little before the next try: 1 ms at first, 100 ms at most, with jitter.
@@ -133,7 +138,8 @@ func (p *Pool) run(ctx context.Context, step Step, db *sql.DB, kept *prepared, r
 	var conn *sql.Conn
 	begin := func() (err error) {
 		if conn, err = db.Conn(ctx); err == nil {
-			t.tx, err = conn.BeginTx(held, nil)
+			// Reading must not take the write lock, even if the pool's transactions do.
+			t.tx, err = conn.BeginTx(held, &sql.TxOptions{ReadOnly: read})
 		}
 		return err
 	}

@@ -192,8 +192,8 @@ func (t *txn) processes(ctx context.Context) (all []status, err error) {
 
 // Processes implements [bellhop.Store].
 func (s *Store) Processes(ctx context.Context) (list []bellhop.ProcessStatus, err error) {
-	list = []bellhop.ProcessStatus{}
 	err = s.read(ctx, bellhop.OpProcesses, func(ctx context.Context, t *txn) error {
+		list = []bellhop.ProcessStatus{}
 		all, err := t.processes(ctx)
 		if err != nil {
 			return err

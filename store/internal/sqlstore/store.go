@@ -245,13 +245,6 @@ func (s *Store) Notify(fn func(queue string)) (stop func()) { return s.listeners
 // Wake tells the listeners that any queue may have become worth asking.
 func (s *Store) Wake() { s.listeners.tell([]string{""}) }
 
-// Listening reports whether anybody listens.
-func (s *Store) Listening() bool {
-	s.listeners.mu.Lock()
-	defer s.listeners.mu.Unlock()
-	return len(s.listeners.all) > 0
-}
-
 // refs remembers the rows of the jobs that this store has handed out, so that
 // their outcomes need not look for them. An entry can be out of date: the
 // statements that use it compare the whole token.
