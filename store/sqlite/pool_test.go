@@ -114,3 +114,33 @@ func TestLowerBoundsOfSeveralLanes(t *testing.T) {
 		t.Fatalf("the second job is passed over: %d claims", len(reply.Claims))
 	}
 }
+
+// Arguments can be large: looking for a text in them, one call looks at few, so
+// that an action by text does not keep other writers waiting for long.
+func TestTextIsLookedForInSmallBites(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "jobs.db"))
+	_, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1000)})
+	must(t, err)
+	calls := 1
+	for q := (&bellhop.Query{Filter: bellhop.Filter{Text: "nowhere"}}); ; calls++ {
+		page, err := s.List(t.Context(), q)
+		must(t, err)
+		if q.After = page.Next; q.After == "" {
+			break
+		}
+	}
+	if calls < 4 {
+		t.Errorf("1,000 jobs in %d calls", calls)
+	}
+}
+
+// The first moment of Unix time is a time like any other: the same job again is the same.
+func TestRunAtTheEpoch(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "jobs.db"))
+	jobs := testJobs(1)
+	jobs[0].RunAt = time.Unix(0, 0).UTC()
+	for range 2 {
+		_, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: jobs})
+		must(t, err)
+	}
+}

@@ -123,6 +123,21 @@ func (n *num) Scan(src any) error {
 
 func (n num) time() time.Time { return at(int64(n)) }
 
+// instant reads a time that may be any, also the one that is stored as 0; null
+// is no time.
+type instant struct{ time.Time }
+
+// Scan implements [database/sql.Scanner].
+func (i *instant) Scan(src any) error {
+	var n num
+	err := n.Scan(src)
+	i.Time = time.Time{}
+	if src != nil {
+		i.Time = time.UnixMicro(int64(n)).UTC()
+	}
+	return err
+}
+
 // text reads a text, or null as the empty one.
 type text string
 
@@ -193,7 +208,8 @@ type row struct {
 	number                                                          num
 	id                                                              uid
 	kind, queue, uniqueKey, tags, meta                              text
-	priority, runAt, attempts, timeout, retention, enqueuedAt       num
+	priority, attempts, timeout, retention, enqueuedAt              num
+	runAt                                                           instant
 	args                                                            blob
 	state, due, generation, claim, attempt, failures, crashes, susp num
 	waits, claimedAt, started, cancel, finishedAt, expiresAt        num
@@ -224,7 +240,7 @@ func (r *row) all() []any { return append(r.job[:len(r.job):len(r.job)], r.place
 func (r *row) newJob() (*bellhop.Job, error) {
 	j := &bellhop.Job{
 		ID: bellhop.ID(r.id), Kind: string(r.kind), Queue: string(r.queue), Priority: int(r.priority), Args: r.args,
-		RunAt: r.runAt.time(), Attempts: int(r.attempts), Timeout: time.Duration(r.timeout), Retention: time.Duration(r.retention),
+		RunAt: r.runAt.Time, Attempts: int(r.attempts), Timeout: time.Duration(r.timeout), Retention: time.Duration(r.retention),
 		UniqueKey: string(r.uniqueKey), EnqueuedAt: r.enqueuedAt.time(),
 	}
 	if err := r.tags.decode(&j.Tags); err != nil {

@@ -15,6 +15,7 @@ import (
 const (
 	maxPage     = 1000 // jobs in one page
 	maxExamined = 5000 // rows of each place that are looked at for one page
+	maxSearched = 250  // the same if a text is looked for in arguments, each up to 1 MiB
 )
 
 var (
@@ -213,18 +214,21 @@ func (t *txn) named(ctx context.Context, f *bellhop.Filter, before int64, withou
 // windows looks at the newest rows of each place before a number. It returns
 // what matches, and the number down to which all places have been looked at.
 func (t *txn) windows(ctx context.Context, f *bellhop.Filter, before int64, limit int, withoutArgs bool) (all []*numbered, floor int64, err error) {
-	row := newRow()
+	row, examined := newRow(), maxExamined
+	if f.Text != "" {
+		examined = maxSearched
+	}
 	for _, p := range selected(f) {
 		var least, rows num
 		window := compose("window of "+p.name, `select min(job), count(*) from (select job from `+p.table+` where job < ? order by job desc {limit}) w`)
-		err := t.Query(ctx, window, func(r Row) error { return r.Scan(&least, &rows) }, before, maxExamined)
+		err := t.Query(ctx, window, func(r Row) error { return r.Scan(&least, &rows) }, before, examined)
 		if err != nil {
 			return nil, 0, err
 		}
 		if rows == 0 {
 			continue
 		}
-		if rows == maxExamined {
+		if int(rows) == examined {
 			floor = max(floor, int64(least))
 		}
 		columns := jobColumns
