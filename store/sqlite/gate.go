@@ -47,6 +47,7 @@ type gate struct {
 	mu      sync.Mutex
 	pending chan error // a wait for the locks that is under way
 	wanted  bool       // somebody waits for pending
+	closed  bool
 }
 
 // newInnerGate returns a gate for this process alone.
@@ -186,14 +187,17 @@ func (g *gate) waitFiles(pending chan<- error, inHand bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pending = nil
-	if !g.wanted {
-		if err == nil {
-			unlock(g.writing)
-		}
+	if g.wanted {
+		g.wanted = false
+		pending <- g.broken(err)
 		return
 	}
-	g.wanted = false
-	pending <- g.broken(err)
+	if err == nil {
+		unlock(g.writing)
+	}
+	if g.closed {
+		g.closeFiles()
+	}
 }
 
 func (g *gate) broken(err error) error {
@@ -203,8 +207,18 @@ func (g *gate) broken(err error) error {
 	return fmt.Errorf("%w: the lock files in %s cannot be used: they want a local file system: %w", bellhop.ErrUnavailable, filepath.Dir(g.writing.Name()), err)
 }
 
-// close frees the lock files. They stay on disk, because others may be waiting for them.
+// close frees the lock files. They stay on disk, because others may be waiting
+// for them. A wait that was given up and still goes on closes them at its end.
 func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	if g.pending == nil {
+		g.closeFiles()
+	}
+}
+
+func (g *gate) closeFiles() {
 	for _, f := range []*os.File{g.turnstile, g.writing} {
 		if f != nil {
 			_ = f.Close()
