@@ -133,14 +133,3 @@ func TestTextIsLookedForInSmallBites(t *testing.T) {
 		t.Errorf("1,000 jobs in %d calls", calls)
 	}
 }
-
-// The first moment of Unix time is a time like any other: the same job again is the same.
-func TestRunAtTheEpoch(t *testing.T) {
-	s := openAt(t, filepath.Join(t.TempDir(), "jobs.db"))
-	jobs := testJobs(1)
-	jobs[0].RunAt = time.Unix(0, 0).UTC()
-	for range 2 {
-		_, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: jobs})
-		must(t, err)
-	}
-}

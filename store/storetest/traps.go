@@ -238,6 +238,12 @@ func trapTimes(t *try) {
 			t.Errorf("E2: receipt of a repeat in another zone is %v", r)
 		}
 	}
+	first := t.add(runAt(time.Unix(0, 0).UTC())) // a number of 0 is not the same as none
+	t.same("run-at", t.get(first.ID).RunAt, first.RunAt)
+	if r := t.enqueue(first)[0]; !r.Existing {
+		t.Errorf("E2: receipt of a repeat at the first moment of Unix time is %v", r)
+	}
+	t.end(outcome(t.claimOne(p, first.ID), bellhop.OutcomeSucceeded))
 	c := t.running(p)
 	t.kept("ClaimedAt", c.Place.ClaimedAt)
 	t.kept("EnqueuedAt", c.Job.EnqueuedAt)
