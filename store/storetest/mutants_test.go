@@ -18,6 +18,9 @@ import (
 // find mistakes: each mutant is a store in memory with one mistake in it, and
 // the named parts must fail on it. The store without one must pass them.
 func TestMutants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short runs make fewer checks than it takes to find each mistake")
+	}
 	setFlag(t, "rapid.seed", "20260506") // what it finds does not hang on luck
 	setFlag(t, "rapid.checks", "25")
 	setFlag(t, "rapid.nofailfile", "true")
