@@ -106,8 +106,12 @@ func (w *within) do(ctx context.Context, fn func() error) error {
 	}
 	if err := fn(); err != nil {
 		// The error counts; if the context has ended, going back still must not fail.
-		_, _ = w.tx.ExecContext(context.WithoutCancel(ctx), "rollback to bellhop")
-		_, _ = w.tx.ExecContext(context.WithoutCancel(ctx), "release bellhop")
+		_, back := w.tx.ExecContext(context.WithoutCancel(ctx), "rollback to bellhop; release bellhop")
+		if back != nil {
+			// SQLite has rolled everything back by itself, as it does on a full disk:
+			// what the caller still does must not be committed piece by piece.
+			_ = w.tx.Rollback()
+		}
 		return w.busy(err)
 	}
 	_, err := w.tx.ExecContext(ctx, "release bellhop")

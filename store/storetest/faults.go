@@ -211,7 +211,7 @@ func faultCases(sc scene, steps []moment) []faultCase {
 		}, false, true, true},
 	}
 	for i, m := range steps {
-		if testing.Short() && i%4 != 0 {
+		if testing.Short() && i%8 != 0 {
 			continue // a long run, such as one under the race detector, would take minutes
 		}
 		if m.done {
