@@ -1,7 +1,9 @@
 package bellhop
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -359,6 +361,27 @@ type Filter struct {
 func (f *Filter) IsZero() bool {
 	return len(f.IDs) == 0 && f.States == 0 && len(f.Queues) == 0 && len(f.Kinds) == 0 && len(f.Tags) == 0 &&
 		f.Process.IsZero() && f.EnqueuedAfter.IsZero() && f.EnqueuedBefore.IsZero() && f.Text == ""
+}
+
+// Matches reports whether a job at a place fulfils all conditions but IDs, which
+// stores look up.
+func (f *Filter) Matches(j *Job, p *Place) bool {
+	switch {
+	case f.States != 0 && !f.States.Has(p.State),
+		len(f.Queues) > 0 && !slices.Contains(f.Queues, j.Queue),
+		len(f.Kinds) > 0 && !slices.Contains(f.Kinds, j.Kind),
+		!f.Process.IsZero() && p.Process != f.Process,
+		!f.EnqueuedAfter.IsZero() && j.EnqueuedAt.Before(f.EnqueuedAfter),
+		!f.EnqueuedBefore.IsZero() && !j.EnqueuedAt.Before(f.EnqueuedBefore),
+		f.Text != "" && !bytes.Contains(j.Args, []byte(f.Text)):
+		return false
+	}
+	for _, tag := range f.Tags {
+		if !slices.Contains(j.Tags, tag) {
+			return false
+		}
+	}
+	return true
 }
 
 // Query asks [Store.List] for a page.

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"math"
@@ -75,7 +74,7 @@ func (s *Store) page(f *bellhop.Filter, after string, limit int) (jobs []*job, n
 			return jobs, strconv.FormatInt(all[at+1].seq, 10), nil
 		}
 		examined++
-		if j := all[at].job; j != nil && matches(j, f) {
+		if j := all[at].job; j != nil && f.Matches(&j.Job, &j.place) {
 			jobs = append(jobs, j)
 		}
 	}
@@ -97,26 +96,6 @@ func (s *Store) candidates(f *bellhop.Filter) []ordered {
 	return slices.Compact(list)
 }
 
-// matches looks at all conditions but the ids.
-func matches(j *job, f *bellhop.Filter) bool {
-	switch {
-	case f.States != 0 && !f.States.Has(j.place.State),
-		len(f.Queues) > 0 && !slices.Contains(f.Queues, j.Queue),
-		len(f.Kinds) > 0 && !slices.Contains(f.Kinds, j.Kind),
-		!f.Process.IsZero() && j.place.Process != f.Process,
-		!f.EnqueuedAfter.IsZero() && j.EnqueuedAt.Before(f.EnqueuedAfter),
-		!f.EnqueuedBefore.IsZero() && !j.EnqueuedAt.Before(f.EnqueuedBefore),
-		f.Text != "" && !bytes.Contains(j.Args, []byte(f.Text)):
-		return false
-	}
-	for _, tag := range f.Tags {
-		if !slices.Contains(j.Tags, tag) {
-			return false
-		}
-	}
-	return true
-}
-
 // Count implements [bellhop.Store].
 func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
 	if _, err := s.begin(ctx); err != nil {
@@ -128,7 +107,7 @@ func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, e
 		if n >= limit {
 			break
 		}
-		if o.job != nil && matches(o.job, f) {
+		if o.job != nil && f.Matches(&o.job.Job, &o.job.place) {
 			n++
 		}
 	}

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"math"
@@ -200,7 +199,7 @@ func (t *txn) named(ctx context.Context, f *bellhop.Filter, before int64, withou
 		if err != nil {
 			return nil, err
 		}
-		if j == nil || j.number >= before || !matches(&j.Snapshot, f) {
+		if j == nil || j.number >= before || !f.Matches(&j.Job, &j.Place) {
 			continue
 		}
 		if withoutArgs {
@@ -305,26 +304,6 @@ func (t *txn) conditions(f *bellhop.Filter, p *place) (where string, args []any)
 		add("{contains}", []byte(f.Text))
 	}
 	return b.String(), args
-}
-
-// matches looks at all conditions but the ids.
-func matches(j *bellhop.Snapshot, f *bellhop.Filter) bool {
-	switch {
-	case f.States != 0 && !f.States.Has(j.Place.State),
-		len(f.Queues) > 0 && !slices.Contains(f.Queues, j.Queue),
-		len(f.Kinds) > 0 && !slices.Contains(f.Kinds, j.Kind),
-		!f.Process.IsZero() && j.Place.Process != f.Process,
-		!f.EnqueuedAfter.IsZero() && j.EnqueuedAt.Before(f.EnqueuedAfter),
-		!f.EnqueuedBefore.IsZero() && !j.EnqueuedAt.Before(f.EnqueuedBefore),
-		f.Text != "" && !bytes.Contains(j.Args, []byte(f.Text)):
-		return false
-	}
-	for _, tag := range f.Tags {
-		if !slices.Contains(j.Tags, tag) {
-			return false
-		}
-	}
-	return true
 }
 
 // Count implements [bellhop.Store].
