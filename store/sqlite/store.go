@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"sync"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
@@ -26,7 +25,6 @@ type Store struct {
 	theirs     bool // the pool is the caller's
 	probe      prober
 	poller     poller
-	closing    sync.Once
 }
 
 // New returns a store on a pool that the caller has opened, with any driver for

@@ -221,7 +221,6 @@ type bounds struct {
 type bound struct {
 	position
 	nextLook time.Time
-	pause    time.Duration
 }
 
 const maxBounds = 10_000
