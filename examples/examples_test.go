@@ -1,4 +1,3 @@
-// Package examples holds complete programs. Each is built and run by the tests.
 package examples
 
 import (
