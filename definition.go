@@ -86,16 +86,16 @@ func (d *Definition[T]) New(args T, opts ...Option) Draft {
 // already. They are decoded once to see that they fit T, and kept as the very
 // bytes that they are, without a copy: they must not be changed afterwards.
 func (d *Definition[T]) Raw(args []byte, opts ...Option) Draft {
-	return Draft{kind: d.kind, opts: opts, base: d.opts, encode: func() ([]byte, error) {
-		if err := ValidateJSON(args); err != nil {
-			return nil, err
-		}
+	draft := RawJob(d.kind, args, opts...)
+	draft.base = d.opts
+	draft.verify = func(args []byte) error {
 		var v T
 		if err := d.set.codec.Decode(args, &v); err != nil {
-			return nil, fmt.Errorf("do not fit the kind %s: %w", d.kind, err)
+			return fmt.Errorf("do not fit the kind %s: %w", d.kind, err)
 		}
-		return args, d.checkArgs(v)
-	}}
+		return d.checkArgs(v)
+	}
+	return draft
 }
 
 func (d *Definition[T]) checkArgs(v T) error {
@@ -180,6 +180,8 @@ type Draft struct {
 	base   []Option
 	opts   []Option
 	encode func() ([]byte, error)
+	// verify looks at arguments that are known to be JSON within the limit; nil if there is nothing more to ask.
+	verify func(args []byte) error
 }
 
 // RawJob makes a job of a kind that this program has no definition of, from
@@ -213,6 +215,11 @@ func (d Draft) job(client settings) (*Job, error) {
 	}
 	if err := ValidateJSON(args); err != nil {
 		return nil, asInvalid("arguments", err)
+	}
+	if d.verify != nil {
+		if err := d.verify(args); err != nil {
+			return nil, asInvalid("arguments", err)
+		}
 	}
 	j := &Job{
 		ID: s.id, Kind: d.kind, Queue: s.queue, Priority: s.priority, Args: args,
