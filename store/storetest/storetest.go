@@ -67,7 +67,10 @@ func Run(t *testing.T, h Harness) {
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
 			for _, c := range g.tests {
-				t.Run(c.name, func(t *testing.T) { c.run(newTry(t, h)) })
+				t.Run(c.name, func(t *testing.T) {
+					t.Attr("clauses", c.clauses) // for internal/clausetable
+					c.run(newTry(t, h))
+				})
 			}
 		})
 	}
