@@ -1,0 +1,160 @@
+package testservers
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// confRedis has Redis keep what it is told, synced to the disk each second, and no snapshots beside.
+const confRedis = `bind 127.0.0.1
+port %d
+dir %s
+appendonly yes
+appendfsync everysec
+save ""
+`
+
+func prepareRedis(s *Instance) error {
+	return s.write("redis.conf", fmt.Sprintf(confRedis, s.port, s.folder.path)+strings.Join(s.conf, "\n")+"\n")
+}
+
+func argsRedis(s *Instance) []string { return []string{filepath.Join(s.folder.path, "redis.conf")} }
+
+func addressRedis(s *Instance) string {
+	u := url.URL{Scheme: "redis", Host: fmt.Sprintf("127.0.0.1:%d", s.port), Path: "/0"}
+	for _, line := range s.conf {
+		if secret, ok := strings.CutPrefix(line, "requirepass "); ok {
+			u.User = url.UserPassword("", secret)
+		}
+	}
+	return u.String()
+}
+
+func pingRedis(ctx context.Context, address string) error {
+	_, err := redisDo(ctx, address, "PING")
+	return err
+}
+
+// redisDo sends one command, words with blanks between, and returns the first line of the answer.
+func redisDo(ctx context.Context, address, command string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return "", err
+		}
+	}
+	answers := bufio.NewReader(conn)
+	ask := func(command string) (string, error) {
+		if _, err := fmt.Fprintf(conn, "%s\r\n", command); err != nil {
+			return "", err
+		}
+		line, err := answers.ReadString('\n')
+		if err == nil && line[0] == '-' {
+			err = errors.New(strings.TrimSpace(line[1:]))
+		}
+		return line, err
+	}
+	if secret, ok := u.User.Password(); ok {
+		if _, err := ask("AUTH " + secret); err != nil {
+			return "", err
+		}
+	}
+	return ask(command)
+}
+
+// clusterVariable names a running cluster in the environment.
+const clusterVariable = "BELLHOP_TEST_REDIS_CLUSTER"
+
+// masters of a cluster, between which its 16384 slots are divided.
+const (
+	masters = 3
+	slots   = 16384
+)
+
+// launchCluster starts a Redis Cluster of three masters without replicas.
+func launchCluster() (nodes []*Instance, err error) {
+	defer func() {
+		if err != nil {
+			for _, node := range nodes {
+				err = errors.Join(err, node.Close())
+			}
+			nodes = nil
+		}
+	}()
+	for n := range masters {
+		bus, err := freePort()
+		if err != nil {
+			return nodes, err
+		}
+		node, err := Launch(NameRedis, "cluster-enabled yes", fmt.Sprintf("cluster-port %d", bus), "cluster-node-timeout 5000")
+		if err != nil {
+			return nodes, err
+		}
+		nodes = append(nodes, node)
+		from, to := n*slots/masters, (n+1)*slots/masters-1
+		commands := []string{fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", from, to), fmt.Sprintf("CLUSTER SET-CONFIG-EPOCH %d", n+1)}
+		if n > 0 {
+			commands = append(commands, fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d %s", nodes[0].port, busOf(nodes[0])))
+		}
+		for _, command := range commands {
+			ctx, cancel := context.WithTimeout(context.Background(), within)
+			_, err := redisDo(ctx, node.Address, command)
+			cancel()
+			if err != nil {
+				return nodes, fmt.Errorf("testservers: Redis Cluster: %s: %w", command, err)
+			}
+		}
+	}
+	return nodes, waitCluster(nodes)
+}
+
+func busOf(node *Instance) string {
+	i := slices.IndexFunc(node.conf, func(line string) bool { return strings.HasPrefix(line, "cluster-port ") })
+	return strings.TrimPrefix(node.conf[i], "cluster-port ")
+}
+
+// waitCluster waits until every node can reach every slot.
+func waitCluster(nodes []*Instance) error {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	for _, node := range nodes {
+		for {
+			// A missing key of any slot is answered with an error until the cluster is whole: "CLUSTERDOWN", then "MOVED" or nil.
+			_, err := redisDo(ctx, node.Address, "GET testservers")
+			if err == nil || strings.HasPrefix(err.Error(), "MOVED") {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("testservers: the Redis Cluster is not whole within %v: %w", within, err)
+			case <-time.After(10 * time.Millisecond): // polled: a cluster tells nobody when it is whole
+			}
+		}
+	}
+	return nil
+}
+
+// clusterAddress is that of a cluster by all its nodes.
+func clusterAddress(nodes []*Instance) string {
+	hosts := make([]string, len(nodes))
+	for i, node := range nodes {
+		hosts[i] = fmt.Sprintf("127.0.0.1:%d", node.port)
+	}
+	return "redis+cluster://" + strings.Join(hosts, ",")
+}
