@@ -21,10 +21,17 @@ func (dialect) Name() string { return "sqlite" }
 
 var macros = strings.NewReplacer(
 	"{list}", "select value from json_each(?)",
+	"{numbers}", "select value from json_each(?)",
 	"{tag}", "exists (select 1 from json_each(j.tags) where value = ?)",
 	"{contains}", "instr(j.args, ?) > 0",
+	" {lock}", "", " {share}", "", " {skip}", "", " {skip:r}", "", // one writer at a time
 	"{limit}", "limit ? + 0", // after a bare parameter SQLite compiles the statement anew for each value
 )
+
+// Numbers goes on where the last job has ended: there is a single writer.
+func (dialect) Numbers(ctx context.Context, tx sqlstore.Tx, n int) ([]int64, error) {
+	return sqlstore.NextNumbers(ctx, tx, n)
+}
 
 func (dialect) SQL(st *sqlstore.Stmt) string { return macros.Replace(st.Text) }
 

@@ -62,7 +62,7 @@ var hot = map[string]bool{
 	"claimable": true, "ready to running": true, "end ready": true,
 	"claimable, known kinds": true, "ready to running, known kinds": true, "end ready, known kinds": true,
 	"add attempt": true, "add plain attempts": true, "running to succeeded": true, "end succeeded": true,
-	"running to finished": true, "end running": true, "scheduled to ready": true, "end scheduled": true,
+	"running to finished": true, "end running": true, "due first": true, "scheduled to ready": true, "end scheduled": true,
 }
 
 // The statements of a claim and of promotion go by the index that has their order.
@@ -76,12 +76,14 @@ func TestPlansOfTheHotPath(t *testing.T) {
 		"ready to running":       "SEARCH r USING PRIMARY KEY (queue=? AND priority=? AND (due,job)>(?,?) AND (due,job)<(?,?))",
 		"end ready":              "SEARCH r USING PRIMARY KEY (queue=? AND priority=? AND (due,job)>(?,?) AND (due,job)<(?,?))",
 		"next priority":          "SEARCH bellhop_ready USING PRIMARY KEY (queue=? AND priority>?)",
-		"scheduled to ready":     "SEARCH bellhop_scheduled USING COVERING INDEX bellhop_scheduled_due (due<?)",
+		"due first":              "SEARCH bellhop_scheduled USING INDEX bellhop_scheduled_due (due<?)",
+		"scheduled to ready":     "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)",
 		"next due":               "SEARCH bellhop_scheduled USING COVERING INDEX bellhop_scheduled_due",
 		"running to succeeded":   "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
 		"end succeeded":          "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
 		"add attempt":            "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
-		"prune finished":         "SEARCH bellhop_finished USING COVERING INDEX bellhop_finished_expires (expires_at<?)",
+		"expired finished":       "SEARCH bellhop_finished USING COVERING INDEX bellhop_finished_expires (expires_at<?)",
+		"prune finished":         "SEARCH bellhop_finished USING INTEGER PRIMARY KEY (rowid=?)",
 	}
 	for _, st := range sqlstore.Statements() {
 		line, ok := want[st.Name]

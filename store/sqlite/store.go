@@ -84,6 +84,7 @@ func synchronous(ctx context.Context, db *sql.DB) (string, error) {
 // start brings the schema to its version and the store to life.
 func (s *Store) start(ctx context.Context, p *sqlstore.Pool) error {
 	s.pool = p
+	p.Clock = func(context.Context, sqlstore.Tx) (int64, error) { return s.settings.clock.Now().UnixMicro(), nil }
 	p.OnClose = s.shut
 	s.migrations = &sqlstore.Migrations{Dialect: s.dialect, Database: schemaPool{p}, Clock: s.settings.clock}
 	if s.settings.path != "" {
@@ -128,7 +129,7 @@ func (s *Store) start(ctx context.Context, p *sqlstore.Pool) error {
 type schemaPool struct{ *sqlstore.Pool }
 
 func (p schemaPool) Write(ctx context.Context, step sqlstore.Step, fn func(sqlstore.Tx) error) error {
-	plain := &sqlstore.Pool{Writer: p.Writer, Reader: p.Reader, Dialect: p.Dialect, Gate: p.Gate}
+	plain := &sqlstore.Pool{Writer: p.Writer, Reader: p.Reader, Dialect: p.Dialect, Clock: p.Clock, Gate: p.Gate}
 	if p.First != nil { // their pool begins deferred transactions
 		plain.First = lockByNothing
 	}

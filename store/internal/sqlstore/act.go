@@ -21,6 +21,15 @@ var (
 	deleteJob = define("delete job", `delete from bellhop_jobs where job = ?`)
 	dropTries = define("delete attempts", `delete from bellhop_attempts where job = ?`)
 
+	// holdPlace locks a job's row in a place, if it is still the one that was read.
+	holdPlace = func() map[*place]*Stmt {
+		m := map[*place]*Stmt{}
+		for _, p := range places {
+			m[p] = define("hold "+p.name, `select job from `+p.table+` where job = ? and claim = ? and generation = ? {lock}`)
+		}
+		return m
+	}()
+
 	leavePlace = func() map[*place]*Stmt {
 		m := map[*place]*Stmt{}
 		for _, p := range places {
@@ -65,6 +74,9 @@ func (a *actor) byID(ctx context.Context) error {
 		}
 		seen[id] = true
 		j, err := a.load(ctx, id, row)
+		if err == nil {
+			j, err = a.fresh(ctx, j, row)
+		}
 		if err != nil {
 			return err
 		}
@@ -96,17 +108,62 @@ func (a *actor) byFilter(ctx context.Context) error {
 	if f.States == 0 {
 		return nil
 	}
-	page, next, err := a.page(ctx, &f, a.request.After, limit, true)
+	page, next, err := a.chosen(ctx, &f, limit)
 	if err != nil {
 		return err
 	}
 	a.reply.Next = next
+	row := newRow()
 	for _, j := range page {
+		if j, err = a.fresh(ctx, j, row); err != nil {
+			return err
+		}
+		if j == nil || !f.States.Has(j.Place.State) || !f.Matches(&j.Job, &j.Place) {
+			continue
+		}
 		if err := a.act(ctx, j); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// chosen returns the jobs that a call by filter visits. All places are looked at
+// in one moment; where several write at once that needs a transaction of its own.
+func (a *actor) chosen(ctx context.Context, f *bellhop.Filter, limit int) (page []*numbered, next string, err error) {
+	if !a.store.Shared {
+		return a.page(ctx, f, a.request.After, limit, true)
+	}
+	err = a.store.Database.Read(ctx, nil, func(tx Tx) (err error) {
+		t, err := a.store.begin(ctx, tx)
+		if err == nil {
+			page, next, err = t.page(ctx, f, a.request.After, limit, false)
+		}
+		return err
+	})
+	return page, next, err
+}
+
+// fresh returns a job as it is, with its row locked: as it was read if it has
+// not moved since, or read again; nil if it has been deleted.
+func (a *actor) fresh(ctx context.Context, j *numbered, row *row) (*numbered, error) {
+	if !a.store.Shared {
+		return j, nil
+	}
+	for j != nil {
+		held := false
+		err := a.Query(ctx, holdPlace[placeOf(j.Place.State)], func(r Row) error {
+			held = true
+			return r.Scan(new(num))
+		}, j.number, j.Place.Claim, int64(j.Place.Generation))
+		if err != nil || held {
+			return j, err
+		}
+		if j, err = a.load(ctx, j.ID, row); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 // act does the action to a job in one of its states, and adds to the reply what came of it.
@@ -145,10 +202,8 @@ func (a *actor) retake(ctx context.Context, j *numbered) (taken bool, err error)
 	if err != nil || n > 0 {
 		return n > 0, err
 	}
-	var holder uid
-	var number num
-	err = a.Query(ctx, keyHolder, func(r Row) error { return r.Scan(&holder, &number) }, j.UniqueKey)
-	a.reply.Skipped = append(a.reply.Skipped, bellhop.Skip{ID: j.ID, State: j.Place.State, Holder: bellhop.ID(holder)})
+	holder, _, err := a.keyHolder(ctx, j.UniqueKey)
+	a.reply.Skipped = append(a.reply.Skipped, bellhop.Skip{ID: j.ID, State: j.Place.State, Holder: holder})
 	return false, err
 }
 

@@ -22,13 +22,15 @@ const (
 	known     = ` and r.kind in ({list})`
 )
 
-// claimStatements read the next jobs of a lane, and move them.
+// claimStatements read the next jobs of a lane, and move them. Between the first
+// and the last that a single writer has read there are no others; where several
+// write at once those that were read and locked are named one by one.
 type claimStatements struct{ claimable, toRunning, endReady *Stmt }
 
 func defineClaim(suffix, where string) claimStatements {
 	return claimStatements{
 		define("claimable"+suffix, `select `+jobColumns+`, r.due, r.generation, r.claim, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
-			from bellhop_ready r cross join bellhop_jobs j where `+claimFrom+where+` and j.job = r.job order by r.due, r.job {limit}`),
+			from bellhop_ready r cross join bellhop_jobs j where `+claimFrom+where+` and j.job = r.job order by r.due, r.job {limit} {skip:r}`),
 		define("ready to running"+suffix, `insert into bellhop_running
 			(job, queue, exchange, process, claimed_at, claim, `+claimedCols+`)
 			select r.job, r.queue, ?, ?, ?, r.claim + 1, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
@@ -38,12 +40,17 @@ func defineClaim(suffix, where string) claimStatements {
 }
 
 var (
-	allKinds     = defineClaim("", "")
-	knownKinds   = defineClaim(", known kinds", known)
-	nextPriority = define("next priority", `select min(priority) from bellhop_ready where queue = ? and priority > ?`)
-	firstKnown   = define("first of known kinds", `select r.due, r.job from bellhop_ready r where `+claimFrom+known+` order by r.due, r.job limit 1`)
-	skipped      = define("skipped", `select due, job from bellhop_ready where queue = ? and priority = ? order by due, job limit 1 offset 256`)
-	lastReady    = define("last ready", `select due, job from bellhop_ready where queue = ? and priority = ? order by due desc, job desc limit 1`)
+	allKinds       = defineClaim("", "")
+	knownKinds     = defineClaim(", known kinds", known)
+	theseToRunning = define("these to running", `insert into bellhop_running
+		(job, queue, exchange, process, claimed_at, claim, `+claimedCols+`)
+		select r.job, r.queue, ?, ?, ?, r.claim + 1, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
+		from bellhop_ready r where r.job in ({numbers})`)
+	endTheseReady = define("end these ready", `delete from bellhop_ready where job in ({numbers})`)
+	nextPriority  = define("next priority", `select min(priority) from bellhop_ready where queue = ? and priority > ?`)
+	firstKnown    = define("first of known kinds", `select r.due, r.job from bellhop_ready r where `+claimFrom+known+` order by r.due, r.job limit 1`)
+	skipped       = define("skipped", `select due, job from bellhop_ready where queue = ? and priority = ? order by due, job limit 1 offset 256`)
+	lastReady     = define("last ready", `select due, job from bellhop_ready where queue = ? and priority = ? order by due desc, job desc limit 1`)
 )
 
 // claimer takes jobs for an exchange.
@@ -51,7 +58,7 @@ type claimer struct {
 	*txn
 	request *bellhop.ExchangeRequest
 	known   []string // the kinds, sorted
-	kinds   string   // the kinds for {list}
+	key     string   // the kinds as one text
 	row     *row
 	claims  []bellhop.Claim
 	ids     []bellhop.ID
@@ -69,7 +76,7 @@ func (c *claimer) want(ctx context.Context, want bellhop.Want) error {
 			return err
 		}
 		priority = *next
-		n, err := c.lane(ctx, lane{want.Queue, priority, c.kinds}, left)
+		n, err := c.lane(ctx, lane{want.Queue, priority, c.key}, left)
 		if err != nil {
 			return err
 		}
@@ -94,7 +101,7 @@ func (c *claimer) lane(ctx context.Context, l lane, limit int) (int, error) {
 	}
 	// Only one statement looks at what is to be passed over.
 	first := head
-	err := c.Query(ctx, firstKnown, readPosition(&first), l.queue, l.priority, from.due, from.job, c.kinds)
+	err := c.Query(ctx, firstKnown, readPosition(&first), l.queue, l.priority, from.due, from.job, Texts(c.known))
 	if err != nil {
 		return 0, err
 	}
@@ -124,12 +131,15 @@ func (c *claimer) take(ctx context.Context, l lane, from position, limit int, st
 	where := []any{l.queue, l.priority, from.due, from.job}
 	var kinds []any
 	if st == knownKinds {
-		kinds = []any{c.kinds}
+		kinds = []any{Texts(c.known)}
 	}
 	unknown, err = c.candidates(ctx, st.claimable, slices.Concat(where, kinds, []any{limit})...)
 	if n = len(c.claims) - before; err != nil || unknown || n == 0 {
 		c.claims, c.ids, c.refs = c.claims[:before], c.ids[:before], c.refs[:before]
 		return 0, unknown, err
+	}
+	if c.store.Shared {
+		return n, false, c.moveThese(ctx, c.refs[before:])
 	}
 	where = append(where, c.last.due, c.last.job)
 	_, err = c.Exec(ctx, st.toRunning, slices.Concat([]any{c.request.ID[:], c.request.Process[:], c.now}, where, kinds)...)
@@ -138,6 +148,19 @@ func (c *claimer) take(ctx context.Context, l lane, from position, limit int, st
 	}
 	_, err = c.Exec(ctx, st.endReady, slices.Concat(where, kinds)...)
 	return n, false, err
+}
+
+// moveThese moves the jobs that have been read.
+func (c *claimer) moveThese(ctx context.Context, refs []jobRef) error {
+	jobs := make(Numbers, len(refs))
+	for i := range refs {
+		jobs[i] = refs[i].job
+	}
+	if _, err := c.Exec(ctx, theseToRunning, c.request.ID[:], c.request.Process[:], c.now, jobs); err != nil {
+		return err
+	}
+	_, err := c.Exec(ctx, endTheseReady, jobs)
+	return err
 }
 
 // candidates reads jobs as claims, and tells whether there is one of an unknown kind among them.

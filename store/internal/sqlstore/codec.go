@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"bytes"
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -71,13 +72,29 @@ func keepable(s string) string {
 	return bellhop.CleanText(s, bellhop.MaxErrorText)
 }
 
-// list returns the parameter for the macro {list}.
-func list(texts []string) string {
-	b, err := json.Marshal(texts)
-	if err != nil { // texts always encode
-		panic(err)
+// Texts is the parameter for the macro {list}. Through database/sql it is a JSON array.
+type Texts []string
+
+// Value implements [driver.Valuer].
+func (t Texts) Value() (driver.Value, error) {
+	b, err := json.Marshal([]string(t))
+	return string(b), err
+}
+
+// Numbers is the parameter for the macro {numbers}. Through database/sql it is a JSON array.
+type Numbers []int64
+
+// Value implements [driver.Valuer].
+func (n Numbers) Value() (driver.Value, error) {
+	b := make([]byte, 0, 2+8*len(n))
+	b = append(b, '[')
+	for i, v := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, v, 10)
 	}
-	return string(b)
+	return string(append(b, ']')), nil
 }
 
 // encode writes lists, maps and failures as JSON, and what is empty as null.
@@ -109,6 +126,8 @@ func (n *num) Scan(src any) error {
 	switch v := src.(type) {
 	case int64:
 		*n = num(v)
+	case bool:
+		*n = num(bit(v))
 	case nil:
 		*n = 0
 	case []byte:
@@ -192,6 +211,10 @@ func (id *uid) Scan(src any) error {
 			return fmt.Errorf("%d bytes where an id is kept", len(v))
 		}
 		copy(id[:], v)
+	case string: // how drivers give a column of type uuid
+		parsed, err := bellhop.ParseID(v)
+		*id = uid(parsed)
+		return err
 	case nil:
 		*id = uid{}
 	default:
@@ -296,7 +319,8 @@ var (
 		"dead", "bellhop_dead", bellhop.States(bellhop.StateDead),
 		`8, p.due, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, 0, p.reason, p.progress, 0, null, null, null, 0, p.finished_at, p.expires_at, p.result`,
 	}
-	places = []*place{placeReady, placeRunning, placeFinished, placeScheduled, placeDead, placeBlocked}
+	// The first two have all columns between them, which gives the columns of a union their types.
+	places = []*place{placeRunning, placeFinished, placeReady, placeScheduled, placeDead, placeBlocked}
 )
 
 // placeOf returns the table for a state.

@@ -16,15 +16,24 @@ type Dialect interface {
 	// SQL returns a statement's text in this dialect: the standard text with its
 	// macros expanded, or another text that measures better.
 	//
-	// The macro {list} stands for a query that returns the elements of one
-	// parameter, a JSON array of texts, one a row. {tag} stands for the condition
-	// that j.tags, a JSON array, has one parameter as an element; {contains} for
-	// the condition that the bytes in j.args contain one parameter; {limit} for
-	// a limit that is one parameter.
+	// The macros {list} and {numbers} stand for a query that returns the elements
+	// of one parameter, a [Texts] or a [Numbers], one a row. {tag} stands for the
+	// condition that j.tags, a JSON array, has one parameter as an element;
+	// {contains} for the condition that the bytes in j.args contain one parameter;
+	// {limit} for a limit that is one parameter.
+	//
+	// Behind a query, {lock} stands for what locks its rows until the transaction
+	// ends, {share} for what locks them against a {lock} of others but not
+	// against another {share}, and {skip} for what locks them but passes over
+	// those that are locked; {skip:r} locks the rows of r alone. All of these are
+	// empty where there is a single writer.
 	SQL(st *Stmt) string
 	// Lock takes the lock under which the schema is changed, until the
 	// transaction ends.
 	Lock(ctx context.Context, tx Tx) error
+	// Numbers returns n new job numbers, ascending. Where there is a single
+	// writer they follow the last job's.
+	Numbers(ctx context.Context, tx Tx, n int) ([]int64, error)
 	// HasTable tells whether there is a table of that name.
 	HasTable(ctx context.Context, tx Tx, name string) (bool, error)
 	// Migrations holds the files NNNN_name.up.sql and NNNN_name.down.sql.
@@ -62,6 +71,8 @@ type Step func(ctx context.Context, statement string, done bool) error
 
 // Tx is a transaction of a [Database].
 type Tx interface {
+	// Now returns the store's clock in microseconds, the same throughout the transaction.
+	Now(ctx context.Context) (int64, error)
 	// Exec runs a statement and returns how many rows it changed.
 	Exec(ctx context.Context, st *Stmt, args ...any) (int64, error)
 	// Each runs a statement once for each of n rows of arguments, and returns how

@@ -7,30 +7,21 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// dueFirst are the jobs that a call of Promote moves. It names the same jobs
-// until they are removed from scheduled.
-const dueFirst = `select job from bellhop_scheduled where due <= ? order by due, job {limit}`
-
-// expiredFirst are the jobs that a call of Prune deletes from a table.
-func expiredFirst(table string) string {
-	return `select job from ` + table + ` where expires_at <= ? order by expires_at, job {limit}`
-}
-
 var (
-	dueQueues        = define("due queues", `select distinct queue from bellhop_scheduled where job in (`+dueFirst+`)`)
+	dueFirst         = define("due first", `select job, queue from bellhop_scheduled where due <= ? order by due, job {limit} {skip}`)
 	scheduledToReady = define("scheduled to ready", `insert into bellhop_ready
 		(queue, priority, due, job, kind, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
 		select j.queue, j.priority, p.due, p.job, j.kind, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, p.cancel, p.reason, p.progress
-		from bellhop_scheduled p cross join bellhop_jobs j where p.job in (`+dueFirst+`) and j.job = p.job`)
-	endScheduled = define("end scheduled", `delete from bellhop_scheduled where job in (`+dueFirst+`)`)
+		from bellhop_scheduled p cross join bellhop_jobs j where p.job in ({numbers}) and j.job = p.job`)
+	endScheduled = define("end scheduled", `delete from bellhop_scheduled where job in ({numbers})`)
 
-	pruneExpired = [...]struct{ attempts, jobs, rows *Stmt }{
+	pruneExpired = [...]pruning{
 		pruneStatements("finished"), pruneStatements("dead"),
 	}
 	pruneExchanges = define("prune exchanges", `delete from bellhop_exchanges where id in (
 		select e.id from bellhop_exchanges e where e.made_at < ? and e.id not in (select exchange from bellhop_running) order by e.id {limit})`)
 	pruneRecords = define("prune records", `delete from bellhop_records where (space, name) in (
-		select space, name from bellhop_records where expires_at <= ? order by expires_at {limit})`)
+		select space, name from bellhop_records where expires_at <= ? order by expires_at {limit})`)  // each write of a record is another row
 	anythingToPrune = define("anything to prune", `select
 		exists (select 1 from bellhop_finished where expires_at <= ?) or exists (select 1 from bellhop_dead where expires_at <= ?)
 		or exists (select 1 from bellhop_records where expires_at <= ?) or exists (select 1 from bellhop_exchanges where made_at < ?)
@@ -40,10 +31,14 @@ var (
 	unsetPaused = define("remove queue", `delete from bellhop_queues where name = ?`)
 )
 
-func pruneStatements(name string) struct{ attempts, jobs, rows *Stmt } {
+// pruning deletes jobs from one of the places where they expire.
+type pruning struct{ choose, attempts, jobs, rows *Stmt }
+
+func pruneStatements(name string) pruning {
 	table := "bellhop_" + name
-	where := ` where job in (` + expiredFirst(table) + `)`
-	return struct{ attempts, jobs, rows *Stmt }{
+	where := ` where job in ({numbers})`
+	return pruning{
+		define("expired "+name, `select job from `+table+` where expires_at <= ? order by expires_at, job {limit} {skip}`),
 		define("prune attempts of "+name, `delete from bellhop_attempts`+where),
 		define("prune jobs of "+name, `delete from bellhop_jobs`+where),
 		define("prune "+name, `delete from `+table+where),
@@ -60,25 +55,26 @@ func (s *Store) Promote(ctx context.Context, limit int) (n int, next time.Durati
 		return 0, next, err
 	}
 	err = s.write(ctx, bellhop.OpPromote, func(ctx context.Context, t *txn) error {
-		err := t.Query(ctx, dueQueues, func(r Row) error {
+		var jobs Numbers
+		err := t.Query(ctx, dueFirst, func(r Row) error {
+			var job num
 			var queue text
-			err := r.Scan(&queue)
+			err := r.Scan(&job, &queue)
+			jobs = append(jobs, int64(job))
 			t.wake(string(queue))
 			return err
 		}, t.now, limit)
 		if err != nil {
 			return err
 		}
-		moved, err := t.Exec(ctx, scheduledToReady, t.now, limit)
-		if err != nil {
-			return err
-		}
-		if moved > 0 {
-			if _, err := t.Exec(ctx, endScheduled, t.now, limit); err != nil {
-				return err
+		if len(jobs) > 0 {
+			for _, st := range []*Stmt{scheduledToReady, endScheduled} {
+				if _, err := t.Exec(ctx, st, jobs); err != nil {
+					return err
+				}
 			}
 		}
-		n = int(moved)
+		n = len(jobs)
 		next, err = t.nextDue(ctx)
 		return err
 	})
@@ -104,20 +100,12 @@ func (s *Store) Prune(ctx context.Context, limit int) (n int, err error) {
 	}
 	err = s.write(ctx, bellhop.OpPrune, func(ctx context.Context, t *txn) error {
 		n = 0
-		left := int64(limit)
-		for _, st := range pruneExpired {
-			if _, err := t.Exec(ctx, st.attempts, t.now, left); err != nil {
-				return err
-			}
-			if _, err := t.Exec(ctx, st.jobs, t.now, left); err != nil {
-				return err
-			}
-			deleted, err := t.Exec(ctx, st.rows, t.now, left)
+		for i := range pruneExpired {
+			deleted, err := t.prune(ctx, &pruneExpired[i], limit-n)
 			if err != nil {
 				return err
 			}
-			left -= deleted
-			n += int(deleted)
+			n += deleted
 		}
 		records, err := t.Exec(ctx, pruneRecords, t.now, limit)
 		if err != nil {
@@ -134,6 +122,26 @@ func (s *Store) Prune(ctx context.Context, limit int) (n int, err error) {
 		return 0, err
 	}
 	return n, nil
+}
+
+// prune deletes at most limit expired jobs with all that belongs to them.
+func (t *txn) prune(ctx context.Context, st *pruning, limit int) (int, error) {
+	var jobs Numbers
+	err := t.Query(ctx, st.choose, func(r Row) error {
+		var job num
+		err := r.Scan(&job)
+		jobs = append(jobs, int64(job))
+		return err
+	}, t.now, limit)
+	if err != nil || len(jobs) == 0 {
+		return 0, err
+	}
+	for _, st := range []*Stmt{st.attempts, st.jobs, st.rows} {
+		if _, err := t.Exec(ctx, st, jobs); err != nil {
+			return 0, err
+		}
+	}
+	return len(jobs), nil
 }
 
 // Pause implements [bellhop.Store].

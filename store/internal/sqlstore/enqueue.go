@@ -1,8 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -13,7 +15,7 @@ var (
 	addJob  = defineRows("add job", 14, `insert into bellhop_jobs
 		(job, id, kind, queue, priority, run_at, attempts, timeout_ns, retention_ns, unique_key, tags, meta, enqueued_at, args)
 		values {rows} on conflict do nothing`)
-	jobsAdded = define("jobs added", `select job from bellhop_jobs where job > ?`)
+	jobsAdded = define("jobs added", `select job from bellhop_jobs where job between ? and ?`)
 	addReady  = define("add ready", `insert into bellhop_ready (queue, priority, due, job, kind)
 		select queue, priority, ?, job, kind from bellhop_jobs where job between ? and ?`)
 	addScheduled = define("add scheduled", `insert into bellhop_scheduled (job, queue, due) values (?, ?, ?)`)
@@ -64,14 +66,14 @@ func (t *txn) enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellhop
 	if len(r.Jobs) == 0 {
 		return nil, nil
 	}
-	var last num
-	if err := t.Query(ctx, lastJob, func(row Row) error { return row.Scan(&last) }); err != nil {
+	numbers, err := t.store.Dialect.Numbers(ctx, t, len(r.Jobs))
+	if err != nil {
 		return nil, err
 	}
 	in := &intake{t, make([]entry, len(r.Jobs)), make([]bellhop.Receipt, len(r.Jobs))}
 	for i, j := range r.Jobs {
 		e := &in.entries[i]
-		*e = entry{job: j, number: int64(last) + int64(i) + 1, due: max(j.Due(at(t.now)).UnixMicro(), t.now)}
+		*e = entry{job: j, number: numbers[i], due: max(j.Due(at(t.now)).UnixMicro(), t.now)}
 		in.receipts[i] = bellhop.Receipt{ID: j.ID, State: in.state(e)}
 	}
 	if err := in.takeKeys(ctx); err != nil {
@@ -81,6 +83,19 @@ func (t *txn) enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellhop
 		return nil, err
 	}
 	return in.receipts, in.place(ctx)
+}
+
+// NextNumbers returns the n numbers behind the last job's, for dialects with a single writer.
+func NextNumbers(ctx context.Context, tx Tx, n int) ([]int64, error) {
+	var last num
+	if err := tx.Query(ctx, lastJob, func(r Row) error { return r.Scan(&last) }); err != nil {
+		return nil, err
+	}
+	numbers := make([]int64, n)
+	for i := range numbers {
+		numbers[i] = int64(last) + int64(i) + 1
+	}
+	return numbers, nil
 }
 
 // open returns the indexes of the entries that pass the test and are not answered.
@@ -132,15 +147,28 @@ func (in *intake) keyHeld(ctx context.Context, i int) error {
 			return nil
 		}
 	}
-	var holder uid
-	var number num
-	if err := in.Query(ctx, keyHolder, func(row Row) error { return row.Scan(&holder, &number) }, e.job.UniqueKey); err != nil {
+	holder, number, err := in.keyHolder(ctx, e.job.UniqueKey)
+	if err != nil {
 		return err
 	}
-	state, err := in.stateOf(ctx, int64(number))
+	state, err := in.stateOf(ctx, number)
+	if err == nil && !state.Live() {
+		err = fmt.Errorf("unique key of job %s: its holder has just ended: %w", e.job.ID, ErrAgain)
+	}
 	e.answered = true
-	in.receipts[i] = bellhop.Receipt{ID: bellhop.ID(holder), State: state, Existing: true}
+	in.receipts[i] = bellhop.Receipt{ID: holder, State: state, Existing: true}
 	return err
+}
+
+// keyHolder returns the job that holds a unique key.
+func (t *txn) keyHolder(ctx context.Context, key string) (bellhop.ID, int64, error) {
+	var holder uid
+	var number num
+	err := t.Query(ctx, keyHolder, func(row Row) error { return row.Scan(&holder, &number) }, key)
+	if err == nil && number == 0 {
+		err = fmt.Errorf("a unique key has just become free: %w", ErrAgain)
+	}
+	return bellhop.ID(holder), int64(number), err
 }
 
 // addJobs adds the jobs' rows, and answers those that are there already.
@@ -162,7 +190,7 @@ func (in *intake) addJobs(ctx context.Context) error {
 		err := r.Scan(&number)
 		there[int64(number)] = true
 		return err
-	}, in.entries[0].number-1)
+	}, in.entries[0].number, in.entries[len(in.entries)-1].number)
 	if err != nil {
 		return err
 	}
@@ -187,7 +215,7 @@ func (in *intake) notAdded(ctx context.Context, i int) error {
 	}
 	known, err := in.existing(ctx, i)
 	if err == nil && !known {
-		err = fmt.Errorf("job %s is neither new nor there", e.job.ID)
+		err = fmt.Errorf("job %s is neither new nor there: %w", e.job.ID, ErrAgain)
 	}
 	return err
 }
@@ -213,11 +241,15 @@ func (in *intake) existing(ctx context.Context, i int) (known bool, err error) {
 	}
 	receipt := &in.receipts[i]
 	receipt.Existing = true
-	if first := int64(row.number) - in.entries[0].number; first >= 0 && first < int64(i) {
-		receipt.State = in.receipts[first].State // added by this very call
+	first, added := slices.BinarySearchFunc(in.entries[:i], int64(row.number), func(e entry, n int64) int { return cmp.Compare(e.number, n) })
+	if added { // by this very call
+		receipt.State = in.receipts[first].State
 		return true, nil
 	}
 	receipt.State, err = in.stateOf(ctx, int64(row.number))
+	if err == nil && receipt.State == 0 {
+		err = fmt.Errorf("job %s has just been deleted: %w", e.job.ID, ErrAgain)
+	}
 	return true, err
 }
 
@@ -231,23 +263,37 @@ func (in *intake) place(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The others are ready now. They have neighbouring numbers, but for those that wait.
-	for i := 0; i < len(in.entries); i++ {
-		first := i
-		for i < len(in.entries) && (in.entries[i].answered || in.entries[i].due <= in.now) {
-			if e := &in.entries[i]; !e.answered {
-				in.wake(e.job.Queue)
-			}
-			i++
+	// The others are ready now. Runs of neighbouring numbers go together; between
+	// those of a single writer there is nobody else's.
+	ready := in.open(func(e *entry) bool { return e.due <= in.now })
+	for len(ready) > 0 {
+		n := 1
+		for n < len(ready) && in.neighbours(ready[n-1], ready[n]) {
+			n++
 		}
-		if i == first {
-			continue
+		for _, i := range ready[:n] {
+			in.wake(in.entries[i].job.Queue)
 		}
-		if _, err := in.Exec(ctx, addReady, in.now, in.entries[first].number, in.entries[i-1].number); err != nil {
+		if _, err := in.Exec(ctx, addReady, in.now, in.entries[ready[0]].number, in.entries[ready[n-1]].number); err != nil {
 			return err
 		}
+		ready = ready[n:]
 	}
 	return nil
+}
+
+// neighbours reports whether no other job of this call or another that is to be
+// placed elsewhere stands between two.
+func (in *intake) neighbours(i, k int) bool {
+	if in.entries[k].number-in.entries[i].number != int64(k-i) {
+		return false
+	}
+	for _, e := range in.entries[i+1 : k] {
+		if !e.answered {
+			return false
+		}
+	}
+	return true
 }
 
 func zeroNull(n int64) any {

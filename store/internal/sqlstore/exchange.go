@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -18,6 +19,8 @@ var (
 		(select count(*) from bellhop_running where process = ? and cancel = 1),
 		(select min(due) from bellhop_scheduled)`)
 	addExchange  = define("add exchange", `insert into bellhop_exchanges (id, made_at) values (?, ?) on conflict do nothing`)
+	holdProcess  = define("hold process", `select id from bellhop_processes where id = ? and gone_at is null {share}`)
+	dropExchange = define("drop exchange", `delete from bellhop_exchanges where id = ?`)
 	pausedQueues = define("paused queues", `select name from bellhop_queues where paused = 1`)
 	madeClaims   = define("claims of exchange", `select `+jobColumns+`, `+placeRunning.columns+`
 		from bellhop_running p cross join bellhop_jobs j where p.exchange = ? and j.job = p.job`)
@@ -50,8 +53,12 @@ func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *
 	if reply.Refused, err = t.settle(ctx, r.Outcomes); err != nil {
 		return nil, false, err
 	}
-	var alive, seen, paused, cancel, due num
-	err = t.Query(ctx, lookAround, func(row Row) error { return row.Scan(&alive, &seen, &paused, &cancel, &due) },
+	seen, err := t.enter(ctx, r)
+	if err != nil {
+		return nil, false, err
+	}
+	var alive, known, paused, cancel, due num
+	err = t.Query(ctx, lookAround, func(row Row) error { return row.Scan(&alive, &known, &paused, &cancel, &due) },
 		r.Process[:], r.ID[:], r.Process[:])
 	if err != nil {
 		return nil, false, err
@@ -62,10 +69,14 @@ func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *
 			return nil, false, err
 		}
 	}
-	working := !r.Process.IsZero()
-	gone = working && alive == 0
-	if working && !gone && r.Limit > 0 && len(r.Wants) > 0 {
-		if reply.Claims, err = t.claims(ctx, r, seen > 0, stopped); err != nil {
+	gone = !r.Process.IsZero() && alive == 0
+	if claims(r) && !gone {
+		if reply.Claims, err = t.claims(ctx, r, seen || !t.store.Shared && known > 0, stopped); err != nil {
+			return nil, false, err
+		}
+	}
+	if t.store.Shared && claims(r) && len(reply.Claims) == 0 && !seen {
+		if _, err := t.Exec(ctx, dropExchange, r.ID[:]); err != nil {
 			return nil, false, err
 		}
 	}
@@ -81,6 +92,26 @@ func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *
 		}
 	}
 	return reply, gone, nil
+}
+
+// enter takes what a claiming exchange holds until its transaction ends, where
+// several may write at once: its process, so that it is not swept meanwhile, and
+// its own id, so that it is not repeated before it has ended. It tells whether
+// it has been made before.
+func (t *txn) enter(ctx context.Context, r *bellhop.ExchangeRequest) (seen bool, err error) {
+	if !t.store.Shared || r.Process.IsZero() {
+		return false, nil
+	}
+	if err := t.Query(ctx, holdProcess, func(row Row) error { return row.Scan(new(uid)) }, r.Process[:]); err != nil || !claims(r) {
+		return false, err
+	}
+	n, err := t.Exec(ctx, addExchange, r.ID[:], t.now)
+	return n == 0, err
+}
+
+// claims reports whether an exchange asks for jobs.
+func claims(r *bellhop.ExchangeRequest) bool {
+	return !r.Process.IsZero() && r.Limit > 0 && len(r.Wants) > 0
 }
 
 func (t *txn) count(ctx context.Context, st *Stmt, args ...any) (int64, error) {
@@ -108,7 +139,8 @@ func (t *txn) claims(ctx context.Context, r *bellhop.ExchangeRequest, seen bool,
 			return claims, err
 		}
 	}
-	c := &claimer{txn: t, request: r, row: newRow(), known: slices.Sorted(slices.Values(r.Kinds)), kinds: list(r.Kinds)}
+	c := &claimer{txn: t, request: r, row: newRow(), known: slices.Sorted(slices.Values(r.Kinds))}
+	c.key = strings.Join(c.known, "\x00")
 	for _, want := range r.Wants {
 		if slices.Contains(paused, want.Queue) {
 			continue
@@ -121,6 +153,9 @@ func (t *txn) claims(ctx context.Context, r *bellhop.ExchangeRequest, seen bool,
 		return nil, nil
 	}
 	t.after = append(t.after, func() { t.store.refs.put(c.ids, c.refs) })
+	if t.store.Shared { // it has been added before
+		return c.claims, nil
+	}
 	_, err := t.Exec(ctx, addExchange, r.ID[:], t.now)
 	return c.claims, err
 }

@@ -86,7 +86,7 @@ var (
 type Migrations struct {
 	Dialect  Dialect
 	Database Database
-	Clock    bellhop.Clock
+	Clock    bellhop.Clock // for the record of when a step was made
 }
 
 // Schema implements [bellhop.Migrator].

@@ -16,6 +16,8 @@ type Pool struct {
 	Writer, Reader *sql.DB
 	// Dialect expands statements.
 	Dialect Dialect
+	// Clock returns the store's clock in microseconds; it is asked once in each transaction.
+	Clock func(ctx context.Context, tx Tx) (int64, error)
 	// Gate, if not nil, is taken before each writing transaction.
 	Gate Gate
 	// First, if not nil, is the first statement of each writing transaction: one
@@ -87,17 +89,21 @@ func (p *Pool) Write(ctx context.Context, step Step, fn func(Tx) error) error {
 		}
 		defer p.Gate.Leave()
 	}
-	return p.again(ctx, func() error { return p.run(ctx, step, p.Writer, &p.writes, false, fn) })
+	return Again(ctx, p.Dialect, func() error { return p.run(ctx, step, p.Writer, &p.writes, false, fn) })
 }
 
-// again runs a transaction until no other is in the way, or ctx ends.
-func (p *Pool) again(ctx context.Context, run func() error) error {
+// ErrAgain says that what was read has changed meanwhile: the transaction is to
+// be tried again.
+var ErrAgain = errors.New("another transaction was in the way")
+
+// Again runs a transaction until no other is in the way, or ctx ends.
+func Again(ctx context.Context, d Dialect, run func() error) error {
 	for try := 1; ; try++ {
 		err := run()
 		if err == nil {
 			return nil
 		}
-		if trouble, _ := p.Dialect.Explain(err); trouble != Conflict {
+		if trouble, _ := d.Explain(err); trouble != Conflict && !errors.Is(err, ErrAgain) {
 			return err
 		}
 		if waitErr := pause(ctx, try); waitErr != nil {
@@ -112,7 +118,7 @@ func (p *Pool) Read(ctx context.Context, step Step, fn func(Tx) error) error {
 	if p.Reader == p.Writer {
 		kept = &p.writes
 	}
-	return p.again(ctx, func() error { return p.run(ctx, step, p.Reader, kept, true, fn) })
+	return Again(ctx, p.Dialect, func() error { return p.run(ctx, step, p.Reader, kept, true, fn) })
 }
 
 // pause waits a little before the next try: 1 ms at first, 100 ms at most, with jitter.
@@ -213,6 +219,15 @@ type poolTx struct {
 	quiet bool
 	step  Step
 	stmts map[*Stmt]*sql.Stmt
+	now   int64
+}
+
+// Now implements [Tx].
+func (t *poolTx) Now(ctx context.Context) (now int64, err error) {
+	if t.now == 0 {
+		t.now, err = t.pool.Clock(ctx, t)
+	}
+	return t.now, err
 }
 
 // watched returns the context for a statement.

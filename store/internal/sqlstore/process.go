@@ -16,16 +16,17 @@ const goneFor = 24 * time.Hour
 const processColumns = `id, name, host, pid, version, started_at, queues, kinds, slots, busy, beat_at, beats, lease`
 
 var (
-	processState = define("process state", `select beats, gone_at from bellhop_processes where id = ?`)
-	addProcess   = define("add process", `insert into bellhop_processes (`+processColumns+`) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)`)
+	processState = define("process state", `select beats, gone_at from bellhop_processes where id = ? {lock}`)
+	addProcess   = define("add process", `insert into bellhop_processes (`+processColumns+`) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?) on conflict do nothing`)
 	renewProcess = define("renew process", `update bellhop_processes set
 		name = ?, host = ?, pid = ?, version = ?, started_at = ?, queues = ?, kinds = ?, slots = ?, busy = ?, beat_at = ?, beats = beats + 1, lease = ?
 		where id = ? and gone_at is null`)
-	leaveProcess    = define("process leaves", `update bellhop_processes set gone_at = ? where id = ? and gone_at is null`)
-	removeProcess   = define("remove process", `update bellhop_processes set gone_at = ? where id = ? and gone_at is null and beats = ?`)
-	forgetProcesses = define("forget processes", `delete from bellhop_processes where gone_at < ?`)
-	liveProcesses   = define("live processes", `select `+processColumns+` from bellhop_processes where gone_at is null order by started_at, id`)
-	claimsOf        = define("claims of process", `select `+jobColumns+`, `+placeRunning.columns+`
+	holdProcessAlone = define("hold process alone", `select id from bellhop_processes where id = ? {lock}`)
+	leaveProcess     = define("process leaves", `update bellhop_processes set gone_at = ? where id = ? and gone_at is null`)
+	removeProcess    = define("remove process", `update bellhop_processes set gone_at = ? where id = ? and gone_at is null and beats = ?`)
+	forgetProcesses  = define("forget processes", `delete from bellhop_processes where gone_at < ?`)
+	liveProcesses    = define("live processes", `select `+processColumns+` from bellhop_processes where gone_at is null order by started_at, id`)
+	claimsOf         = define("claims of process", `select `+jobColumns+`, `+placeRunning.columns+`
 		from bellhop_running p cross join bellhop_jobs j where p.process = ? and j.job = p.job order by p.job`)
 	orphans = define("orphans", `select `+jobColumns+`, `+placeRunning.columns+`
 		from bellhop_running p cross join bellhop_jobs j
@@ -97,7 +98,10 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (reply *bellhop.BeatR
 func (t *txn) beat(ctx context.Context, b *bellhop.Beat) (gone bool, err error) {
 	p := &b.Process
 	if b.Leave {
-		_, err := t.Exec(ctx, leaveProcess, t.now, p.ID[:])
+		err := t.holdAlone(ctx, p.ID)
+		if err == nil {
+			_, err = t.Exec(ctx, leaveProcess, t.now, p.ID[:])
+		}
 		return false, err
 	}
 	var known bool
@@ -119,12 +123,18 @@ func (t *txn) beat(ctx context.Context, b *bellhop.Beat) (gone bool, err error) 
 		p.Name, p.Host, int64(p.PID), p.Version, moment(p.StartedAt), encode(p.Queues, len(p.Queues) == 0), encode(p.Kinds, len(p.Kinds) == 0),
 		int64(p.Slots), int64(p.Busy), t.now,
 	}
+	var n int64
 	if known {
-		_, err = t.Exec(ctx, renewProcess, append(row, wait(b.Lease), p.ID[:])...)
+		n, err = t.Exec(ctx, renewProcess, append(row, wait(b.Lease), p.ID[:])...)
 	} else {
-		_, err = t.Exec(ctx, addProcess, append(append([]any{p.ID[:]}, row...), wait(b.Lease))...)
+		n, err = t.Exec(ctx, addProcess, append(append([]any{p.ID[:]}, row...), wait(b.Lease))...)
 	}
-	t.after = append(t.after, func() { t.store.watch.saw(p.ID, beats+1, t.store.Clock.Now()) })
+	if err == nil && n == 0 {
+		err = fmt.Errorf("process %v has just been registered or swept: %w", p.ID, ErrAgain)
+	}
+	if clock := t.store.Clock; clock != nil {
+		t.after = append(t.after, func() { t.store.watch.saw(p.ID, beats+1, clock.Now()) })
+	}
 	return false, err
 }
 
@@ -223,7 +233,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (claims []bellhop.Claim, e
 	var dead []status
 	err = s.read(ctx, bellhop.OpSweep, func(ctx context.Context, t *txn) error {
 		all, err := t.processes(ctx)
-		dead = s.watch.over(all, s.Clock.Now(), s.Presence)
+		dead = s.over(all, t.now)
 		return err
 	})
 	if err != nil {
@@ -231,6 +241,11 @@ func (s *Store) Sweep(ctx context.Context, limit int) (claims []bellhop.Claim, e
 	}
 	if len(dead) > 0 {
 		err = s.write(ctx, bellhop.OpSweep, func(ctx context.Context, t *txn) error {
+			for i := range dead {
+				if err := t.holdAlone(ctx, dead[i].ID); err != nil {
+					return err
+				}
+			}
 			return t.Each(ctx, removeProcess, len(dead), func(i int, row []any) []any {
 				return append(row, t.now, dead[i].ID[:], dead[i].beats)
 			}, nil)
@@ -264,9 +279,31 @@ func (s *Store) Sweep(ctx context.Context, limit int) (claims []bellhop.Claim, e
 func (s *Store) Watch(ctx context.Context) error {
 	return s.read(ctx, bellhop.OpSweep, func(ctx context.Context, t *txn) error {
 		all, err := t.processes(ctx)
-		s.watch.over(all, s.Clock.Now(), s.Presence)
+		s.over(all, t.now)
 		return err
 	})
+}
+
+// over returns the processes whose lease is over, or that are known to be dead.
+func (s *Store) over(all []status, now int64) (dead []status) {
+	if s.Clock != nil {
+		return s.watch.over(all, s.Clock.Now(), s.Presence)
+	}
+	for _, p := range all {
+		if at(now).Sub(p.BeatAt) >= p.lease {
+			dead = append(dead, p)
+		}
+	}
+	return dead
+}
+
+// holdAlone waits for the exchanges of a process that are under way, and lets
+// none begin until the transaction ends.
+func (t *txn) holdAlone(ctx context.Context, process bellhop.ID) error {
+	if !t.store.Shared {
+		return nil
+	}
+	return t.Query(ctx, holdProcessAlone, func(r Row) error { return r.Scan(new(uid)) }, process[:])
 }
 
 // watch tells frozen processes from living ones: a process whose beats were

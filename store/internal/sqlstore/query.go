@@ -76,7 +76,12 @@ func (t *txn) load(ctx context.Context, id bellhop.ID, row *row) (*numbered, err
 	if err != nil || !found {
 		return nil, err
 	}
-	if err := t.Query(ctx, placeByJob, func(r Row) error { return r.Scan(row.place...) }, forEachPlace(int64(row.number))...); err != nil {
+	placed := false
+	err = t.Query(ctx, placeByJob, func(r Row) error {
+		placed = true
+		return r.Scan(row.place...)
+	}, forEachPlace(int64(row.number))...)
+	if err != nil || !placed { // deleted since
 		return nil, err
 	}
 	return row.snapshot()
@@ -283,10 +288,10 @@ func (t *txn) conditions(f *bellhop.Filter, p *place) (where string, args []any)
 		add("p.state in (" + strings.Join(states, ", ") + ")")
 	}
 	if len(f.Queues) > 0 {
-		add("j.queue in ({list})", list(f.Queues))
+		add("j.queue in ({list})", Texts(f.Queues))
 	}
 	if len(f.Kinds) > 0 {
-		add("j.kind in ({list})", list(f.Kinds))
+		add("j.kind in ({list})", Texts(f.Kinds))
 	}
 	if !f.Process.IsZero() {
 		add("p.process = ?", f.Process[:])

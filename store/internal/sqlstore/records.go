@@ -12,6 +12,7 @@ const recordColumns = `name, value, version, expires_at`
 
 var (
 	recordVersion = define("record version", `select version from bellhop_records where space = ? and name = ? and (expires_at is null or expires_at > ?)`)
+	holdVersion   = define("hold version", `select value from bellhop_counters where name = 'record' {lock}`)
 	raiseVersion  = define("raise version", `update bellhop_counters set value = value + 1 where name = 'record'`)
 	lastVersion   = define("last version", `select value from bellhop_counters where name = 'record'`)
 	dropRecord    = define("drop record", `delete from bellhop_records where space = ? and name = ?`)
@@ -81,6 +82,11 @@ func (s *Store) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
 func (t *txn) put(ctx context.Context, writes []bellhop.RecordWrite) error {
 	if len(writes) == 0 {
 		return nil
+	}
+	if t.store.Shared { // else two could find the same version, or the same record missing
+		if _, err := t.count(ctx, holdVersion); err != nil {
+			return err
+		}
 	}
 	type key struct{ space, key string }
 	seen := make(map[key]bool, len(writes))

@@ -19,8 +19,9 @@ const (
 )
 
 var (
-	refByID    = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
-	addAttempt = define("add attempt", `insert into bellhop_attempts
+	holdRunning = define("hold running", `select job, claim, exchange from bellhop_running where job in ({numbers}) order by job {lock}`)
+	refByID     = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
+	addAttempt  = define("add attempt", `insert into bellhop_attempts
 		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
 		select r.job, r.claim, r.generation, r.process, r.exchange, r.due, r.claimed_at, ?, ?, ?, ?, ?
 		from bellhop_running r where `+held)
@@ -67,6 +68,9 @@ func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome) ([]bellhop
 	if err := s.lookUp(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.hold(ctx); err != nil {
+		return nil, err
+	}
 	plain, others := s.sort()
 	if err := s.settlePlain(ctx, plain); err != nil {
 		return nil, err
@@ -98,7 +102,7 @@ func (s *settlement) sort() (plain, others []int) {
 		}
 		seen[token] = true
 	}
-	if len(plain) < fewPlain || s.scattered(plain) {
+	if len(plain) < fewPlain || s.store.Shared || s.scattered(plain) {
 		return nil, append(others, plain...)
 	}
 	return plain, others
@@ -118,6 +122,39 @@ func (s *settlement) lookUp(ctx context.Context) error {
 		s.refs[i] = jobRef{int64(job), keyed != 0, -1, -1}
 	}
 	return nil
+}
+
+// hold locks the rows of the claims, where several transactions may write at
+// once. Claims that are not held need no more than a look at what is recorded.
+func (s *settlement) hold(ctx context.Context) error {
+	if !s.store.Shared {
+		return nil
+	}
+	jobs := make(Numbers, 0, len(s.refs))
+	for i := range s.refs {
+		if s.refs[i].job != 0 {
+			jobs = append(jobs, s.refs[i].job)
+		}
+	}
+	type claim struct {
+		number   num
+		exchange uid
+	}
+	held := make(map[int64]claim, len(jobs))
+	err := s.Query(ctx, holdRunning, func(r Row) error {
+		var job num
+		var c claim
+		err := r.Scan(&job, &c.number, &c.exchange)
+		held[int64(job)] = c
+		return err
+	}, jobs)
+	for i := range s.refs {
+		token := &s.outcomes[i].Token
+		if held[s.refs[i].job] != (claim{num(token.Number), uid(token.Exchange)}) {
+			s.refs[i].job = 0
+		}
+	}
+	return err
 }
 
 // record adds the attempts, and returns those whose tokens fit.

@@ -17,8 +17,12 @@ type Config struct {
 	Dialect Dialect
 	// Database runs the transactions. Close closes it.
 	Database Database
-	// Clock is the store's clock; nil is [bellhop.SystemClock].
+	// Clock is the store's clock if this program keeps the time. If it is nil the
+	// database does, and leases are judged by the times of the beats alone.
 	Clock bellhop.Clock
+	// Shared says that several transactions may write at once: rows are locked
+	// before what they say is acted on.
+	Shared bool
 	// Presence may be nil.
 	Presence Presence
 	// Capabilities are what the store answers when asked for them.
@@ -46,9 +50,6 @@ type stepFunc = func(ctx context.Context, op bellhop.Op, statement string, done 
 
 // New returns a store. The schema must be there.
 func New(c Config) *Store {
-	if c.Clock == nil {
-		c.Clock = bellhop.SystemClock{}
-	}
 	return &Store{Config: c}
 }
 
@@ -68,8 +69,11 @@ func (s *Store) write(ctx context.Context, op bellhop.Op, fn func(context.Contex
 		var last *txn
 		complete := false // all statements have run, and only the commit was left
 		err := s.Database.Write(ctx, s.stepOf(op), func(tx Tx) error {
-			last = &txn{Tx: tx, store: s, now: s.micros()}
-			err := fn(ctx, last)
+			complete = false
+			var err error
+			if last, err = s.begin(ctx, tx); err == nil {
+				err = fn(ctx, last)
+			}
 			complete = err == nil
 			return err
 		})
@@ -86,11 +90,21 @@ func (s *Store) write(ctx context.Context, op bellhop.Op, fn func(context.Contex
 	})
 }
 
+// begin returns a verb's hold on a transaction.
+func (s *Store) begin(ctx context.Context, tx Tx) (*txn, error) {
+	now, err := tx.Now(ctx)
+	return &txn{Tx: tx, store: s, now: now}, err
+}
+
 // read runs a verb in one reading transaction.
 func (s *Store) read(ctx context.Context, op bellhop.Op, fn func(context.Context, *txn) error) error {
 	return s.verb(ctx, op, func() error {
 		return s.Database.Read(ctx, s.stepOf(op), func(tx Tx) error {
-			return fn(ctx, &txn{Tx: tx, store: s, now: s.micros()})
+			t, err := s.begin(ctx, tx)
+			if err != nil {
+				return err
+			}
+			return fn(ctx, t)
 		})
 	})
 }
@@ -137,14 +151,11 @@ func (s *Store) explain(ctx context.Context, op bellhop.Op, err error) error {
 		return fmt.Errorf("%s: %w", s.label(op), err)
 	}
 	trouble, err := s.Dialect.Explain(err)
-	if (trouble == Unavailable || trouble == Conflict) && !errors.Is(err, bellhop.ErrUnavailable) {
+	if (trouble == Unavailable || trouble == Conflict || errors.Is(err, ErrAgain)) && !errors.Is(err, bellhop.ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", bellhop.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", s.label(op), err)
 }
-
-// micros returns the store's clock in microseconds.
-func (s *Store) micros() int64 { return s.Clock.Now().UnixMicro() }
 
 // SetStep implements [bellhop.Stepper].
 func (s *Store) SetStep(fn func(ctx context.Context, op bellhop.Op, statement string, done bool) error) {

@@ -10,8 +10,11 @@ import (
 // EnqueueIn is Enqueue inside a transaction of the caller. If it fails, the
 // transaction may hold a part of what was to be done.
 func (s *Store) EnqueueIn(ctx context.Context, tx Tx, r *bellhop.EnqueueRequest) (receipts []bellhop.Receipt, err error) {
-	err = s.verb(ctx, bellhop.OpEnqueue, func() (err error) {
-		receipts, err = (&txn{Tx: tx, store: s, now: s.micros()}).enqueue(ctx, r)
+	err = s.verb(ctx, bellhop.OpEnqueue, func() error {
+		t, err := s.begin(ctx, tx)
+		if err == nil {
+			receipts, err = t.enqueue(ctx, r)
+		}
 		return err
 	})
 	if err != nil {
@@ -23,7 +26,11 @@ func (s *Store) EnqueueIn(ctx context.Context, tx Tx, r *bellhop.EnqueueRequest)
 // FinishIn applies one outcome inside a transaction of the caller, or returns [bellhop.ErrStale].
 func (s *Store) FinishIn(ctx context.Context, tx Tx, o bellhop.Outcome) error {
 	return s.verb(ctx, bellhop.OpExchange, func() error {
-		refused, err := (&txn{Tx: tx, store: s, now: s.micros()}).settle(ctx, []bellhop.Outcome{o})
+		t, err := s.begin(ctx, tx)
+		if err != nil {
+			return err
+		}
+		refused, err := t.settle(ctx, []bellhop.Outcome{o})
 		if err == nil && len(refused) > 0 {
 			err = fmt.Errorf("finish job %s: %w", o.Token.JobID, bellhop.ErrStale)
 		}
