@@ -203,8 +203,9 @@ func (p Progress) encode() []byte {
 type Receipt struct {
 	// ID is the job's id; for a unique job that lost, the id of the job that holds the key.
 	ID ID `json:"id"`
-	// State is where that job is.
-	State State `json:"state"`
+	// State is where that job is; zero if it is on its way to the store through an
+	// outbox, and then nobody knows yet.
+	State State `json:"state,omitzero"`
 	// Existing says that nothing new was enqueued: the same id was there
 	// already, or another live job holds the unique key.
 	Existing bool `json:"existing,omitempty"`

@@ -28,7 +28,7 @@ var importRules = []importRule{
 	},
 	{
 		func(from, to string) bool {
-			return under(from, "worker", "api", "web", "jobs", "advise") && under(to, "store")
+			return under(from, "worker", "api", "web", "jobs", "outbox", "advise") && under(to, "store")
 		},
 		"this package speaks to the contract in store.go alone, so that it works the same on every store; take the client or the store as a parameter",
 	},

@@ -1,0 +1,99 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// StatusLimit is how far [Outbox.Status] counts.
+const StatusLimit = 10_000
+
+// Status is what an outbox's table holds. Counts go no further than [StatusLimit].
+type Status struct {
+	// Waiting counts jobs that are to be moved, Lag is how long the first of them has waited.
+	Waiting int
+	Lag     time.Duration
+	// SetAside counts jobs that were refused; they stay until they are tried again or deleted by hand.
+	SetAside int
+	// Kept counts moved jobs that are kept for a while.
+	Kept int
+}
+
+// Status looks at the table, from any process: whether it empties is the health of the relays.
+func (o *Outbox) Status(ctx context.Context, db *sql.DB) (Status, error) {
+	t := rows{o.table, db}
+	var s Status
+	for _, c := range []struct {
+		places string
+		into   *int
+	}{{strconv.Itoa(placeWaits), &s.Waiting}, {fmt.Sprintf("%d, %d", placeAside, placeLater), &s.SetAside}, {strconv.Itoa(placeMoved), &s.Kept}} {
+		count := fmt.Sprintf("select count(*) from (select seq from %s where place in (%s) limit %d) c", t.name, c.places, StatusLimit)
+		if err := t.query(ctx, count, func(r *sql.Rows) error { return r.Scan(c.into) }); err != nil {
+			return s, fmt.Errorf("outbox: look at the table %s: %w", o.bare, err)
+		}
+	}
+	_, age, err := t.look(ctx, 0, 1)
+	if err != nil {
+		return s, fmt.Errorf("outbox: look at the table %s: %w", o.bare, err)
+	}
+	s.Lag = age
+	return s, nil
+}
+
+// Aside is a row that was set aside.
+type Aside struct {
+	// Seq is the row's number in the table.
+	Seq int64 `json:"seq"`
+	// ID is the job's id, as the row has it.
+	ID string `json:"id"`
+	// Job is the row's column job: JSON if the row is sound.
+	Job string `json:"job"`
+	// Reason says why the job could not be moved.
+	Reason string `json:"reason"`
+	// At is when it was set aside, by the database's clock.
+	At time.Time `json:"at"`
+}
+
+// Asides lists rows that were set aside, in their order, at most limit.
+func (o *Outbox) Asides(ctx context.Context, db *sql.DB, limit int) (list []Aside, err error) {
+	t := rows{o.table, db}
+	statement := fmt.Sprintf("select seq, %s, job, reason, moved_at from %s where place in (%d, %d) order by seq limit %d",
+		fmt.Sprintf(t.idText, "id"), t.name, placeAside, placeLater, min(max(limit, 1), StatusLimit))
+	err = t.query(ctx, statement, func(r *sql.Rows) error {
+		var a Aside
+		var reason sql.NullString
+		var at sql.NullInt64
+		if err := r.Scan(&a.Seq, &a.ID, &a.Job, &reason, &at); err != nil {
+			return err
+		}
+		a.Job, a.Reason, a.At = bellhop.CleanText(a.Job, 4096), reason.String, time.UnixMicro(at.Int64).UTC()
+		list = append(list, a)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("outbox: look at the table %s: %w", o.bare, err)
+	}
+	return list, nil
+}
+
+// Retry lets all rows that were set aside wait again, and returns how many.
+func (o *Outbox) Retry(ctx context.Context, db *sql.DB) (n int64, err error) {
+	for _, place := range []int{placeAside, placeLater} {
+		result, err := db.ExecContext(ctx, o.again(place), 1<<15-1)
+		if err == nil {
+			var more int64
+			more, err = result.RowsAffected()
+			n += more
+		}
+		if err != nil {
+			return n, fmt.Errorf("outbox: try again what was set aside in the table %s: %w", o.bare, err)
+		}
+	}
+	o.Wake()
+	return n, nil
+}
