@@ -59,15 +59,4 @@ func sweep(temp string) {
 
 func (f *folder) log() string { return filepath.Join(f.path, "log") }
 
-// empty removes what a failed start has left.
-func (f *folder) empty() error {
-	list, err := os.ReadDir(f.path)
-	for _, entry := range list {
-		if entry.Name() != "owner" {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(f.path, entry.Name())))
-		}
-	}
-	return err
-}
-
 func (f *folder) remove() error { return errors.Join(os.RemoveAll(f.path), f.owner.Close()) }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/gobellhop/bellhop/internal/freeport"
 )
 
 // within is how long a server may take to start or to stop.
@@ -26,7 +26,7 @@ type Instance struct {
 	conf   []string // lines added to its configuration
 	binary string
 	folder *folder
-	port   int
+	port   *freeport.Port
 	proc   *process // nil when it does not run
 }
 
@@ -45,24 +45,16 @@ func Launch(name string, conf ...string) (*Instance, error) {
 	if s.folder, err = newFolder(e.store, e.user); err != nil {
 		return nil, err
 	}
-	// A free port may be taken by another before our server has it.
-	for try := 0; ; try++ {
-		if s.port, err = freePort(); err == nil {
-			s.Address = e.address(s)
-			if err = e.prepare(s); err == nil {
-				err = s.Start()
-			}
-		}
-		if err == nil {
-			return s, nil
-		}
-		if try == 2 || !strings.Contains(strings.ToLower(s.Log()), "address already in use") {
-			return nil, errors.Join(err, s.Close())
-		}
-		if err := s.folder.empty(); err != nil {
-			return nil, errors.Join(err, s.Close())
+	if s.port, err = freeport.Reserve(); err == nil {
+		s.Address = e.address(s)
+		if err = e.prepare(s); err == nil {
+			err = s.Start()
 		}
 	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // Start starts the server again after Stop or Kill, on the same port and data, and returns when it answers.
@@ -152,40 +144,17 @@ func (s *Instance) Log() string {
 }
 
 // Close kills the server and removes its folder.
-func (s *Instance) Close() error { return errors.Join(s.Kill(), s.folder.remove()) }
+func (s *Instance) Close() error {
+	err := errors.Join(s.Kill(), s.folder.remove())
+	if s.port != nil {
+		err = errors.Join(err, s.port.Release())
+	}
+	return err
+}
 
 func lastLine(text string) string {
 	text = strings.TrimSpace(text)
 	return text[strings.LastIndexByte(text, '\n')+1:]
-}
-
-// ports keeps two servers of one program from being given the same port.
-var ports struct {
-	sync.Mutex
-	given map[int]bool
-}
-
-// freePort returns a port that nobody listens on.
-func freePort() (int, error) {
-	ports.Lock()
-	defer ports.Unlock()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, err
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
-			return 0, err
-		}
-		if ports.given == nil {
-			ports.given = map[int]bool{}
-		}
-		if !ports.given[port] {
-			ports.given[port] = true
-			return port, nil
-		}
-	}
 }
 
 // write makes a file in the server's folder.

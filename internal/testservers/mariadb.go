@@ -29,7 +29,7 @@ const initMariaDB = "CREATE USER IF NOT EXISTS 'bellhop'@'%%' IDENTIFIED BY '%s'
 
 func prepareMariaDB(s *Instance) error {
 	in := func(name string) string { return filepath.Join(s.folder.path, name) }
-	conf := fmt.Sprintf(confMariaDB, s.port, s.data(), in("socket"), in("pid"), in("init.sql")) + strings.Join(s.conf, "\n") + "\n"
+	conf := fmt.Sprintf(confMariaDB, s.port.Number, s.data(), in("socket"), in("pid"), in("init.sql")) + strings.Join(s.conf, "\n") + "\n"
 	if err := s.write("server.cnf", conf); err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func argsMariaDB(s *Instance) []string {
 }
 
 func addressMariaDB(s *Instance) string {
-	return fmt.Sprintf("mysql://bellhop:%s@127.0.0.1:%d/mysql", password, s.port)
+	return fmt.Sprintf("mysql://bellhop:%s@127.0.0.1:%d/mysql", password, s.port.Number)
 }
 
 func pingMariaDB(ctx context.Context, address string) error {

@@ -41,14 +41,14 @@ func preparePostgres(s *Instance) error {
 		return err
 	}
 	defer conf.Close()
-	_, err = fmt.Fprintf(conf, confPostgres+"%s\n", s.port, s.folder.path, strings.Join(s.conf, "\n"))
+	_, err = fmt.Fprintf(conf, confPostgres+"%s\n", s.port.Number, s.folder.path, strings.Join(s.conf, "\n"))
 	return err
 }
 
 func argsPostgres(s *Instance) []string { return []string{"-D", s.data()} }
 
 func addressPostgres(s *Instance) string {
-	return fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable", password, s.port)
+	return fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable", password, s.port.Number)
 }
 
 func pingPostgres(ctx context.Context, address string) error {

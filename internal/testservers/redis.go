@@ -8,9 +8,10 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/gobellhop/bellhop/internal/freeport"
 )
 
 // confRedis has Redis keep what it is told, synced to the disk each second, and no snapshots beside.
@@ -23,13 +24,13 @@ save ""
 `
 
 func prepareRedis(s *Instance) error {
-	return s.write("redis.conf", fmt.Sprintf(confRedis, s.port, s.folder.path)+strings.Join(s.conf, "\n")+"\n")
+	return s.write("redis.conf", fmt.Sprintf(confRedis, s.port.Number, s.folder.path)+strings.Join(s.conf, "\n")+"\n")
 }
 
 func argsRedis(s *Instance) []string { return []string{filepath.Join(s.folder.path, "redis.conf")} }
 
 func addressRedis(s *Instance) string {
-	u := url.URL{Scheme: "redis", Host: fmt.Sprintf("127.0.0.1:%d", s.port), Path: "/0"}
+	u := url.URL{Scheme: "redis", Host: s.port.Addr(), Path: "/0"}
 	for _, line := range s.conf {
 		if secret, ok := strings.CutPrefix(line, "requirepass "); ok {
 			u.User = url.UserPassword("", secret)
@@ -97,20 +98,26 @@ func launchCluster() (nodes []*Instance, err error) {
 			nodes = nil
 		}
 	}()
+	meet := ""
 	for n := range masters {
-		bus, err := freePort()
+		bus, err := freeport.Reserve()
 		if err != nil {
 			return nodes, err
 		}
-		node, err := Launch(NameRedis, "cluster-enabled yes", fmt.Sprintf("cluster-port %d", bus), "cluster-node-timeout 5000")
+		defer bus.Release() // when all are up: nodes are not started again
+		node, err := Launch(NameRedis, "cluster-enabled yes", fmt.Sprintf("cluster-port %d", bus.Number), "cluster-node-timeout 5000")
 		if err != nil {
 			return nodes, err
 		}
 		nodes = append(nodes, node)
-		from, to := n*slots/masters, (n+1)*slots/masters-1
-		commands := []string{fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", from, to), fmt.Sprintf("CLUSTER SET-CONFIG-EPOCH %d", n+1)}
-		if n > 0 {
-			commands = append(commands, fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d %s", nodes[0].port, busOf(nodes[0])))
+		commands := []string{
+			fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", n*slots/masters, (n+1)*slots/masters-1),
+			fmt.Sprintf("CLUSTER SET-CONFIG-EPOCH %d", n+1),
+		}
+		if n == 0 {
+			meet = fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d %d", node.port.Number, bus.Number)
+		} else {
+			commands = append(commands, meet)
 		}
 		for _, command := range commands {
 			ctx, cancel := context.WithTimeout(context.Background(), within)
@@ -122,11 +129,6 @@ func launchCluster() (nodes []*Instance, err error) {
 		}
 	}
 	return nodes, waitCluster(nodes)
-}
-
-func busOf(node *Instance) string {
-	i := slices.IndexFunc(node.conf, func(line string) bool { return strings.HasPrefix(line, "cluster-port ") })
-	return strings.TrimPrefix(node.conf[i], "cluster-port ")
 }
 
 // waitCluster waits until every node can reach every slot.
@@ -154,7 +156,7 @@ func waitCluster(nodes []*Instance) error {
 func clusterAddress(nodes []*Instance) string {
 	hosts := make([]string, len(nodes))
 	for i, node := range nodes {
-		hosts[i] = fmt.Sprintf("127.0.0.1:%d", node.port)
+		hosts[i] = node.port.Addr()
 	}
 	return "redis+cluster://" + strings.Join(hosts, ",")
 }
