@@ -93,10 +93,11 @@ func check(j *bellhop.Job) error {
 	if j.ID.IsZero() {
 		return errors.New("the id is zero")
 	}
-	for what, name := range map[string]string{"kind": j.Kind, "queue": j.Queue} {
-		if err := bellhop.CheckName(what, name); err != nil {
-			return err
-		}
+	if err := bellhop.CheckName("kind", j.Kind); err != nil {
+		return err
+	}
+	if err := bellhop.CheckName("queue", j.Queue); err != nil {
+		return err
 	}
 	if len(j.Args) > bellhop.MaxArgs {
 		return fmt.Errorf("%d bytes of arguments are more than the limit of %d", len(j.Args), bellhop.MaxArgs)

@@ -171,7 +171,7 @@ func (s *Instance) run(program string, args ...string) error {
 	cmd := exec.Command(program, args...)
 	s.folder.own(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("testservers: %s: %w: %s", filepath.Base(program), err, lastLine(string(out)))
+		return fmt.Errorf("testservers: %s: %w: %s", filepath.Base(program), err, strings.Join(strings.Fields(string(out)), " "))
 	}
 	return nil
 }

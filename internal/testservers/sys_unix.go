@@ -44,6 +44,7 @@ func (f *folder) give(path string) error {
 // own has the command run in the folder, as the server's user.
 func (f *folder) own(cmd *exec.Cmd) {
 	cmd.Dir = f.path
+	cmd.Env = append(os.Environ(), "TMPDIR="+f.path) // that of this process may be closed to the server's user
 	detach(cmd)
 	if f.user != nil {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: f.user.uid, Gid: f.user.gid}
