@@ -25,7 +25,7 @@ var (
 	holdPlace = func() map[*place]*Stmt {
 		m := map[*place]*Stmt{}
 		for _, p := range places {
-			m[p] = define("hold "+p.name, `select job from `+p.table+` where job = ? and claim = ? and generation = ? {lock}`)
+			m[p] = define("hold place "+p.name, `select job from `+p.table+` where job = ? and claim = ? and generation = ? {lock}`)
 		}
 		return m
 	}()
@@ -198,6 +198,11 @@ func (a *actor) act(ctx context.Context, j *numbered) (err error) {
 
 // retake takes a job's unique key again, or says who holds it.
 func (a *actor) retake(ctx context.Context, j *numbered) (taken bool, err error) {
+	if locker, ok := a.store.Dialect.(KeyLocker); ok {
+		if err := locker.LockKeys(ctx, a, []string{j.UniqueKey}); err != nil {
+			return false, err
+		}
+	}
 	n, err := a.Exec(ctx, takeKey, j.UniqueKey, j.number)
 	if err != nil || n > 0 {
 		return n > 0, err

@@ -43,6 +43,14 @@ type Dialect interface {
 	Explain(err error) (Trouble, error)
 }
 
+// KeyLocker is the ability of a [Dialect] whose database ends in deadlocks when
+// several wait to insert one key.
+type KeyLocker interface {
+	// LockKeys has whoever wants to take one of these unique keys wait, before they
+	// are taken, until the transaction ends.
+	LockKeys(ctx context.Context, tx Tx, keys []string) error
+}
+
 // Trouble sorts the errors of drivers.
 type Trouble uint8
 

@@ -18,10 +18,11 @@ var (
 	jobsAdded = define("jobs added", `select job from bellhop_jobs where job between ? and ?`)
 	addReady  = define("add ready", `insert into bellhop_ready (queue, priority, due, job, kind)
 		select queue, priority, ?, job, kind from bellhop_jobs where job between ? and ?`)
-	addScheduled = define("add scheduled", `insert into bellhop_scheduled (job, queue, due) values (?, ?, ?)`)
-	keyHolder    = define("key holder", `select j.id, j.job from bellhop_unique_keys k cross join bellhop_jobs j where k.unique_key = ? and j.job = k.job`)
-	dropKey      = define("drop unique key", `delete from bellhop_unique_keys where job = ?`)
-	jobByID      = define("job by id", `select `+jobColumns+` from bellhop_jobs j where j.id = ?`)
+	addTheseReady = defineRows("add these ready", 5, `insert into bellhop_ready (queue, priority, due, job, kind) values {rows}`)
+	addScheduled  = defineRows("add scheduled", 3, `insert into bellhop_scheduled (job, queue, due) values {rows}`)
+	keyHolder     = define("key holder", `select j.id, j.job from bellhop_unique_keys k cross join bellhop_jobs j where k.unique_key = ? and j.job = k.job`)
+	dropKey       = define("drop unique key", `delete from bellhop_unique_keys where job = ?`)
+	jobByID       = define("job by id", `select `+jobColumns+` from bellhop_jobs j where j.id = ?`)
 )
 
 // Enqueue implements [bellhop.Store].
@@ -112,7 +113,11 @@ func (in *intake) open(pass func(e *entry) bool) []int {
 // takeKeys takes the unique keys of the jobs that have one, and answers those
 // whose key another job holds.
 func (in *intake) takeKeys(ctx context.Context) error {
-	for _, i := range in.open(func(e *entry) bool { return e.job.UniqueKey != "" }) {
+	keyed := in.open(func(e *entry) bool { return e.job.UniqueKey != "" })
+	if err := in.lockKeys(ctx, keyed); err != nil {
+		return err
+	}
+	for _, i := range keyed {
 		e := &in.entries[i]
 		// A job that is there already may be the holder itself.
 		if known, err := in.existing(ctx, i); err != nil || known {
@@ -130,6 +135,20 @@ func (in *intake) takeKeys(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lockKeys makes others who want the same unique keys wait, where that has to
+// be done before the keys are taken.
+func (in *intake) lockKeys(ctx context.Context, keyed []int) error {
+	locker, ok := in.store.Dialect.(KeyLocker)
+	if !ok || len(keyed) == 0 {
+		return nil
+	}
+	keys := make([]string, len(keyed))
+	for k, i := range keyed {
+		keys[k] = in.entries[i].job.UniqueKey
+	}
+	return locker.LockKeys(ctx, in, keys)
 }
 
 // keyHeld answers a job whose unique key is held.
@@ -256,16 +275,24 @@ func (in *intake) existing(ctx context.Context, i int) (known bool, err error) {
 // place puts the new jobs where they belong.
 func (in *intake) place(ctx context.Context) error {
 	later := in.open(func(e *entry) bool { return e.due > in.now })
-	err := in.Each(ctx, addScheduled, len(later), func(i int, row []any) []any {
+	_, err := in.Rows(ctx, addScheduled, len(later), func(i int, row []any) []any {
 		e := &in.entries[later[i]]
 		return append(row, e.number, e.job.Queue, e.due)
-	}, nil)
+	})
 	if err != nil {
 		return err
 	}
 	// The others are ready now. Runs of neighbouring numbers go together; between
 	// those of a single writer there is nobody else's.
 	ready := in.open(func(e *entry) bool { return e.due <= in.now })
+	if in.store.Shared {
+		_, err := in.Rows(ctx, addTheseReady, len(ready), func(i int, row []any) []any {
+			e := &in.entries[ready[i]]
+			in.wake(e.job.Queue)
+			return append(row, e.job.Queue, int64(e.job.Priority), in.now, e.number, e.job.Kind)
+		})
+		return err
+	}
 	for len(ready) > 0 {
 		n := 1
 		for n < len(ready) && in.neighbours(ready[n-1], ready[n]) {

@@ -136,6 +136,7 @@ func (s *settlement) hold(ctx context.Context) error {
 			jobs = append(jobs, s.refs[i].job)
 		}
 	}
+	slices.Sort(jobs) // all lock rows in this order
 	type claim struct {
 		number   num
 		exchange uid
