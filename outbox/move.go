@@ -179,6 +179,9 @@ func (r *Relay) settle(ctx context.Context) (cursor, error) {
 		return c, ofDatabase(err)
 	}
 	r.settled = c.version
+	r.mu.Lock()
+	r.stats.Settled += int64(len(seqs))
+	r.mu.Unlock()
 	return c, nil
 }
 

@@ -86,6 +86,9 @@ type Stats struct {
 	Moved, Existing int64
 	// SetAside counts rows that were refused.
 	SetAside int64
+	// Settled counts rows that were found to be in the store already, because whoever moved them was killed or cut off before
+	// it could delete them.
+	Settled int64
 	// Beaten counts batches that another relay had moved meanwhile.
 	Beaten int64
 	// Lag is how long the oldest row had waited when the relay last looked; 0 if none did.
