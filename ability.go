@@ -17,6 +17,9 @@ type Capabilities struct {
 	// Writers is how many enqueues are worth sending at the same time: 1 for a
 	// store with a single writer.
 	Writers int
+	// Exchanges is how many exchanges of one worker are worth having under way
+	// at the same time when it is busy: 1, or 0, where one waits for the other anyway.
+	Exchanges int
 }
 
 // As returns the first store in the chain of decorators that has ability T:

@@ -171,7 +171,7 @@ type Codec interface {
 type jsonCodec struct{}
 
 func (jsonCodec) Encode(v any) ([]byte, error)    { return json.Marshal(v) }
-func (jsonCodec) Decode(data []byte, v any) error { return json.Unmarshal(data, v) }
+func (jsonCodec) Decode(data []byte, v any) error { return decodeJSON(data, v) }
 
 // Draft is a job that is not yet enqueued: made by [Definition.New],
 // [Definition.Raw] or [RawJob], handed over by [Enqueue].

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -51,11 +50,14 @@ func (w *Worker) ended(a *attempt, e *ending) (next *attempt) {
 	if w.draining && w.held.running == 0 {
 		w.setQuiet()
 	}
+	l := w.laneFor()
 	w.mu.Unlock()
 	for _, other := range more {
 		go w.work(other)
 	}
-	w.exchange.Wake()
+	if l != nil {
+		l.loop.Wake()
+	}
 	return next
 }
 
@@ -65,26 +67,21 @@ func (w *Worker) attempt(a *attempt, e *ending) {
 	if !w.recordStart(a, e) {
 		return
 	}
-	ctx, stopTimer := w.start(a, e)
-	if ctx == nil {
+	run := w.start(a, e)
+	if run == nil {
 		return
 	}
-	defer a.cancel(nil)
-	if stopTimer != nil {
-		defer stopTimer()
-	}
-	r := bellhop.Return{Started: a.run.Started(), Random: rand.Float64()}
+	r := bellhop.Return{Started: run.Started()}
 	returned := false
 	defer func() {
-		if v := recover(); v != nil || !returned {
+		if !returned {
+			v := recover()
 			r.Err = &bellhop.PanicError{Value: v, Goexit: v == nil, Stack: debug.Stack()}
 		}
-		r.Ended = w.now()
-		r.Cause = context.Cause(ctx)
-		r.Result = a.run.Result()
-		w.record(a, r, e)
+		r.Ended, r.Cause, r.Result = w.now(), a.ctx.end(), run.Result()
+		w.record(a, run, r, e)
 	}()
-	r.Err = w.invoke(ctx, a)
+	r.Err = w.invoke(run.Attach(&a.ctx), a, run)
 	returned = true
 }
 
@@ -110,32 +107,22 @@ func (w *Worker) recordStart(a *attempt, e *ending) bool {
 	return true
 }
 
-// start makes the handler's run and context, with a timer if it has a timeout.
-// The context is nil if the attempt must not start any more, and what becomes of it is settled.
-func (w *Worker) start(a *attempt, e *ending) (ctx context.Context, stopTimer context.CancelFunc) {
-	run := bellhop.NewRun(w.client, &a.claim, w.clock)
-	ctx, cancel := context.WithCancelCause(run.Attach(w.base))
-	timeout := a.claim.Job.Timeout
-	w.mu.Lock()
-	cause := w.held.startCause(a)
-	if cause == nil && w.leaseOver(time.Now()) {
-		cause = errOutOfTouch
+// start makes the handler's run. It is nil if the attempt must not start any
+// more, because its claim has been lost, or a cancel or the end of a drain has
+// come since it was taken, and then what becomes of it is settled.
+func (w *Worker) start(a *attempt, e *ending) *bellhop.Run {
+	now := time.Now()
+	cause := errOutOfTouch
+	if !w.leaseOver(now) {
+		cause = a.ctx.begin(w.base, now, a.claim.Job.Timeout)
 	}
 	if cause != nil {
-		w.mu.Unlock()
-		cancel(nil)
 		w.endUnstarted(a, cause, e)
-		return nil, nil
+		return nil
 	}
-	a.run, a.cancel = run, cancel
-	if timeout > 0 {
-		a.deadline = time.Now().Add(timeout)
-	}
-	w.mu.Unlock()
-	if timeout <= 0 {
-		return ctx, nil
-	}
-	return context.WithTimeoutCause(ctx, timeout, bellhop.ErrTimeout)
+	run := bellhop.NewRun(w.client, &a.claim, w.clock)
+	a.run.Store(run)
+	return run
 }
 
 // errOutOfTouch keeps an attempt from starting: the process stood still, or the
@@ -158,22 +145,25 @@ func (w *Worker) endUnstarted(a *attempt, cause error, e *ending) {
 }
 
 // invoke calls the handler under the middleware.
-func (w *Worker) invoke(ctx context.Context, a *attempt) error {
+func (w *Worker) invoke(ctx context.Context, a *attempt, run *bellhop.Run) error {
 	if len(w.config.Middleware) == 0 {
 		return a.handler.Run(ctx, a.claim.Job.Args)
 	}
 	call := func(ctx context.Context) error { return a.handler.Run(ctx, a.claim.Job.Args) }
 	for i := len(w.config.Middleware) - 1; i >= 0; i-- {
 		m, inner := w.config.Middleware[i], call
-		call = func(ctx context.Context) error { return m(ctx, a.run, inner) }
+		call = func(ctx context.Context) error { return m(ctx, run, inner) }
 	}
 	return call(ctx)
 }
 
 // record turns what came back into an outcome.
-func (w *Worker) record(a *attempt, r bellhop.Return, e *ending) {
-	e.completed = a.run.Completed()
+func (w *Worker) record(a *attempt, run *bellhop.Run, r bellhop.Return, e *ending) {
+	e.completed = run.Completed()
 	switch {
+	case !e.completed && r.Err == nil:
+		e.Outcome = a.claim.Settle(bellhop.Policy{}, r) // a success has no use for rules
+		return
 	case e.completed && r.Err == nil:
 		r.Err = bellhop.ErrNotCommitted // unless the store says otherwise
 	case !e.completed && r.Err != nil && r.Cause == bellhop.ErrLeaseLost:
@@ -191,6 +181,7 @@ func (w *Worker) record(a *attempt, r bellhop.Return, e *ending) {
 		r.Err = fmt.Errorf("the handler's error, a %T, cannot be examined: %s", r.Err, p.Error())
 		e.Outcome = a.claim.Settle(bellhop.Policy{}, r)
 	}()
+	r.Random = rand.Float64()
 	e.Outcome = a.claim.Settle(a.handler.Policy(), r)
 	settled = true
 }
@@ -213,17 +204,4 @@ func (w *Worker) stale(a *attempt) {
 	if !told {
 		w.tellStale(&a.claim)
 	}
-}
-
-// stop cancels the context of a running attempt. Called under w.mu.
-func (a *attempt) stop(cause error, now time.Time) {
-	if a.cancel != nil && a.stopped.IsZero() {
-		a.stopped = now
-		a.cancel(cause)
-	}
-}
-
-// waits reports whether the attempt has not been given a slot. Called under Worker.mu.
-func (q *queue) waits(a *attempt) bool {
-	return slices.Contains(q.buffer, a) || slices.Contains(q.suspects, a)
 }

@@ -30,11 +30,12 @@ func (w *Worker) controlRound(ctx context.Context) time.Duration {
 	var reports []bellhop.Report
 	var deaf []*attempt
 	for _, a := range w.held.attempts {
-		if a.run == nil {
+		run := a.run.Load()
+		if run == nil {
 			continue
 		}
 		if writing {
-			if p := a.run.TakeProgress(); p != nil {
+			if p := run.TakeProgress(); p != nil {
 				reports = append(reports, bellhop.Report{Token: a.claim.Token, Progress: p})
 			}
 		}
@@ -58,7 +59,7 @@ func (w *Worker) controlRound(ctx context.Context) time.Duration {
 			bellhop.AttrJob, a.claim.Token.JobID.String(), bellhop.AttrKind, a.claim.Job.Kind)
 	}
 	if handedBack {
-		w.exchange.Wake()
+		w.wakeExchange()
 	}
 	if len(reports) > 0 {
 		w.progressed = now
@@ -67,14 +68,10 @@ func (w *Worker) controlRound(ctx context.Context) time.Duration {
 	return controlEvery
 }
 
-// deaf reports whether the attempt's context ended long ago. Called under Worker.mu.
+// deaf reports whether the attempt's context ended long ago.
 func (a *attempt) deaf(now time.Time) bool {
-	for _, end := range []time.Time{a.stopped, a.deadline} {
-		if !end.IsZero() && now.Sub(end) > deafAfter {
-			return true
-		}
-	}
-	return false
+	end := a.ctx.overSince(now)
+	return !end.IsZero() && now.Sub(end) > deafAfter
 }
 
 // writeProgress sends reports; progress that cannot be written is not worth a second try.
@@ -91,8 +88,8 @@ func (w *Worker) writeProgress(ctx context.Context, reports []bellhop.Report) {
 	defer w.mu.Unlock()
 	for _, r := range refused {
 		t := reports[r.Index].Token
-		if a := w.held.attempts[t.JobID]; a != nil && a.claim.Token == t && !a.run.Completed() {
-			a.stop(bellhop.ErrLeaseLost, time.Now())
+		if a := w.held.attempts[t.JobID]; a != nil && a.claim.Token == t && !a.completed() {
+			a.ctx.stop(bellhop.ErrLeaseLost, time.Now())
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -24,7 +25,7 @@ func (w *Worker) drain() error {
 		w.setQuiet()
 	}
 	w.mu.Unlock()
-	w.exchange.Wake()
+	w.wakeExchange()
 	w.log.Info("worker is shutting down", "running", running, "grace", w.config.Grace.String())
 
 	select {
@@ -36,9 +37,8 @@ func (w *Worker) drain() error {
 		deadline = soon // hurried: what follows the grace takes no longer than without
 	}
 	w.mu.Lock()
-	w.held.cut = true
 	for _, a := range w.held.attempts {
-		a.stop(bellhop.ErrShutdown, time.Now())
+		a.ctx.stop(bellhop.ErrShutdown, time.Now())
 	}
 	w.mu.Unlock()
 	end := time.NewTimer(time.Until(deadline))
@@ -63,9 +63,12 @@ func (w *Worker) setQuiet() {
 // the store. With a handler still running, the process stays to the end of its
 // lease, so that nobody takes the job while it may still act.
 func (w *Worker) leave(deadline time.Time) error {
-	for _, l := range []*loop.Loop{w.duties, w.control, w.exchange, w.heartbeat} {
-		l.Stop()
+	w.duties.Stop()
+	w.control.Stop()
+	for _, l := range w.lanes {
+		l.loop.Stop()
 	}
+	w.heartbeat.Stop()
 	ctx, cancel := context.WithDeadline(w.base, time.Now().Add(max(time.Until(deadline), time.Second)))
 	defer cancel()
 	w.mu.Lock()
@@ -96,10 +99,20 @@ func (w *Worker) leave(deadline time.Time) error {
 	return nil
 }
 
-// flush hands in the outcomes that are left, until ctx ends.
+// flush hands in the outcomes that are left, until ctx ends: first those of
+// calls without a reply, and the first lane whatever else there is.
 func (w *Worker) flush(ctx context.Context) error {
+	for _, l := range slices.Backward(w.lanes) {
+		if err := w.flushLane(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Worker) flushLane(ctx context.Context, l *lane) error {
 	for {
-		c, _ := w.nextCall(false)
+		c, _ := w.nextCall(l, false)
 		if c == nil {
 			return nil
 		}
@@ -110,7 +123,7 @@ func (w *Worker) flush(ctx context.Context) error {
 			c.request.Process = bellhop.ID{}
 			c.request.Wants = nil
 		case err == nil:
-			w.answered(c, reply)
+			w.answered(l, c, reply)
 		default:
 			if err := w.again(ctx, bellhop.OpExchange, err); err != nil {
 				return err

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -19,32 +20,80 @@ const (
 	// emptyPause is how long a wake-up waits after an exchange that brought
 	// nothing: wake-ups that are meant for others must not keep us busy.
 	emptyPause = 5 * time.Millisecond
+	// worthALane is how many outcomes or claims make it worth to have a further
+	// exchange under way: fewer wait for those that are, and go together with the next.
+	worthALane = 200
 )
 
 // call is an exchange whose reply has not come. It is repeated, the same to the
 // last byte, until an answer says what became of it.
 type call struct {
 	request   bellhop.ExchangeRequest
+	wants     []bellhop.Want // of the request, and limit its bound
+	limit     int
 	senders   []sender // of the request's outcomes
 	wakes     uint64   // the wake-ups that had come when it was made
 	tries     int
+	sent      time.Time // the last try
 	notBefore time.Time // when to try again
 }
 
+// lane makes exchanges, one after the other. As many lanes as the store says
+// are worth it work beside each other: the first one does whatever there is to
+// do, the others join in when there is enough for an exchange of their own.
+type lane struct {
+	loop    *loop.Loop
+	first   bool
+	pending *call // the exchange whose reply has not come; guarded by Worker.mu
+}
+
+func (w *Worker) newLane(i int) *lane {
+	l := &lane{first: i == 0}
+	l.loop = loop.New("exchange", func(ctx context.Context) time.Duration { return w.exchangeRound(ctx, l) }, loop.Options{OnPanic: w.onPanic})
+	return l
+}
+
+// wakeExchange makes the first lane look what there is to do.
+func (w *Worker) wakeExchange() { w.lanes[0].loop.Wake() }
+
+// laneFor returns the lane to wake for an outcome that has just come, or nil
+// if a lane that is at work will see to it. Called under w.mu.
+func (w *Worker) laneFor() *lane {
+	if w.lanes[0].pending == nil {
+		return w.lanes[0]
+	}
+	if w.outbox.len() >= worthALane {
+		return w.freeLane()
+	}
+	return nil
+}
+
+// freeLane returns a further lane that has nothing under way, or nil. Called under w.mu.
+func (w *Worker) freeLane() *lane {
+	for _, l := range w.lanes[1:] {
+		if l.pending == nil {
+			return l
+		}
+	}
+	return nil
+}
+
 // exchangeRound does one exchange, if there is a reason for one, and says when to look again.
-func (w *Worker) exchangeRound(ctx context.Context) time.Duration {
-	poll := w.untilPoll() == 0
+func (w *Worker) exchangeRound(ctx context.Context, l *lane) time.Duration {
+	poll := l.first && w.untilPoll() == 0
 	if poll {
 		w.polled.Store(w.sinceEpoch())
 	}
-	c, wait := w.nextCall(poll)
-	if c == nil {
+	c, wait := w.nextCall(l, poll)
+	switch {
+	case c == nil && !l.first:
+		return loop.Never
+	case c == nil:
 		return min(w.untilPoll(), wait)
 	}
 	if wait := time.Until(c.notBefore); wait > 0 {
 		return wait
 	}
-	before := time.Now()
 	reply, err := w.send(ctx, c)
 	switch {
 	case errors.Is(err, bellhop.ErrProcessGone):
@@ -56,15 +105,16 @@ func (w *Worker) exchangeRound(ctx context.Context) time.Duration {
 		return 0
 	}
 	w.polled.Store(w.sinceEpoch())
-	w.heard(reply.Signals.Now, before, time.Now())
+	w.heard(reply.Signals.Now, c.sent, time.Now())
 	w.trouble.over(w.log, bellhop.OpExchange)
-	w.answered(c, reply)
+	w.answered(l, c, reply)
 	return 0 // look at once whether outcomes have gathered meanwhile
 }
 
 // send makes one try of an exchange.
 func (w *Worker) send(ctx context.Context, c *call) (*bellhop.ExchangeReply, error) {
 	c.tries++
+	c.sent = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	return w.store.Exchange(ctx, &c.request)
@@ -73,11 +123,11 @@ func (w *Worker) send(ctx context.Context, c *call) (*bellhop.ExchangeReply, err
 // nextCall returns the exchange to send: the one without a reply, or a new one,
 // or nil if there is nothing to hand in and nothing worth asking for; wait is
 // then when that may change by itself.
-func (w *Worker) nextCall(poll bool) (c *call, wait time.Duration) {
+func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.pending != nil || !w.alive {
-		return w.pending, loop.Never
+	if l.pending != nil || !w.alive || !l.first && w.lanes[0].pending == nil {
+		return l.pending, loop.Never
 	}
 	now := time.Now()
 	w.held.reckon(now)
@@ -89,28 +139,36 @@ func (w *Worker) nextCall(poll bool) (c *call, wait time.Duration) {
 	if !w.draining && !w.leaseOver(now) {
 		wants, limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
-	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) {
+	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) || !l.first && max(w.outbox.len(), limit) < worthALane {
 		return nil, loop.Never
 	}
-	c = &call{wakes: w.wakes, request: bellhop.ExchangeRequest{
+	c = &call{wakes: w.wakes, wants: wants, limit: limit, request: bellhop.ExchangeRequest{
 		ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds, Wants: wants, Limit: limit,
 	}}
+	w.held.ask(wants, limit, 1)
 	w.outbox.fill(c)
-	w.pending = c
+	l.pending = c
+	if w.outbox.len() >= worthALane || limit == maxClaims {
+		if next := w.freeLane(); next != nil {
+			next.loop.Wake()
+		}
+	}
 	return c, 0
 }
 
 // answered takes in the reply of an exchange.
-func (w *Worker) answered(c *call, reply *bellhop.ExchangeReply) {
+func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 	now := time.Now()
 	w.mu.Lock()
-	if w.pending != c {
+	if l.pending != c {
 		// The process was found dead while the call was under way: its outcomes
 		// are handed in again, and what it has claimed is for the sweep.
 		w.mu.Unlock()
 		return
 	}
-	w.pending = nil
+	l.pending = nil
+	w.held.ask(c.wants, c.limit, -1)
+	w.held.took(now.Sub(c.sent))
 	for _, s := range c.senders {
 		if a := s.attempt; a != nil && a == w.held.suspect {
 			w.held.suspect = nil // the next may start
@@ -177,14 +235,16 @@ func (w *Worker) satisfied(c *call, claims []bellhop.Claim, now time.Time) {
 	if c.request.Limit == 0 {
 		return
 	}
-	got := make(map[string]int, len(c.request.Wants))
-	for i := range claims {
-		got[claims[i].Job.Queue]++
-	}
 	full := len(claims) >= c.request.Limit
 	for _, want := range c.request.Wants {
 		if q := w.held.queues[want.Queue]; q != nil {
-			q.short = got[want.Queue] < want.Count && !full && q.woken <= c.wakes
+			got := 0
+			for i := range claims {
+				if claims[i].Job.Queue == want.Queue {
+					got++
+				}
+			}
+			q.short = got < want.Count && !full && q.woken <= c.wakes
 		}
 	}
 	w.emptyUntil = time.Time{}
@@ -198,13 +258,13 @@ func (w *Worker) takeIn(claims []bellhop.Claim, now time.Time) (stale []*attempt
 	for i := range claims {
 		cl := &claims[i]
 		q, handler := w.held.queues[cl.Job.Queue], w.handlers[cl.Job.Kind]
-		if q == nil || handler.Kind() == "" {
+		if q == nil || handler == nil {
 			// The store gave what was not asked for: keep it for those who can run it.
 			w.outbox.add(sender{}, cl.HandBack("claimed by a process without a handler for it"))
 			continue
 		}
 		if old := w.held.add(&attempt{claim: *cl, queue: q, handler: handler, taken: now}); old != nil {
-			old.stop(bellhop.ErrLeaseLost, now)
+			old.ctx.stop(bellhop.ErrLeaseLost, now)
 			stale = append(stale, old)
 		}
 	}
@@ -220,12 +280,12 @@ func (w *Worker) cancelled(tokens []bellhop.Token, now time.Time) {
 			continue
 		}
 		a.claim.Place.CancelRequested = true
-		if a.queue.waits(a) {
+		if !a.slot {
 			w.held.drop(a)
 			w.outbox.add(sender{attempt: a}, cancelledUnstarted(&a.claim))
 			continue
 		}
-		a.stop(bellhop.ErrCancelled, now)
+		a.ctx.stop(bellhop.ErrCancelled, now)
 	}
 }
 
@@ -256,16 +316,19 @@ func (w *Worker) gone(id bellhop.ID) {
 		w.mu.Unlock()
 		return // done already
 	}
-	if c := w.pending; c != nil {
-		// Its outcomes may have been applied: the tokens will tell.
-		w.outbox.unfill(c)
-		w.pending = nil
+	for _, l := range slices.Backward(w.lanes) {
+		if c := l.pending; c != nil {
+			// Its outcomes may have been applied: the tokens will tell.
+			w.outbox.unfill(c)
+			w.held.ask(c.wants, c.limit, -1)
+			l.pending = nil
+		}
 	}
 	for _, q := range w.held.order {
 		w.held.takeUnstarted(q, nil)
 	}
 	for _, a := range w.held.attempts {
-		a.stop(bellhop.ErrLeaseLost, now)
+		a.ctx.stop(bellhop.ErrLeaseLost, now)
 		w.held.forget(a)
 	}
 	w.begin()

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -33,8 +34,10 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 	w.mu.Lock()
 	b := &bellhop.Beat{Process: w.process, Lease: w.config.Lease, Held: w.held.tokens(), Leave: leave}
 	b.Process.Busy, b.Process.Slots = w.held.running, w.held.slots
-	if w.pending != nil {
-		b.Held = appendTokens(b.Held, w.pending.request.Outcomes)
+	for _, l := range w.lanes {
+		if l.pending != nil {
+			b.Held = appendTokens(b.Held, l.pending.request.Outcomes)
+		}
 	}
 	b.Held = appendTokens(b.Held, w.outbox.outcomes)
 	w.mu.Unlock()
@@ -64,7 +67,8 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 		first, w.beats = true, 0 // it stood still: see Worker.sweep
 	}
 	w.alive = true
-	w.leaseUntil = before.Add(b.Lease)
+	until := before.Add(b.Lease)
+	w.leaseUntil.Store(&until)
 	w.beats++
 	w.samples = append(w.samples, sample{At: w.now(), Busy: b.Process.Busy, Slots: b.Process.Slots})
 	lost := w.lost(reply.Lost, now)
@@ -75,7 +79,7 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 		w.stale(a)
 	}
 	if first || handedBack {
-		w.exchange.Wake()
+		w.wakeExchange()
 	}
 	return nil
 }
@@ -83,9 +87,10 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 // leaseOver reports whether the process has been out of touch with the store for
 // longer than its lease: because the store was away, or because the process itself
 // stood still. The wall clock is asked too, since the other one may stand still
-// while the machine sleeps. Called under w.mu.
+// while the machine sleeps.
 func (w *Worker) leaseOver(now time.Time) bool {
-	return now.After(w.leaseUntil) || now.Round(0).After(w.leaseUntil.Round(0))
+	until := w.leaseUntil.Load()
+	return until == nil || now.After(*until) || now.Round(0).After(until.Round(0))
 }
 
 func appendTokens(list []bellhop.Token, outcomes []bellhop.Outcome) []bellhop.Token {
@@ -96,19 +101,19 @@ func appendTokens(list []bellhop.Token, outcomes []bellhop.Outcome) []bellhop.To
 }
 
 // lost ends attempts whose claims the store no longer has, and returns those
-// that had not started. Claims that ended meanwhile by themselves are no longer held.
+// that have no slot yet. Claims that ended meanwhile by themselves are no longer held.
 func (w *Worker) lost(tokens []bellhop.Token, now time.Time) (unstarted []*attempt) {
 	for _, t := range tokens {
 		a := w.held.attempts[t.JobID]
 		if a == nil || a.claim.Token != t {
 			continue
 		}
-		if a.run == nil {
+		if !a.slot {
 			unstarted = append(unstarted, a)
 			continue
 		}
-		if !a.run.Completed() { // its own transaction may have ended the claim
-			a.stop(bellhop.ErrLeaseLost, now)
+		if !a.completed() { // its own transaction may have ended the claim
+			a.ctx.stop(bellhop.ErrLeaseLost, now)
 		}
 	}
 	return unstarted
@@ -119,7 +124,7 @@ func (w *Worker) lost(tokens []bellhop.Token, now time.Time) (unstarted []*attem
 // exchange under way may have claimed is left alone.
 func (w *Worker) unknown(extra []bellhop.Claim) (any bool) {
 	for _, c := range extra {
-		if w.pending != nil && w.pending.request.ID == c.Token.Exchange {
+		if slices.ContainsFunc(w.lanes, func(l *lane) bool { return l.pending != nil && l.pending.request.ID == c.Token.Exchange }) {
 			continue
 		}
 		if a := w.held.attempts[c.Token.JobID]; a != nil && a.claim.Token == c.Token {

@@ -1,10 +1,10 @@
 package worker
 
 import (
-	"context"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -16,6 +16,8 @@ const (
 	prefetchWindow = 100 * time.Millisecond
 	// maxClaims bounds the claims of one exchange.
 	maxClaims = 1000
+	// longestWindow bounds prefetchWindow where exchanges take long; less than staleBuffer.
+	longestWindow = 250 * time.Millisecond
 	// rateMemory is the time over which a queue's rate is averaged.
 	rateMemory = 200 * time.Millisecond
 )
@@ -24,21 +26,23 @@ const (
 type attempt struct {
 	claim   bellhop.Claim
 	queue   *queue
-	handler bellhop.Handler
+	handler *bellhop.Handler
 	taken   time.Time // when it was claimed, by the local clock
+	ctx     attemptContext
+	run     atomic.Pointer[bellhop.Run] // nil until the handler starts
 
 	// The rest is guarded by Worker.mu.
 
-	held bool // it stands for its job in held.attempts; else its claim is lost or over
+	held   bool // it stands for its job in held.attempts; else its claim is lost or over
+	slot   bool // it has been given a slot
+	warned bool // a line was written about a handler that does not listen
+	told   bool // it was told of as stale
+}
 
-	// Set from its start on.
-	run    *bellhop.Run
-	cancel context.CancelCauseFunc
-	// deadline is when its timeout passes, stopped when its context was
-	// cancelled otherwise; each is zero if there is none.
-	deadline, stopped time.Time
-	warned            bool // a line was written about a handler that does not listen
-	told              bool // it was told of as stale
+// completed reports whether the handler has called Run.Complete.
+func (a *attempt) completed() bool {
+	run := a.run.Load()
+	return run != nil && run.Completed()
 }
 
 // queue is one queue as this process works it. Guarded by Worker.mu.
@@ -55,6 +59,7 @@ type queue struct {
 	// waited for. woken is the number of the last wake-up.
 	short bool
 	woken uint64
+	asked int // claims that calls under way may bring
 
 	done int     // attempts ended since the rate was last reckoned
 	rate float64 // attempts ended in a second
@@ -73,11 +78,12 @@ type held struct {
 	// one means that the older is stale.
 	attempts map[bellhop.ID]*attempt
 	running  int
+	asked    int // claims that calls under way may bring, over all queues
 	// suspect is the one suspect that runs, or has run and whose outcome is not
 	// in the store yet: were the process to die now, it would be blamed.
 	suspect *attempt
-	// cut says that contexts have been cancelled for a shutdown.
-	cut bool
+	// window is how much work is taken in advance: prefetchWindow, or longer if exchanges take long.
+	window time.Duration
 	// reckoned is when the rates were last reckoned.
 	reckoned time.Time
 }
@@ -85,7 +91,7 @@ type held struct {
 func newHeld(c Config, now time.Time) held {
 	h := held{
 		queues: map[string]*queue{}, slots: c.Slots, strict: len(c.Strict), follow: c.Slots == 0,
-		attempts: map[bellhop.ID]*attempt{}, reckoned: now,
+		attempts: map[bellhop.ID]*attempt{}, window: prefetchWindow, reckoned: now,
 	}
 	names := make([]string, 0, len(c.Queues))
 	for name := range c.Queues {
@@ -150,6 +156,12 @@ func (h *held) forget(a *attempt) {
 	}
 }
 
+// took notes how long an exchange took: what is held in advance must last until
+// the next has brought more.
+func (h *held) took(d time.Duration) {
+	h.window = min(max(prefetchWindow, 2*d), longestWindow)
+}
+
 // next takes from q the attempt to start now, or nil. A suspect goes first, for
 // its turn came long ago, but only if no other suspect runs.
 func (h *held) next(q *queue) *attempt {
@@ -165,6 +177,7 @@ func (h *held) next(q *queue) *attempt {
 	}
 	a := (*list)[0]
 	(*list)[0], *list = nil, (*list)[1:]
+	a.slot = true
 	if a.claim.Place.Suspect {
 		h.suspect = a
 	}
@@ -194,24 +207,10 @@ func (h *held) pick() *attempt {
 	if h.running >= h.slots {
 		return nil
 	}
-	for _, q := range h.asked() {
+	for _, q := range h.inTurn() {
 		if a := h.next(q); a != nil {
 			return a
 		}
-	}
-	return nil
-}
-
-// startCause says why the attempt must not start any more, or nil: its claim
-// has been lost, or a cancel or the end of a drain has come since it was taken.
-func (h *held) startCause(a *attempt) error {
-	switch {
-	case !a.held:
-		return bellhop.ErrLeaseLost
-	case a.claim.Place.CancelRequested:
-		return bellhop.ErrCancelled
-	case h.cut:
-		return bellhop.ErrShutdown
 	}
 	return nil
 }
@@ -251,22 +250,22 @@ func (h *held) reckon(now time.Time) {
 }
 
 // wants says what to ask the store for: for each queue its free places and the
-// prefetch that it has earned, and the bound over all queues. Queues that were
-// left short the last time are asked only if all is set; then queues with
+// prefetch that it has earned, less what calls under way may bring, and the
+// bound over all queues. Queues that were left short the last time are asked only if all is set; then queues with
 // nothing free are named too, with a count of 0, to hear whether they are paused.
 func (h *held) wants(all bool) (wants []bellhop.Want, limit int) {
-	limit = h.slots - h.running
+	limit = h.slots - h.running - h.asked
 	surplus := 0
-	for _, q := range h.asked() {
+	for _, q := range h.inTurn() {
 		waiting := len(q.buffer)
 		free := max(q.limit-q.running, 0)
 		starting := min(waiting, free) // these wait for no place of their queue
-		prefetch := max(int(q.rate*prefetchWindow.Seconds())-(waiting-starting), 0)
+		prefetch := max(int(q.rate*h.window.Seconds())-(waiting-starting), 0)
 		limit -= starting
 		surplus += prefetch
-		n := min(free-starting+prefetch, maxClaims)
+		n := min(free-starting+prefetch-q.asked, maxClaims)
 		if n > 0 && (all || !q.short) || all && waiting+len(q.suspects) > 0 {
-			wants = append(wants, bellhop.Want{Queue: q.name, Count: n})
+			wants = append(wants, bellhop.Want{Queue: q.name, Count: max(n, 0)})
 		}
 	}
 	limit = min(max(limit+surplus, 0), maxClaims)
@@ -276,9 +275,19 @@ func (h *held) wants(all bool) (wants []bellhop.Want, limit int) {
 	return wants, limit
 }
 
-// asked returns the queues in the order in which they take their turns: strict
+// ask notes what a call asks for, and with a sign of -1 that it is over.
+func (h *held) ask(wants []bellhop.Want, limit, sign int) {
+	h.asked += sign * limit
+	for _, want := range wants {
+		if q := h.queues[want.Queue]; q != nil {
+			q.asked += sign * want.Count
+		}
+	}
+}
+
+// inTurn returns the queues in the order in which they take their turns: strict
 // ones in their order, the others at random by weight.
-func (h *held) asked() []*queue {
+func (h *held) inTurn() []*queue {
 	if len(h.order)-h.strict < 2 {
 		return h.order
 	}

@@ -10,9 +10,14 @@ import (
 type outbox struct {
 	outcomes []bellhop.Outcome
 	senders  []sender // of the outcomes, in the same order
-	// Emptied slices of a call that is over, to be filled again.
-	spareOutcomes []bellhop.Outcome
-	spareSenders  []sender
+	// spare are emptied slices of calls that are over, to be filled again.
+	spare []parcel
+}
+
+// parcel is the memory for what a call carries.
+type parcel struct {
+	outcomes []bellhop.Outcome
+	senders  []sender
 }
 
 // sender says whose outcome it is.
@@ -32,8 +37,11 @@ func (b *outbox) add(s sender, o bellhop.Outcome) {
 func (b *outbox) fill(c *call) {
 	n := min(len(b.outcomes), maxClaims)
 	outcomes, senders := b.outcomes, b.senders
-	b.outcomes, b.senders = append(b.spareOutcomes, outcomes[n:]...), append(b.spareSenders, senders[n:]...)
-	b.spareOutcomes, b.spareSenders = nil, nil
+	var room parcel
+	if last := len(b.spare) - 1; last >= 0 {
+		room, b.spare = b.spare[last], b.spare[:last]
+	}
+	b.outcomes, b.senders = append(room.outcomes, outcomes[n:]...), append(room.senders, senders[n:]...)
 	clear(outcomes[n:])
 	clear(senders[n:])
 	c.request.Outcomes, c.senders = outcomes[:n], senders[:n]
@@ -53,6 +61,6 @@ func (b *outbox) recycle(c *call) {
 	}
 	clear(c.request.Outcomes)
 	clear(c.senders)
-	b.spareOutcomes, b.spareSenders = c.request.Outcomes[:0], c.senders[:0]
+	b.spare = append(b.spare, parcel{c.request.Outcomes[:0], c.senders[:0]})
 	c.request.Outcomes, c.senders = nil, nil
 }

@@ -380,9 +380,8 @@ func TestThawedProcessDoesNotJudge(t *testing.T) {
 		w := r.run(Config{Queues: Queues{"default": 5}}, job.With(ok))
 		pass(21 * time.Second)
 		beats, sweeps := r.faulty.Calls(bellhop.OpBeat), r.faulty.Calls(bellhop.OpSweep)
-		w.mu.Lock()
-		w.leaseUntil = time.Now().Add(-time.Second) // as for one that has just thawed
-		w.mu.Unlock()
+		over := time.Now().Add(-time.Second) // as for one that has just thawed
+		w.leaseUntil.Store(&over)
 		w.heartbeat.Wake()
 		if _, err := w.sweep(r.ctx); err != nil {
 			t.Error(err)

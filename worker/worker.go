@@ -28,7 +28,7 @@ type Worker struct {
 	config Config
 	err    error // what is wrong with the config; told by Run
 
-	handlers map[string]bellhop.Handler
+	handlers map[string]*bellhop.Handler
 	kinds    []string
 	started  atomic.Bool
 	hurry    chan struct{} // closed by Hurry
@@ -44,7 +44,12 @@ type Worker struct {
 	// offset is how far the store's clock is ahead of the local one, in nanoseconds.
 	offset atomic.Int64
 
-	exchange, heartbeat, duties, control *loop.Loop
+	// lanes make the exchanges; the first one polls.
+	lanes                      []*lane
+	heartbeat, duties, control *loop.Loop
+	// leaseUntil is until when the store surely holds the process alive. Later
+	// its claims may be others', so it begins nothing before a beat has got through.
+	leaseUntil atomic.Pointer[time.Time]
 
 	mu       sync.Mutex
 	held     held
@@ -53,15 +58,11 @@ type Worker struct {
 	draining bool
 	quiet    chan struct{} // closed when draining and nothing runs
 	outbox   outbox
-	pending  *call     // the exchange whose reply has not come
 	due      time.Time // of the next scheduled job, by the local clock; zero if none is known
 	wakes    uint64    // wake-ups so far
 	// emptyUntil is when a wake-up may lead to an exchange again; see emptyPause.
 	emptyUntil time.Time
 	beats      int // that reached the store in a row
-	// leaseUntil is until when the store surely holds the process alive. Later
-	// its claims may be others', so it begins nothing before a beat has got through.
-	leaseUntil time.Time
 	samples    []sample
 
 	chores []*chore // the duties loop's own
@@ -76,12 +77,14 @@ func New(client *bellhop.Client, config Config) *Worker {
 	config, err := config.withDefaults()
 	w := &Worker{
 		client: client, store: client.Store(), log: client.Logger(), config: config, err: err,
-		epoch: time.Now(), handlers: map[string]bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
+		epoch: time.Now(), handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	w.held = newHeld(config, w.epoch)
 	w.clock = w.now
 	opts := loop.Options{Jitter: 0.1, OnPanic: w.onPanic}
-	w.exchange = loop.New("exchange", w.exchangeRound, loop.Options{OnPanic: w.onPanic})
+	for i := range max(w.store.Capabilities().Exchanges, 1) {
+		w.lanes = append(w.lanes, w.newLane(i))
+	}
 	w.heartbeat = loop.New("heartbeat", w.beatRound, opts)
 	w.duties = loop.New("duties", w.dutiesRound, loop.Options{OnPanic: w.onPanic})
 	w.control = loop.New("control", w.controlRound, opts)
@@ -95,7 +98,7 @@ func (w *Worker) Handle(handlers ...bellhop.Handler) {
 		if _, taken := w.handlers[h.Kind()]; taken || h.Kind() == "" || w.started.Load() {
 			panic(fmt.Sprintf("worker: Handle(%s): the kind has a handler, has no name, or the worker runs already", h.Kind()))
 		}
-		w.handlers[h.Kind()] = h
+		w.handlers[h.Kind()] = &h
 	}
 }
 
@@ -132,8 +135,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		stop := n.Notify(w.wake)
 		defer stop()
 	}
-	loops := []*loop.Loop{w.exchange, w.heartbeat, w.duties, w.control}
-	for _, l := range loops {
+	for _, l := range w.lanes {
+		l.loop.Start(w.base)
+	}
+	for _, l := range []*loop.Loop{w.heartbeat, w.duties, w.control} {
 		l.Start(w.base)
 	}
 	w.log.Info("worker started", bellhop.AttrProcess, w.config.Name, "queues", slices.Sorted(maps.Keys(w.config.Queues)), "slots", slots)
@@ -159,7 +164,7 @@ func (w *Worker) SetConcurrency(queue string, n int) error {
 	for _, a := range w.held.startable() {
 		go w.work(a)
 	}
-	w.exchange.Wake()
+	w.wakeExchange()
 	return nil
 }
 
@@ -172,10 +177,10 @@ func (w *Worker) Ready() error {
 	switch {
 	case draining:
 		return errors.New("the worker is shutting down")
-	case w.heartbeat.Last().IsZero() || w.exchange.Last().IsZero():
+	case w.heartbeat.Last().IsZero() || w.lanes[0].loop.Last().IsZero():
 		return errors.New("the worker has not begun")
 	}
-	for _, l := range []*loop.Loop{w.exchange, w.heartbeat} {
+	for _, l := range []*loop.Loop{w.lanes[0].loop, w.heartbeat} {
 		if age := time.Since(l.Last()); age > 2*w.config.Lease {
 			return fmt.Errorf("a loop of the worker has not come round for %v", age.Round(time.Second))
 		}
@@ -221,7 +226,7 @@ func (w *Worker) wake(name string) {
 	}
 	w.mu.Unlock()
 	if any {
-		w.exchange.Wake()
+		w.wakeExchange()
 	}
 }
 
