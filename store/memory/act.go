@@ -26,7 +26,7 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 				continue
 			}
 			seen[id] = true
-			if j := s.jobs[id]; j != nil {
+			if j := s.find(id); j != nil {
 				s.act(j, r, now, reply)
 			} else {
 				reply.Skipped = append(reply.Skipped, bellhop.Skip{ID: id})
@@ -52,7 +52,7 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 
 // act does the action to one job, and adds to the reply what came of it.
 func (s *Store) act(j *job, r *bellhop.ActRequest, now time.Time, reply *bellhop.ActReply) {
-	p := &j.place
+	p, id := &j.place, j.ID
 	if !r.Action.From().Has(p.State) {
 		reply.Skipped = append(reply.Skipped, bellhop.Skip{ID: j.ID, State: p.State})
 		return
@@ -83,5 +83,5 @@ func (s *Store) act(j *job, r *bellhop.ActRequest, now time.Time, reply *bellhop
 		s.leave(j)
 		s.finish(j, r.Action.To(), now, j.Keep(r.Action.To()))
 	}
-	reply.Changed = append(reply.Changed, j.ID)
+	reply.Changed = append(reply.Changed, id)
 }

@@ -16,7 +16,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (n int, next time.Durati
 	}
 	defer s.end()
 	for ; n < limit && s.nextDue(now) == 0; n++ {
-		j := s.scheduled.nodes[0].job
+		j := s.scheduled.first()
 		s.leave(j)
 		s.enter(j, bellhop.StateReady)
 	}
@@ -28,7 +28,7 @@ func (s *Store) nextDue(now time.Time) time.Duration {
 	if s.scheduled.len() == 0 {
 		return -1
 	}
-	return max(0, s.scheduled.nodes[0].job.place.Due.Sub(now))
+	return max(0, s.scheduled.first().place.Due.Sub(now))
 }
 
 // Prune implements [bellhop.Store]. It also forgets processes that have been
@@ -40,8 +40,8 @@ func (s *Store) Prune(ctx context.Context, limit int) (int, error) {
 	}
 	defer s.end()
 	jobs := 0
-	for ; jobs < limit && s.expiring.len() > 0 && s.expiring.nodes[0].key <= now.UnixMicro(); jobs++ {
-		s.delete(s.expiring.nodes[0].job)
+	for ; jobs < limit && s.expiring.len() > 0 && s.expiring.least().key <= now.UnixMicro(); jobs++ {
+		s.delete(s.expiring.first())
 	}
 	records := 0
 	for key, r := range s.records {

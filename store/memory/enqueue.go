@@ -19,7 +19,7 @@ func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellh
 	receipts := make([]bellhop.Receipt, len(r.Jobs))
 	var taken []*job
 	for i, asked := range r.Jobs {
-		if old := s.jobs[asked.ID]; old != nil {
+		if old := s.find(asked.ID); old != nil {
 			if !old.SameContent(asked) {
 				for _, j := range taken {
 					s.delete(j)
@@ -36,7 +36,8 @@ func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellh
 				continue
 			}
 		}
-		j := &job{Job: copyJob(asked)}
+		j := s.slab.take()
+		j.Job = copyJob(asked)
 		j.EnqueuedAt, j.RunAt = now, micro(j.RunAt)
 		j.Delay = 0 // kept as the place's Due
 		j.place.Due = micro(asked.Due(now))

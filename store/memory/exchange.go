@@ -37,7 +37,7 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*bell
 	case r.Process.IsZero():
 	case s.processes[r.Process] == nil:
 		err = fmt.Errorf("memory store: process %v: %w", r.Process, bellhop.ErrProcessGone)
-	case s.exchanges[r.ID] > 0:
+	case s.exchanges[r.ID] != nil:
 		reply.Claims = s.repeat(r)
 	}
 	if err == nil && !r.Process.IsZero() && len(reply.Claims) == 0 {
@@ -77,7 +77,7 @@ func (s *Store) apply(o *bellhop.Outcome, now time.Time) (recorded bellhop.Outco
 
 // running returns the job that is running under the token, or nil.
 func (s *Store) running(t bellhop.Token) *job {
-	j := s.jobs[t.JobID]
+	j := s.find(t.JobID)
 	if j == nil || j.place.State != bellhop.StateRunning || j.token() != t {
 		return nil
 	}
@@ -86,7 +86,7 @@ func (s *Store) running(t bellhop.Token) *job {
 
 // recorded returns what is recorded for a claim that has ended, or 0.
 func (s *Store) recorded(t bellhop.Token) bellhop.OutcomeKind {
-	if j := s.jobs[t.JobID]; j != nil {
+	if j := s.find(t.JobID); j != nil {
 		for i := range j.history {
 			if a := &j.history[i]; a.Claim == t.Number && a.exchange == t.Exchange {
 				return a.Outcome
@@ -147,11 +147,12 @@ func (s *Store) claim(r *bellhop.ExchangeRequest, now time.Time) []bellhop.Claim
 		for p := 0; p < priorities && n > 0 && q.counts[bellhop.StateReady] > 0; p++ {
 			lanes := q.lanes(p, r.Kinds)
 			for ; n > 0 && len(lanes) > 0; n-- {
-				j := lanes[0].nodes[0].job
+				j := lanes[0].first()
 				s.leave(j)
-				if lanes[0].len() == 0 {
+				switch {
+				case lanes[0].len() == 0:
 					stdheap.Pop(&lanes) // the empty heap is not compared: Pop first swaps it to the end
-				} else {
+				case len(lanes) > 1:
 					stdheap.Fix(&lanes, 0)
 				}
 				j.place.Claim++

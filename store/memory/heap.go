@@ -1,35 +1,77 @@
 package memory
 
-// heap is a minimum heap of jobs by (key, seq) in which each node has four
-// children. A job is in one heap at most, and knows where in it.
-type heap struct{ nodes []node }
+// heap holds jobs and gives the least first, by (key, seq). Most jobs come in
+// order: they stand in a sorted run, which is a mere queue. Those that do not,
+// such as a job that is handed back into its old turn, are in a minimum heap in
+// which each node has four children. A job is in one heap at most, and knows where in it.
+type heap struct {
+	jobs  *slab
+	run   []node // sorted; from head on, and holes in it have no job
+	head  int
+	base  int // of all that ever stood in run, how many stood before run[0]
+	nodes []node
+	count int
+}
 
 type node struct {
 	key int64 // a time in microseconds
 	seq int64 // the job's order of enqueueing
-	job *job
+	job ref
 }
 
 func (n *node) before(o *node) bool { return n.key < o.key || n.key == o.key && n.seq < o.seq }
 
-func (h *heap) len() int { return len(h.nodes) }
+func (h *heap) len() int { return h.count }
+
+// least returns the node of the first job. The heap must not be empty.
+func (h *heap) least() *node {
+	if h.head == len(h.run) || len(h.nodes) > 0 && h.nodes[0].before(&h.run[h.head]) {
+		return &h.nodes[0]
+	}
+	return &h.run[h.head]
+}
+
+// first returns the first job. The heap must not be empty.
+func (h *heap) first() *job { return h.jobs.at(h.least().job) }
+
+// all calls yield for each job, in no order.
+func (h *heap) all(yield func(*job) bool) {
+	for _, list := range [][]node{h.run[h.head:], h.nodes} {
+		for _, n := range list {
+			if n.job != 0 && !yield(h.jobs.at(n.job)) {
+				return
+			}
+		}
+	}
+}
 
 func (h *heap) push(j *job, key int64) {
+	n := node{key, j.seq, j.self}
 	j.heap = h
+	h.count++
+	if end := len(h.run); h.head == end || !n.before(&h.run[end-1]) {
+		h.run = append(h.run, n)
+		j.slot = -1 - h.base - end
+		return
+	}
 	h.nodes = append(h.nodes, node{})
-	h.up(len(h.nodes)-1, node{key, j.seq, j})
+	h.up(len(h.nodes)-1, n)
 }
 
 // remove takes j out of the heap that it is in, if any.
 func (j *job) remove() {
-	h, at := j.heap, j.slot
+	h := j.heap
 	if h == nil {
 		return
 	}
 	j.heap = nil
-	end := len(h.nodes) - 1
+	h.count--
+	if j.slot < 0 {
+		h.leaveHole(-1 - j.slot - h.base)
+		return
+	}
+	at, end := j.slot, len(h.nodes)-1
 	last := h.nodes[end]
-	h.nodes[end] = node{}
 	h.nodes = h.nodes[:end]
 	if at == end {
 		return
@@ -38,6 +80,19 @@ func (j *job) remove() {
 		h.up(at, last)
 	} else {
 		h.down(at, last)
+	}
+}
+
+// leaveHole takes the node at a place of the run out. The run never begins with
+// a hole, and what it has left behind is freed when that is most of it.
+func (h *heap) leaveHole(at int) {
+	h.run[at].job = 0
+	for h.head < len(h.run) && h.run[h.head].job == 0 {
+		h.head++
+	}
+	if h.head == len(h.run) || h.head > 64 && h.head > len(h.run)/2 {
+		h.base += h.head
+		h.run, h.head = h.run[:copy(h.run, h.run[h.head:])], 0
 	}
 }
 
@@ -78,7 +133,7 @@ func (h *heap) down(at int, n node) {
 
 func (h *heap) set(at int, n node) {
 	h.nodes[at] = n
-	n.job.slot = at
+	h.jobs.at(n.job).slot = at
 }
 
 // lanes is a minimum heap of heaps that are not empty, by their first job. It
@@ -86,7 +141,7 @@ func (h *heap) set(at int, n node) {
 type lanes []*heap
 
 func (l lanes) Len() int           { return len(l) }
-func (l lanes) Less(i, k int) bool { return l[i].nodes[0].before(&l[k].nodes[0]) }
+func (l lanes) Less(i, k int) bool { return l[i].least().before(l[k].least()) }
 func (l lanes) Swap(i, k int)      { l[i], l[k] = l[k], l[i] }
 func (l *lanes) Push(x any)        { *l = append(*l, x.(*heap)) }
 func (l *lanes) Pop() any {

@@ -41,7 +41,8 @@ type Store struct {
 	mu     sync.Mutex
 	closed bool
 
-	jobs  map[bellhop.ID]*job
+	slab  slab
+	jobs  map[bellhop.ID]ref
 	order []ordered // all jobs by order of enqueueing
 	holes int       // entries of order whose job was deleted
 	seq   int64     // of the job enqueued last
@@ -54,7 +55,7 @@ type Store struct {
 	processes map[bellhop.ID]*process  // alive
 	gone      map[bellhop.ID]time.Time // swept or left, and when
 	held      map[bellhop.ID]*held     // running jobs by process, alive or not
-	exchanges map[bellhop.ID]int       // how many running jobs an exchange has claimed
+	exchanges map[bellhop.ID]*exchange // that have claimed running jobs
 	cancels   map[*job]struct{}        // running jobs that are to be cancelled
 
 	records map[recordKey]*bellhop.Record
@@ -70,16 +71,17 @@ type listener struct{ fn func(queue string) }
 func New(opts ...Option) *Store {
 	s := &Store{
 		clock:     bellhop.SystemClock{},
-		jobs:      map[bellhop.ID]*job{},
+		jobs:      map[bellhop.ID]ref{},
 		queues:    map[string]*queue{},
 		unique:    map[string]*job{},
 		processes: map[bellhop.ID]*process{},
 		gone:      map[bellhop.ID]time.Time{},
 		held:      map[bellhop.ID]*held{},
-		exchanges: map[bellhop.ID]int{},
+		exchanges: map[bellhop.ID]*exchange{},
 		cancels:   map[*job]struct{}{},
 		records:   map[recordKey]*bellhop.Record{},
 	}
+	s.scheduled.jobs, s.expiring.jobs = &s.slab, &s.slab
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -160,7 +162,7 @@ func (s *Store) Close() error {
 	defer s.mu.Unlock()
 	s.closed = true
 	s.jobs, s.order, s.queues, s.unique, s.records, s.listeners = nil, nil, nil, nil, nil, nil
-	s.scheduled, s.expiring = heap{}, heap{}
+	s.slab, s.scheduled, s.expiring = slab{}, heap{}, heap{}
 	s.processes, s.held, s.exchanges, s.cancels = nil, nil, nil, nil
 	return nil
 }

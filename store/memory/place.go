@@ -15,14 +15,16 @@ type job struct {
 	place   bellhop.Place
 	history []attempt
 	seq     int64
+	self    ref
 
 	started bool // the running claim's start has been recorded
 	turn    int  // the running claim's place in its exchange's reply
 
-	queue *queue
-	heap  *heap // the heap it is in; nil if running, or finished for ever
-	held  *held // the process's list it is in; nil unless running
-	slot  int   // where in heap or held
+	queue    *queue
+	heap     *heap     // the heap it is in; nil if running, or finished for ever
+	held     *held     // the process's list it is in; nil unless running
+	exchange *exchange // that has claimed it; nil unless running
+	slot     int       // where in heap or held
 }
 
 // attempt is an attempt's record, with the exchange that made the claim, so
@@ -34,13 +36,19 @@ type attempt struct {
 
 type ordered struct {
 	seq int64
-	job *job // nil once deleted
+	job ref // 0 once deleted
 }
 
 // held lists the running jobs of one process.
 type held struct {
 	process bellhop.ID
 	jobs    []*job
+}
+
+// exchange is one that has claimed jobs, and how many of them still run.
+type exchange struct {
+	id   bellhop.ID
+	jobs int
 }
 
 const priorities = bellhop.MaxPriority - bellhop.MinPriority + 1
@@ -62,14 +70,14 @@ func (s *Store) queue(name string) *queue {
 	return q
 }
 
-func (q *queue) lane(priority int, kind string) *heap {
+func (s *Store) lane(q *queue, priority int, kind string) *heap {
 	lanes := &q.ready[priority-bellhop.MinPriority]
 	h := (*lanes)[kind]
 	if h == nil {
 		if *lanes == nil {
 			*lanes = map[string]*heap{}
 		}
-		h = &heap{}
+		h = &heap{jobs: &s.slab}
 		(*lanes)[kind] = h
 	}
 	return h
@@ -92,11 +100,10 @@ func (s *Store) leave(j *job) {
 		delete(s.held, j.held.process)
 	}
 	j.held = nil
-	if n := s.exchanges[j.place.Exchange]; n > 1 {
-		s.exchanges[j.place.Exchange] = n - 1
-	} else {
-		delete(s.exchanges, j.place.Exchange)
+	if j.exchange.jobs--; j.exchange.jobs == 0 {
+		delete(s.exchanges, j.exchange.id)
 	}
+	j.exchange = nil
 	if j.place.CancelRequested {
 		delete(s.cancels, j)
 	}
@@ -112,7 +119,7 @@ func (s *Store) enter(j *job, state bellhop.State) {
 	case bellhop.StateScheduled:
 		s.scheduled.push(j, j.place.Due.UnixMicro())
 	case bellhop.StateReady:
-		j.queue.lane(j.Priority, j.Kind).push(j, j.place.Due.UnixMicro())
+		s.lane(j.queue, j.Priority, j.Kind).push(j, j.place.Due.UnixMicro())
 		s.wake(j.Queue)
 	case bellhop.StateRunning:
 		h := s.held[j.place.Process]
@@ -122,7 +129,12 @@ func (s *Store) enter(j *job, state bellhop.State) {
 		}
 		j.held, j.slot = h, len(h.jobs)
 		h.jobs = append(h.jobs, j)
-		s.exchanges[j.place.Exchange]++
+		j.exchange = s.exchanges[j.place.Exchange]
+		if j.exchange == nil {
+			j.exchange = &exchange{id: j.place.Exchange}
+			s.exchanges[j.exchange.id] = j.exchange
+		}
+		j.exchange.jobs++
 		if j.place.CancelRequested {
 			s.cancels[j] = struct{}{}
 		}
@@ -155,8 +167,8 @@ func (s *Store) add(j *job, state bellhop.State) {
 	s.seq++
 	j.seq = s.seq
 	j.queue = s.queue(j.Queue)
-	s.jobs[j.ID] = j
-	s.order = append(s.order, ordered{j.seq, j})
+	s.jobs[j.ID] = j.self
+	s.order = append(s.order, ordered{j.seq, j.self})
 	s.enter(j, state)
 }
 
@@ -165,10 +177,14 @@ func (s *Store) delete(j *job) {
 	s.freeKey(j)
 	delete(s.jobs, j.ID)
 	at, _ := slices.BinarySearchFunc(s.order, j.seq, func(o ordered, seq int64) int { return cmp.Compare(o.seq, seq) })
-	s.order[at].job = nil
+	s.order[at].job = 0
 	s.holes++
 	if s.holes > 64 && s.holes > len(s.order)/2 {
-		s.order = slices.DeleteFunc(s.order, func(o ordered) bool { return o.job == nil })
+		s.order = slices.DeleteFunc(s.order, func(o ordered) bool { return o.job == 0 })
 		s.holes = 0
 	}
+	s.slab.give(j)
 }
+
+// find returns the job with the id, or nil.
+func (s *Store) find(id bellhop.ID) *job { return s.slab.at(s.jobs[id]) }

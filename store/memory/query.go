@@ -25,7 +25,7 @@ func (s *Store) Get(ctx context.Context, ids []bellhop.ID) ([]bellhop.Snapshot, 
 	defer s.end()
 	list := make([]bellhop.Snapshot, 0, len(ids))
 	for _, id := range ids {
-		if j := s.jobs[id]; j != nil {
+		if j := s.find(id); j != nil {
 			list = append(list, j.snapshot(true))
 		}
 	}
@@ -74,7 +74,7 @@ func (s *Store) page(f *bellhop.Filter, after string, limit int) (jobs []*job, n
 			return jobs, strconv.FormatInt(all[at+1].seq, 10), nil
 		}
 		examined++
-		if j := all[at].job; j != nil && f.Matches(&j.Job, &j.place) {
+		if j := s.slab.at(all[at].job); j != nil && f.Matches(&j.Job, &j.place) {
 			jobs = append(jobs, j)
 		}
 	}
@@ -88,8 +88,8 @@ func (s *Store) candidates(f *bellhop.Filter) []ordered {
 	}
 	var list []ordered
 	for _, id := range f.IDs {
-		if j := s.jobs[id]; j != nil {
-			list = append(list, ordered{j.seq, j})
+		if j := s.find(id); j != nil {
+			list = append(list, ordered{j.seq, j.self})
 		}
 	}
 	slices.SortFunc(list, func(a, b ordered) int { return cmp.Compare(a.seq, b.seq) })
@@ -107,7 +107,7 @@ func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, e
 		if n >= limit {
 			break
 		}
-		if o.job != nil && f.Matches(&o.job.Job, &o.job.place) {
+		if j := s.slab.at(o.job); j != nil && f.Matches(&j.Job, &j.place) {
 			n++
 		}
 	}
@@ -121,8 +121,7 @@ func (s *Store) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, err
 	}
 	defer s.end()
 	due := map[*queue]time.Time{} // of the next scheduled job
-	for i := range s.scheduled.nodes {
-		j := s.scheduled.nodes[i].job
+	for j := range s.scheduled.all {
 		if t, ok := due[j.queue]; !ok || j.place.Due.Before(t) {
 			due[j.queue] = j.place.Due
 		}
@@ -150,7 +149,7 @@ func (q *queue) oldest() (t time.Time) {
 			if h.len() == 0 {
 				continue
 			}
-			if due := h.nodes[0].job.place.Due; t.IsZero() || due.Before(t) {
+			if due := h.first().place.Due; t.IsZero() || due.Before(t) {
 				t = due
 			}
 		}
