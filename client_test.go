@@ -339,7 +339,7 @@ func TestKeyIsTheSameOverAttemptsAndGenerations(t *testing.T) {
 	c, id := newClient(t), bellhop.NewID()
 	key := func(id bellhop.ID, place bellhop.Place, name string) string {
 		claim := &bellhop.Claim{Job: &bellhop.Job{ID: id}, Place: place}
-		return bellhop.Key(bellhop.NewRun(c, claim, time.Now).Attach(t.Context()), name)
+		return bellhop.Key(bellhop.NewRun(c, claim, time.Now(), time.Now).Attach(t.Context()), name)
 	}
 	first := key(id, bellhop.Place{}, "charge")
 	if first != key(id, bellhop.Place{Attempt: 3, Generation: 2, Claim: 9}, "charge") {

@@ -27,10 +27,10 @@ type Run struct {
 	completed bool
 }
 
-// NewRun makes the run of a claim. Workers and test kits call it; now is the
-// store's clock as the process reckons it.
-func NewRun(client *Client, claim *Claim, now func() time.Time) *Run {
-	return &Run{claim: claim, client: client, now: now, started: now()}
+// NewRun makes the run of a claim whose handler starts at started. Workers and
+// test kits call it; now is the store's clock as the process reckons it.
+func NewRun(client *Client, claim *Claim, started time.Time, now func() time.Time) *Run {
+	return &Run{claim: claim, client: client, now: now, started: started}
 }
 
 type runKey struct{}

@@ -15,7 +15,8 @@ import (
 // claim was lost and there is nothing to say.
 type ending struct {
 	bellhop.Outcome
-	completed bool // the handler called Run.Complete
+	completed bool      // the handler called Run.Complete
+	at        time.Time // when the handler returned, by the local clock; zero if it did not start
 }
 
 // work runs attempts of one slot until there is none to start. A handler that
@@ -31,8 +32,12 @@ func (w *Worker) work(a *attempt) {
 		}
 	}()
 	for a != nil {
+		now := e.at // one begins when the other has ended: the clock is read once for both
+		if now.IsZero() {
+			now = time.Now()
+		}
 		e = ending{}
-		w.attempt(a, &e)
+		w.attempt(a, now, &e)
 		a = w.ended(a, &e)
 	}
 }
@@ -63,11 +68,14 @@ func (w *Worker) ended(a *attempt, e *ending) (next *attempt) {
 
 // attempt is one attempt from start to record. Each step leaves the way it
 // came if it fails; the record is made however the handler ends.
-func (w *Worker) attempt(a *attempt, e *ending) {
-	if !w.recordStart(a, e) {
-		return
+func (w *Worker) attempt(a *attempt, now time.Time, e *ending) {
+	if a.claim.Place.Suspect {
+		if !w.recordStart(a, e) {
+			return
+		}
+		now = time.Now()
 	}
-	run := w.start(a, e)
+	run := w.start(a, now, e)
 	if run == nil {
 		return
 	}
@@ -78,7 +86,8 @@ func (w *Worker) attempt(a *attempt, e *ending) {
 			v := recover()
 			r.Err = &bellhop.PanicError{Value: v, Goexit: v == nil, Stack: debug.Stack()}
 		}
-		r.Ended, r.Cause, r.Result = w.now(), a.ctx.end(), run.Result()
+		e.at = time.Now()
+		r.Ended, r.Cause, r.Result = w.storeTime(e.at), a.ctx.end(), run.Result()
 		w.record(a, run, r, e)
 	}()
 	r.Err = w.invoke(run.Attach(&a.ctx), a, run)
@@ -88,9 +97,6 @@ func (w *Worker) attempt(a *attempt, e *ending) {
 // recordStart writes the start of a suspect down before it runs, so that it is
 // known by whom the process died. It reports whether the attempt may go on.
 func (w *Worker) recordStart(a *attempt, e *ending) bool {
-	if !a.claim.Place.Suspect {
-		return true
-	}
 	ctx, cancel := context.WithTimeout(w.base, storeTimeout)
 	defer cancel()
 	refused, err := w.store.Report(ctx, []bellhop.Report{{Token: a.claim.Token, Started: true}})
@@ -110,8 +116,7 @@ func (w *Worker) recordStart(a *attempt, e *ending) bool {
 // start makes the handler's run. It is nil if the attempt must not start any
 // more, because its claim has been lost, or a cancel or the end of a drain has
 // come since it was taken, and then what becomes of it is settled.
-func (w *Worker) start(a *attempt, e *ending) *bellhop.Run {
-	now := time.Now()
+func (w *Worker) start(a *attempt, now time.Time, e *ending) *bellhop.Run {
 	cause := errOutOfTouch
 	if !w.leaseOver(now) {
 		cause = a.ctx.begin(w.base, now, a.claim.Job.Timeout)
@@ -120,7 +125,7 @@ func (w *Worker) start(a *attempt, e *ending) *bellhop.Run {
 		w.endUnstarted(a, cause, e)
 		return nil
 	}
-	run := bellhop.NewRun(w.client, &a.claim, w.clock)
+	run := bellhop.NewRun(w.client, &a.claim, w.storeTime(now), w.clock)
 	a.run.Store(run)
 	return run
 }

@@ -203,8 +203,11 @@ func (w *Worker) begin() {
 }
 
 // now is the store's clock as this process reckons it.
-func (w *Worker) now() time.Time {
-	return time.Now().Add(time.Duration(w.offset.Load())).UTC().Round(time.Microsecond)
+func (w *Worker) now() time.Time { return w.storeTime(time.Now()) }
+
+// storeTime returns what the store's clock shows at a local time.
+func (w *Worker) storeTime(local time.Time) time.Time {
+	return local.Add(time.Duration(w.offset.Load())).UTC().Round(time.Microsecond)
 }
 
 // heard notes what the store's clock showed between two local moments.

@@ -72,7 +72,7 @@ func (b *Bench) Take() {
 func (b *Bench) Again() bellhop.Outcome {
 	b.T.Helper()
 	b.Claim.Place.Failures = b.Failures
-	run := bellhop.NewRun(b.Client, b.Claim, time.Now)
+	run := bellhop.NewRun(b.Client, b.Claim, time.Now(), time.Now)
 	ctx := run.Attach(b.Ctx)
 	if b.Claim.Job.Timeout > 0 {
 		var cancel context.CancelFunc
