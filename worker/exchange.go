@@ -20,9 +20,9 @@ const (
 	// emptyPause is how long a wake-up waits after an exchange that brought
 	// nothing: wake-ups that are meant for others must not keep us busy.
 	emptyPause = 5 * time.Millisecond
-	// worthALane is how many outcomes or claims make it worth to have a further
-	// exchange under way: fewer wait for those that are, and go together with the next.
-	worthALane = 200
+	// worthAnother is how many outcomes or claims make a further exchange worth
+	// it: fewer wait for those that are, and go together with the next.
+	worthAnother = 200
 )
 
 // call is an exchange whose reply has not come. It is repeated, the same to the
@@ -62,10 +62,16 @@ func (w *Worker) laneFor() *lane {
 	if w.lanes[0].pending == nil {
 		return w.lanes[0]
 	}
-	if w.outbox.len() >= worthALane {
+	if w.outbox.len() >= w.worth {
 		return w.freeLane()
 	}
 	return nil
+}
+
+// worthALane reports whether enough has gathered for a further exchange: of
+// outcomes, or of claims to be asked for where the last reply brought all that it could. Called under w.mu.
+func (w *Worker) worthALane(limit int) bool {
+	return w.outbox.len() >= w.worth || w.plenty && limit >= w.worth
 }
 
 // freeLane returns a further lane that has nothing under way, or nil. Called under w.mu.
@@ -139,7 +145,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	if !w.draining && !w.leaseOver(now) {
 		wants, limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
-	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) || !l.first && max(w.outbox.len(), limit) < worthALane {
+	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) || !l.first && !w.worthALane(limit) {
 		return nil, loop.Never
 	}
 	c = &call{wakes: w.wakes, wants: wants, limit: limit, request: bellhop.ExchangeRequest{
@@ -148,8 +154,8 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	w.held.ask(wants, limit, 1)
 	w.outbox.fill(c)
 	l.pending = c
-	if w.outbox.len() >= worthALane || limit == maxClaims {
-		if next := w.freeLane(); next != nil {
+	if next := w.freeLane(); next != nil {
+		if _, more := w.held.wants(false); w.worthALane(more) {
 			next.loop.Wake()
 		}
 	}
@@ -236,6 +242,7 @@ func (w *Worker) satisfied(c *call, claims []bellhop.Claim, now time.Time) {
 		return
 	}
 	full := len(claims) >= c.request.Limit
+	w.plenty = full
 	for _, want := range c.request.Wants {
 		if q := w.held.queues[want.Queue]; q != nil {
 			got := 0

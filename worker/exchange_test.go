@@ -174,7 +174,7 @@ func (s *recorder) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*b
 }
 
 func TestFailedExchangeIsRepeatedAsItWas(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	laneBubble(t, 1, func(t *testing.T, r *rig) {
 		s := &recorder{Pass: storetest.Pass{Store: r.faulty}}
 		g := newGate(t)
 		w := r.runOn(r.newClient(s), Config{Queues: Queues{"default": 10}}, job.With(g.handle))

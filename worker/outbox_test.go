@@ -24,7 +24,7 @@ func TestOutcomesTakenBackAreCopied(t *testing.T) {
 // TestSmallStepsOfNextDue: each reply says that the next job is due a little
 // sooner than the last one said. The duties loop must hear of it in time.
 func TestSmallStepsOfNextDue(t *testing.T) {
-	w := New(newRig(t).client, Config{Queues: Queues{"default": 1}})
+	w := New(newRig(t, 1).client, Config{Queues: Queues{"default": 1}})
 	now := time.Now()
 	heard := time.Time{} // what the duties loop goes by
 	for step := range 1000 {

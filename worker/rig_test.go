@@ -35,14 +35,16 @@ type rig struct {
 	faulty *storetest.Faulty
 	client *bellhop.Client
 	log    *logBuffer
+	lanes  int // exchanges that workers have under way at once
+	worth  int // what makes them have more than one; 0 for the default
 
 	mu     sync.Mutex
 	events []bellhop.Event
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, lanes int) *rig {
 	t.Helper()
-	r := &rig{t: t, ctx: context.Background(), store: memory.New(), log: &logBuffer{}}
+	r := &rig{t: t, lanes: lanes, ctx: context.Background(), store: memory.New(), log: &logBuffer{}}
 	r.faulty = storetest.NewFaulty(r.store)
 	r.client = r.newClient(r.faulty)
 	return r
@@ -50,11 +52,23 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) newClient(s bellhop.Store) *bellhop.Client {
 	r.t.Helper()
-	client, err := bellhop.NewClient(s, bellhop.OnEvent(r.hear), bellhop.Logger(slog.New(slog.NewTextHandler(r.log, nil))))
+	client, err := bellhop.NewClient(&wide{storetest.Pass{Store: s}, r.lanes}, bellhop.OnEvent(r.hear), bellhop.Logger(slog.New(slog.NewTextHandler(r.log, nil))))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return client
+}
+
+// wide says that some exchanges at once are worth it.
+type wide struct {
+	storetest.Pass
+	exchanges int
+}
+
+func (s *wide) Capabilities() bellhop.Capabilities {
+	c := s.Pass.Capabilities()
+	c.Exchanges = s.exchanges
+	return c
 }
 
 func (r *rig) hear(e bellhop.Event) {
@@ -98,6 +112,9 @@ func (r *rig) run(config Config, handlers ...bellhop.Handler) *running {
 func (r *rig) runOn(client *bellhop.Client, config Config, handlers ...bellhop.Handler) *running {
 	r.t.Helper()
 	w := New(client, config)
+	if r.worth > 0 {
+		w.worth = r.worth
+	}
 	w.Handle(handlers...)
 	ctx, cancel := context.WithCancel(r.ctx)
 	run := &running{Worker: w, r: r, end: cancel, done: make(chan error, 1)}
@@ -193,10 +210,24 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// bubble runs a test on a rig whose time moves only when all goroutines wait.
+// bubble runs a test on a rig whose time moves only when all goroutines wait:
+// with one exchange under way at a time, and with three.
 func bubble(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, newRig(t)) })
+	for _, lanes := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d lanes", lanes), func(t *testing.T) {
+			laneBubble(t, lanes, func(t *testing.T, r *rig) {
+				r.worth = 1 // a lane joins in for a single outcome
+				test(t, r)
+			})
+		})
+	}
+}
+
+// laneBubble is a bubble of a given number of exchanges at a time.
+func laneBubble(t *testing.T, lanes int, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, newRig(t, lanes)) })
 }
 
 func expect[T comparable](t *testing.T, what string, got, want T) {

@@ -46,6 +46,7 @@ type Worker struct {
 
 	// lanes make the exchanges; the first one polls.
 	lanes                      []*lane
+	worth                      int // worthAnother; tests set less
 	heartbeat, duties, control *loop.Loop
 	// leaseUntil is until when the store surely holds the process alive. Later
 	// its claims may be others', so it begins nothing before a beat has got through.
@@ -60,6 +61,7 @@ type Worker struct {
 	outbox   outbox
 	due      time.Time // of the next scheduled job, by the local clock; zero if none is known
 	wakes    uint64    // wake-ups so far
+	plenty   bool      // the last exchange brought all that it was asked for
 	// emptyUntil is when a wake-up may lead to an exchange again; see emptyPause.
 	emptyUntil time.Time
 	beats      int // that reached the store in a row
@@ -77,7 +79,7 @@ func New(client *bellhop.Client, config Config) *Worker {
 	config, err := config.withDefaults()
 	w := &Worker{
 		client: client, store: client.Store(), log: client.Logger(), config: config, err: err,
-		epoch: time.Now(), handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
+		worth: worthAnother, epoch: time.Now(), handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	w.held = newHeld(config, w.epoch)
 	w.clock = w.now
