@@ -69,14 +69,48 @@ type claimer struct {
 // want claims from one queue, priority by priority.
 func (c *claimer) want(ctx context.Context, want bellhop.Want) error {
 	left := min(want.Count, c.request.Limit-len(c.claims))
-	for priority := int64(math.MinInt32); left > 0; {
+	if !c.store.LowerBounds {
+		return c.search(ctx, want.Queue, left, nil)
+	}
+	// Looking for priorities passes over deleted rows as well.
+	if list, ok := c.store.bounds.priorities(want.Queue); ok {
+		for _, priority := range list {
+			if left <= 0 {
+				break
+			}
+			n, err := c.lane(ctx, lane{want.Queue, priority, c.key}, left)
+			if err != nil {
+				return err
+			}
+			left -= n
+		}
+		return nil
+	}
+	var found []int64
+	began := time.Now()
+	err := c.search(ctx, want.Queue, left, &found)
+	if took := time.Since(began); err == nil && len(found) > 0 {
+		c.after = append(c.after, func() { c.store.bounds.note(want.Queue, found, took) })
+	}
+	return err
+}
+
+// search claims from one queue, looking for the next priority each time, and
+// notes in found, if that is not nil, which there are. Then it looks for all.
+func (c *claimer) search(ctx context.Context, queue string, left int, found *[]int64) error {
+	for priority := int64(math.MinInt32); left > 0 || found != nil; {
 		var next *int64
-		err := c.Query(ctx, nextPriority, func(r Row) error { return r.Scan(&next) }, want.Queue, priority)
+		err := c.Query(ctx, nextPriority, func(r Row) error { return r.Scan(&next) }, queue, priority)
 		if err != nil || next == nil {
 			return err
 		}
-		priority = *next
-		n, err := c.lane(ctx, lane{want.Queue, priority, c.key}, left)
+		if priority = *next; found != nil {
+			*found = append(*found, priority)
+		}
+		if left <= 0 {
+			continue
+		}
+		n, err := c.lane(ctx, lane{queue, priority, c.key}, left)
 		if err != nil {
 			return err
 		}
@@ -237,13 +271,20 @@ func (p position) before(o position) bool {
 // a claim does not look again at what it has passed over. What appears before
 // the bound meanwhile is found by full looks, which take at most a twentieth of the time.
 type bounds struct {
-	mu sync.Mutex
-	m  map[lane]*bound
+	mu     sync.Mutex
+	m      map[lane]*bound
+	queues map[string]*knownQueue
 }
 
 type bound struct {
 	position
 	nextLook time.Time
+}
+
+// knownQueue is what the last look at a queue has found.
+type knownQueue struct {
+	priorities []int64 // ascending
+	nextLook   time.Time
 }
 
 const maxBounds = 10_000
@@ -276,7 +317,57 @@ func (b *bounds) set(l lane, to position, full bool, took time.Duration) {
 	}
 	e.position = to
 	if full {
-		e.nextLook = time.Now().Add(min(max(20*took, 50*time.Millisecond), 10*time.Second))
+		e.nextLook = nextLook(took)
+	}
+}
+
+// nextLook returns when to look at everything again, after a look that took so long.
+func nextLook(took time.Duration) time.Time {
+	return time.Now().Add(min(max(20*took, 50*time.Millisecond), 10*time.Second))
+}
+
+// priorities returns those of a queue, unless it is time to look for them again.
+func (b *bounds) priorities(queue string) (list []int64, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q := b.queues[queue]
+	if q == nil || !time.Now().Before(q.nextLook) {
+		return nil, false
+	}
+	return q.priorities, true
+}
+
+// note remembers the priorities of a queue.
+func (b *bounds) note(queue string, priorities []int64, took time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.queues == nil || len(b.queues) >= maxBounds {
+		b.queues = map[string]*knownQueue{}
+	}
+	b.queues[queue] = &knownQueue{priorities, nextLook(took)}
+}
+
+// appeared forgets what is not true any more since this store has made rows
+// ready in a queue, the earliest at a certain time. What other processes do is
+// found by full looks.
+func (b *bounds) appeared(queue string, due int64, priorities []int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := b.queues[queue]; q != nil {
+		for _, p := range priorities {
+			if !slices.Contains(q.priorities, p) {
+				delete(b.queues, queue)
+				break
+			}
+		}
+		if priorities == nil {
+			delete(b.queues, queue)
+		}
+	}
+	for l, e := range b.m {
+		if l.queue == queue && e.due >= due {
+			delete(b.m, l)
+		}
 	}
 }
 

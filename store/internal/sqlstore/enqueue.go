@@ -288,7 +288,7 @@ func (in *intake) place(ctx context.Context) error {
 	if in.store.Shared {
 		_, err := in.Rows(ctx, addTheseReady, len(ready), func(i int, row []any) []any {
 			e := &in.entries[ready[i]]
-			in.wake(e.job.Queue)
+			in.wakeFor(e.job)
 			return append(row, e.job.Queue, int64(e.job.Priority), in.now, e.number, e.job.Kind)
 		})
 		return err
@@ -299,7 +299,7 @@ func (in *intake) place(ctx context.Context) error {
 			n++
 		}
 		for _, i := range ready[:n] {
-			in.wake(in.entries[i].job.Queue)
+			in.wakeFor(in.entries[i].job)
 		}
 		if _, err := in.Exec(ctx, addReady, in.now, in.entries[ready[0]].number, in.entries[ready[n-1]].number); err != nil {
 			return err

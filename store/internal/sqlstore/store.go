@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +60,7 @@ type txn struct {
 	Tx
 	store *Store
 	now   int64 // the store's clock in microseconds
-	woken []string
+	woken []woken
 	// after is what to do once the transaction has been committed.
 	after []func()
 }
@@ -84,7 +86,7 @@ func (s *Store) write(ctx context.Context, op bellhop.Op, fn func(context.Contex
 			for _, do := range last.after {
 				do()
 			}
-			s.listeners.tell(last.woken)
+			s.tell(last.woken)
 		}
 		return err
 	})
@@ -200,14 +202,53 @@ func (s *Store) Close() error {
 	return s.Database.Close()
 }
 
-// wake remembers that a queue has become worth asking.
+// woken is a queue that has become worth asking.
+type woken struct {
+	queue string
+	// due is the earliest time of what has become ready; priorities are those of
+	// what has, nil for any.
+	due        int64
+	priorities []int64
+}
+
+// wake remembers that a queue has become worth asking, at any place of it.
 func (t *txn) wake(queue string) {
-	for _, q := range t.woken {
-		if q == queue {
+	for i := range t.woken {
+		if w := &t.woken[i]; w.queue == queue {
+			w.due, w.priorities = math.MinInt64, nil
 			return
 		}
 	}
-	t.woken = append(t.woken, queue)
+	t.woken = append(t.woken, woken{queue, math.MinInt64, nil})
+}
+
+// wakeFor remembers that a new job has become ready, due now.
+func (t *txn) wakeFor(j *bellhop.Job) {
+	priority := int64(j.Priority)
+	for i := range t.woken {
+		if w := &t.woken[i]; w.queue == j.Queue {
+			if w.priorities != nil && !slices.Contains(w.priorities, priority) {
+				w.priorities = append(w.priorities, priority)
+			}
+			return
+		}
+	}
+	t.woken = append(t.woken, woken{j.Queue, t.now, []int64{priority}})
+}
+
+// tell tells the listeners, and forgets the lower bounds that are none any more.
+func (s *Store) tell(list []woken) {
+	if len(list) == 0 {
+		return
+	}
+	queues := make([]string, len(list))
+	for i, w := range list {
+		queues[i] = w.queue
+		if s.LowerBounds {
+			s.bounds.appeared(w.queue, w.due, w.priorities)
+		}
+	}
+	s.listeners.tell(queues)
 }
 
 // listeners are told when queues have become worth asking.
