@@ -7,5 +7,6 @@ package all
 
 import (
 	_ "github.com/gobellhop/bellhop/store/memory" // memory:
+	_ "github.com/gobellhop/bellhop/store/mysql"  // mysql:
 	_ "github.com/gobellhop/bellhop/store/sqlite" // sqlite:
 )

@@ -1,0 +1,15 @@
+drop table if exists bellhop_counters;
+drop table if exists bellhop_records;
+drop table if exists bellhop_processes;
+drop table if exists bellhop_queues;
+drop table if exists bellhop_exchanges;
+drop table if exists bellhop_key_locks;
+drop table if exists bellhop_unique_keys;
+drop table if exists bellhop_attempts;
+drop table if exists bellhop_dead;
+drop table if exists bellhop_finished;
+drop table if exists bellhop_running;
+drop table if exists bellhop_blocked;
+drop table if exists bellhop_scheduled;
+drop table if exists bellhop_ready;
+drop table if exists bellhop_jobs;
