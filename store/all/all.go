@@ -8,5 +8,6 @@ package all
 import (
 	_ "github.com/gobellhop/bellhop/store/memory" // memory:
 	_ "github.com/gobellhop/bellhop/store/mysql"  // mysql:
+	_ "github.com/gobellhop/bellhop/store/redis"  // redis: rediss: redis+sentinel: redis+cluster:
 	_ "github.com/gobellhop/bellhop/store/sqlite" // sqlite:
 )

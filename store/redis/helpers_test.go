@@ -1,0 +1,102 @@
+package redis_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/redis"
+)
+
+// opened is how the test stores were opened.
+var opened sync.Map
+
+type opening struct {
+	address, namespace string
+	ahead              *atomic.Int64
+}
+
+// newStore opens a new namespace, which is deleted when the test ends.
+func newStore(t testing.TB, address string) *redis.Store {
+	t.Helper()
+	o := opening{address, "test-" + bellhop.NewID().String(), new(atomic.Int64)}
+	s := openStore(t, o)
+	t.Cleanup(func() { wipe(t, o) })
+	return s
+}
+
+func openStore(t testing.TB, o opening, opts ...redis.Option) *redis.Store {
+	t.Helper()
+	s, err := redis.Open(t.Context(), o.address, append([]redis.Option{redis.WithNamespace(o.namespace), redis.WithClockAhead(o.ahead)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened.Store(s, o)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func openingOf(s bellhop.Store) opening {
+	o, _ := opened.Load(s)
+	return o.(opening)
+}
+
+// reopen opens the namespace of a store that is left as it is.
+func reopen(t testing.TB, s bellhop.Store) *redis.Store { return openStore(t, openingOf(s)) }
+
+func advance(s bellhop.Store, d time.Duration) { openingOf(s).ahead.Add(d.Microseconds()) }
+
+// client returns a client of the test's own.
+func client(t testing.TB, address string) goredis.UniversalClient {
+	t.Helper()
+	var c goredis.UniversalClient
+	if hosts, ok := strings.CutPrefix(address, "redis+cluster://"); ok {
+		c = goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: strings.Split(hosts, ",")})
+	} else {
+		o, err := goredis.ParseURL(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = goredis.NewClient(o)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// keysOf returns the keys of a store's namespace.
+func keysOf(t testing.TB, c goredis.UniversalClient, namespace string) []string {
+	t.Helper()
+	ctx := context.Background() // also when the test is over
+	var node goredis.Cmdable = c
+	if cluster, ok := c.(*goredis.ClusterClient); ok {
+		master, err := cluster.MasterForKey(ctx, "{bellhop:"+namespace+"}:")
+		if err != nil {
+			t.Fatal(err)
+		}
+		node = master
+	}
+	var all []string
+	for it := node.Scan(ctx, 0, "{bellhop:"+namespace+"}:*", 1000).Iterator(); it.Next(ctx); {
+		all = append(all, it.Val())
+	}
+	return all
+}
+
+// wipe deletes a namespace, as far as the server is still there.
+func wipe(t testing.TB, o opening) {
+	c := client(t, o.address)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if c.Ping(ctx).Err() != nil {
+		return
+	}
+	for _, key := range keysOf(t, c, o.namespace) {
+		c.Unlink(ctx, key)
+	}
+}

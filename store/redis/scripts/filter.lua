@@ -1,0 +1,105 @@
+-- Filter: which jobs match, and reading them from the newest to the oldest.
+--
+-- A list of names is '' for any, or like '|mail|reports|'; ids stand one after the other.
+
+local f = {states = take(), queues = take(), kinds = take(), tags = take(), process = take(), after = take(), before = take(), text = take(), ids = take()}
+f.after, f.before = tonumber(f.after), tonumber(f.before)
+local verdicts = {} -- of lanes
+
+local function laneFits(text)
+  local fits = verdicts[text]
+  if fits == nil then
+    local bar = find(text, '|', 3, true)
+    fits = (f.queues == '' or find(f.queues, sub(text, 2, bar), 1, true) ~= nil) and
+      (f.kinds == '' or find(f.kinds, sub(text, bar) .. '|', 1, true) ~= nil)
+    verdicts[text] = fits
+  end
+  return fits
+end
+
+-- jobFits looks at what stands in the job's own bytes.
+local function jobFits(id)
+  local job = call('HGET', NS .. 'jobs', id)
+  if not job then return false end
+  local o = 5 + number('>I4', job)
+  o = o + 2 + number('>I2', job, o)
+  local size = number('>I2', job, o)
+  local tags = '\0' .. sub(job, o + 2, o + 1 + size)
+  for tag in string.gmatch(f.tags, '[^|]+') do
+    if not find(tags, '\0' .. tag .. '\0', 1, true) then return false end
+  end
+  return f.text == '' or find(job, f.text, o + 31 + size, true) ~= nil
+end
+
+local function fits(id, p)
+  if f.states ~= '' and not find(f.states, sub(p, 1, 1), 1, true) then return false end
+  if f.process ~= '' and (byte(p) ~= 52 or sub(p, 24, 39) ~= f.process) then return false end
+  local o = flagsAt(p)
+  if f.queues ~= '' or f.kinds ~= '' then
+    local n = byte(p, o + 39) * 256 + byte(p, o + 40)
+    if not laneFits(sub(p, o + 41, o + 40 + n)) then return false end
+  end
+  if f.after or f.before then
+    local enqueued = number('>I8', p, o + 19)
+    if f.after and enqueued < f.after or f.before and enqueued >= f.before then return false end
+  end
+  return f.tags == '' and f.text == '' or jobFits(id)
+end
+
+local function turnOf(p)
+  return number('>I6', p, flagsAt(p) + 13)
+end
+
+-- scanIDs is scan among the jobs that the filter names.
+local function scanIDs(before, limit, fn)
+  local ids, known = {}, {}
+  for i = 1, #f.ids, 16 do
+    local id = sub(f.ids, i, i + 15)
+    if not known[id] then
+      ids[#ids + 1], known[id] = id, true
+    end
+  end
+  local list, found = fetch('HMGET', NS .. 'places', ids), {}
+  for i = 1, #ids do
+    local p = list[i]
+    if p and (not before or turnOf(p) < before) and fits(ids[i], p) then found[#found + 1] = {ids[i], p, turnOf(p)} end
+  end
+  table.sort(found, function(a, b) return a[3] > b[3] end)
+  for i = 1, #found do
+    if i > limit then return format('%.0f', found[i - 1][3]) end
+    if fn(found[i][1], found[i][2]) == false then return i < #found and format('%.0f', found[i][3]) or '' end
+  end
+  return ''
+end
+
+-- scan calls fn for jobs that match, the newest first, until limit of them have matched, most have been looked at,
+-- or fn returns false. It returns where to go on: the turn of the last job looked at; '' at the end. Without before
+-- it begins with the newest.
+local function scan(before, limit, most, fn)
+  if f.ids ~= '' then return scanIDs(before, limit, fn) end
+  local top = before and math.floor((before - 1) / 128) or math.huge
+  local found, looked, last = 0, 0, nil
+  while true do
+    local blocks = call('ZREVRANGEBYSCORE', NS .. 'blocks', top == math.huge and '+inf' or top, '-inf', 'LIMIT', 0, 20)
+    if #blocks == 0 then return '' end
+    for b = 1, #blocks do
+      local block = tonumber(blocks[b])
+      local order, ids = call('GET', NS .. 'order|' .. blocks[b]) or '', {}
+      for i = 1, #order / 16 do ids[i] = sub(order, 16 * i - 15, 16 * i) end
+      local list = fetch('HMGET', NS .. 'places', ids)
+      for i = #ids, 1, -1 do
+        local turn = block * 128 + i - 1
+        if not before or turn < before then
+          if found == limit or looked == most then return format('%.0f', last) end
+          looked, last = looked + 1, turn
+          local p = list[i]
+          if p and turnOf(p) == turn and fits(ids[i], p) then
+            found = found + 1
+            if fn(ids[i], p) == false then return format('%.0f', last) end
+          end
+        end
+      end
+      top = block - 1
+    end
+  end
+end

@@ -1,0 +1,83 @@
+-- Settle: ends running claims with their outcomes.
+
+-- recordOf returns the outcome that is recorded for a claim, as a number; 0 if none is.
+local function recordOf(p, token)
+  local _, t = laneOf(p, flagsAt(p))
+  local _, _, _, n, records = tailOf(p, t)
+  local o = 1
+  for _ = 1, n do
+    if sub(records, o + 4, o + 25) == token then return byte(records, o + 63) end
+    o = o + 4 + number('>I4', records, o)
+  end
+  return 0
+end
+
+local records80 = pack('>I4', 80) -- the length of a record without a failure, which most are
+
+-- settle applies one outcome to the job at place p, which is running under its token, and returns its new place.
+-- head is 22 bytes of token, and one each of the state to go to and the suspicion, 12 of counters; then what becomes
+-- part of the record: one byte of outcome, the attempt's number, its times and its failure. when is how long to wait
+-- or to keep, in microseconds, '' for ever; texts is '' or the lengths of reason and result, and both.
+local function settle(id, p, head, when, texts)
+  local ll = byte(p, 87) * 256 + byte(p, 88)
+  local l = lane(sub(p, 89, 88 + ll))
+  local kept, n, records, oldReason, progress, oldResult = true, 0, '', '', '', ''
+  if #p > 88 + ll then
+    oldReason, progress, oldResult, n, records = tailOf(p, 89 + ll)
+  end
+  local to, part = sub(head, 23, 23), sub(head, 37)
+  local reason, result = '', ''
+  if texts ~= '' then
+    local r = number('>I4', texts)
+    reason, result = sub(texts, 9, 8 + r), sub(texts, 9 + r)
+  end
+  if reason == '' and byte(part) == 6 then reason = oldReason end -- cancelled: the reason of the request stays
+  if n == 20 then
+    n, records = 19, sub(records, 5 + number('>I4', records))
+  end
+  records = records .. (#part == 21 and records80 or pack('>I4', 59 + #part)) .. sub(p, 2, 60) .. part
+  leave(id, p, l)
+  local flags = byte(p, 48)
+  local finished, expires, score = zero8, zero8, ''
+  if to == '3' or to == '1' then
+    flags, result = band(flags, CANCEL + KEYED), oldResult
+    score = dueText(p, 48)
+  else
+    free(id, p, 48)
+    flags, finished = band(flags, KEYED), nowBytes
+    if when ~= '' then
+      score = format('%.0f', now + when)
+      expires = pack('>I8', now + when)
+    end
+  end
+  local due = sub(p, 49, 56)
+  if to == '1' then
+    due, score = pack('>I8', now + when), format('%.0f', now + when)
+  end
+  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(p, 57, 74) .. sub(head, 25, 36) .. sub(p, 87, 88 + ll) ..
+    char(n + 1) .. finished .. expires .. pack('>I4I4I4', #reason, #progress, #result) .. reason .. progress .. result .. records
+  enter(id, new, l, score)
+  return new
+end
+
+-- settleAll applies the outcomes of the call and returns what was refused: index, what is recorded, index ...
+local function settleAll()
+  local n = tonumber(take())
+  local ids, refused = {}, {}
+  if n == 0 then return refused end
+  for i = 1, n do ids[i] = items[at + 4 * i - 3] end
+  local list = fetch('HMGET', NS .. 'places', ids)
+  local now = {} -- the newest places, by id
+  for i = 1, n do now[ids[i]] = list[i] end
+  for i = 1, n do
+    local id, head, when, texts = take(), take(), take(), take()
+    local p = now[id]
+    if p and byte(p) == 52 and sub(p, 2, 23) == sub(head, 1, 22) then
+      now[id] = settle(id, p, head, when, texts)
+    else
+      local recorded = p and recordOf(p, sub(head, 1, 22)) or 0
+      if recorded ~= byte(head, 37) then push(refused, i - 1, recorded) end
+    end
+  end
+  return refused
+end

@@ -1,0 +1,45 @@
+#!lua flags=allow-oom
+-- uses: base place
+-- Sweep: removes processes whose lease is over, and finds claims that no living process holds.
+-- Items: the limit.
+-- Reply: claims, the oldest first: id, job, place, id ...
+
+local limit = tonumber(take())
+call('HLEN', NS .. 'processes')
+call('ZCARD', NS .. 'gone')
+local over = call('ZRANGEBYSCORE', NS .. 'leases', '-inf', nowText)
+for i = 1, #over do
+  call('ZREM', NS .. 'leases', over[i])
+  call('HDEL', NS .. 'processes', over[i])
+  call('ZADD', NS .. 'gone', nowText, over[i])
+end
+
+local ids = {}
+local holders = call('SMEMBERS', NS .. 'holders')
+for i = 1, #holders do
+  if not call('ZSCORE', NS .. 'leases', holders[i]) then
+    local more = call('SMEMBERS', NS .. 'running|' .. holders[i])
+    for k = 1, #more do ids[#ids + 1] = more[k] end
+  end
+end
+local list = fetch('HMGET', NS .. 'places', ids)
+local orphans = {}
+for i = 1, #ids do
+  local p = list[i]
+  if p and byte(p) == 52 then orphans[#orphans + 1] = {ids[i], number('>I8', p, 40), p} end
+end
+-- Texts are compared by their bytes: Lua's own comparison depends on the server's language.
+table.sort(orphans, function(a, b)
+  if a[2] ~= b[2] then return a[2] < b[2] end
+  for i = 1, 16 do
+    local x, y = byte(a[1], i), byte(b[1], i)
+    if x ~= y then return x < y end
+  end
+  return false
+end)
+local reply = {}
+for i = 1, min(limit, #orphans) do
+  push(reply, orphans[i][1], call('HGET', NS .. 'jobs', orphans[i][1]))
+  reply[#reply + 1] = orphans[i][3]
+end
+return reply
