@@ -213,6 +213,7 @@ func (s *script) normal(text string) string {
 	text = anyTook.ReplaceAllString(text, "TOOK")
 	text = anyPing.ReplaceAllString(text, "$1 TIME")
 	text = anySize.ReplaceAllString(text, "SIZE")
+	text = strings.ReplaceAll(text, "known are "+strings.Join(bellhop.Schemes(), ":, ")+":", "known are STORES")
 	text = escape.ReplaceAllString(text, "<$1>")
 	text = strings.ReplaceAll(text, "\r", "<CR>")
 	text = strings.ReplaceAll(text, s.t.Name(), "NAME")
