@@ -25,10 +25,6 @@ const (
 	DefaultPrune    = 30 * time.Second
 )
 
-// pollSpread is the random part of a poll interval. With it and all other
-// duties, an idle worker makes fewer than two calls a second.
-const pollSpread = 0.7
-
 // Config says what a worker works, and how.
 type Config struct {
 	// Queues names the queues and how many of their jobs run at once: 1 to
@@ -59,8 +55,9 @@ type Config struct {
 	Lease time.Duration
 	// Sweep is how often it looks for claims of dead processes. Default: 5 s.
 	Sweep time.Duration
-	// Poll is how often an idle process asks for jobs when nothing wakes it;
-	// each time longer by a random part of up to seven tenths. Default: 500 ms.
+	// Poll is how often an idle process asks for jobs when nothing wakes it:
+	// each time longer by a random part of up to a twelfth, or of up to seven
+	// tenths if it has had no job for half a minute. Default: 500 ms.
 	Poll time.Duration
 	// Prune is how often it deletes finished jobs that have expired. Default: 30 s.
 	Prune time.Duration

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -52,9 +53,10 @@ func (w *Worker) dutiesRound(ctx context.Context) time.Duration {
 	now := time.Now()
 	if w.chores == nil {
 		w.chores = []*chore{
-			{every: w.config.Sweep, do: w.sweep, op: bellhop.OpSweep},
+			{every: w.config.Sweep, do: w.sweep, op: bellhop.OpSweep, next: now.Add(rand.N(w.config.Sweep / 5))},
 			{every: w.config.Prune, do: w.prune, op: bellhop.OpPrune, next: now.Add(loop.Jitter(w.config.Prune/2, 1))},
-			{every: sampleEvery, do: w.writeSamples, op: bellhop.OpPut, next: now.Add(sampleEvery)},
+			{every: sampleEvery, do: w.writeSamples, op: bellhop.OpPut, next: now.Add(loop.Jitter(sampleEvery, 0.5))},
+			{every: lookRound, do: w.lookRound, op: bellhop.OpProcesses, next: now.Add(loop.Jitter(w.config.Beat, 1))},
 		}
 	}
 	wait := w.promoteDue(ctx)
@@ -85,12 +87,21 @@ func (w *Worker) promoteDue(ctx context.Context) time.Duration {
 	w.mu.Lock()
 	due := w.due
 	w.mu.Unlock()
-	if due.IsZero() {
+	left := time.Until(due)
+	switch {
+	case due.IsZero():
+		w.promoteAt = time.Time{}
 		return time.Minute // the exchange loop wakes us when there is something
+	case left > 0:
+		w.promoteAt = time.Time{}
+		return left
+	case w.promoteAt.IsZero(): // the others have waited for the same moment
+		w.promoteAt = time.Now().Add(w.spread())
 	}
-	if left := time.Until(due); left > 0 {
+	if left := time.Until(w.promoteAt); left > 0 {
 		return left
 	}
+	w.promoteAt = time.Time{}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	n, next, err := w.store.Promote(ctx, promoteBite)

@@ -87,9 +87,6 @@ func (w *Worker) freeLane() *lane {
 // exchangeRound does one exchange, if there is a reason for one, and says when to look again.
 func (w *Worker) exchangeRound(ctx context.Context, l *lane) time.Duration {
 	poll := l.first && w.untilPoll() == 0
-	if poll {
-		w.polled.Store(w.sinceEpoch())
-	}
 	c, wait := w.nextCall(l, poll)
 	switch {
 	case c == nil && !l.first:
@@ -110,7 +107,6 @@ func (w *Worker) exchangeRound(ctx context.Context, l *lane) time.Duration {
 		c.notBefore = time.Now().Add(loop.Jitter(min(25*time.Millisecond<<min(c.tries, 7), lastBackoff), 0.5))
 		return 0
 	}
-	w.polled.Store(w.sinceEpoch())
 	w.heard(reply.Signals.Now, c.sent, time.Now())
 	w.trouble.over(w.log, bellhop.OpExchange)
 	w.answered(l, c, reply)
@@ -132,12 +128,15 @@ func (w *Worker) send(ctx context.Context, c *call) (*bellhop.ExchangeReply, err
 func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := time.Now()
+	if poll {
+		w.polls.made(now)
+	}
 	if l.pending != nil || !w.alive || !l.first && w.lanes[0].pending == nil {
 		return l.pending, loop.Never
 	}
-	now := time.Now()
 	w.held.reckon(now)
-	if left := w.emptyUntil.Sub(now); left > 0 && !poll && w.outbox.len() == 0 {
+	if left := max(w.emptyUntil.Sub(now), w.askAt.Sub(now)); left > 0 && !poll && w.outbox.len() == 0 {
 		return nil, left
 	}
 	var wants []bellhop.Want
@@ -152,6 +151,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 		ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds, Wants: wants, Limit: limit,
 	}}
 	w.held.ask(wants, limit, 1)
+	w.askAt = time.Time{}
 	w.outbox.fill(c)
 	l.pending = c
 	if next := w.freeLane(); next != nil {
@@ -166,6 +166,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 	now := time.Now()
 	w.mu.Lock()
+	w.polls.made(now)
 	if l.pending != c {
 		// The process was found dead while the call was under way: its outcomes
 		// are handed in again, and what it has claimed is for the sweep.
@@ -183,6 +184,9 @@ func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 	sooner := w.nextDue(reply.Signals.NextDue, now)
 	w.satisfied(c, reply.Claims, now)
 	stale := w.takeIn(reply.Claims, now)
+	if len(reply.Claims) > 0 {
+		w.polls.claimed = now
+	}
 	w.cancelled(reply.Signals.Cancel, now)
 	for _, name := range reply.Signals.Paused {
 		if q := w.held.queues[name]; q != nil {
@@ -368,30 +372,4 @@ func (w *Worker) report(c *call, refused []bellhop.Refusal) {
 		}
 		w.tellOutcome(&s.attempt.claim, &o)
 	}
-}
-
-// untilPoll returns how long until the next poll. An idle worker polls for
-// jobs; a full one to hear of cancels and pauses.
-func (w *Worker) untilPoll() time.Duration {
-	w.mu.Lock()
-	idle := w.held.running == 0 && w.draining
-	w.mu.Unlock()
-	if idle {
-		return loop.Never
-	}
-	if w.polled.Load() == 0 {
-		return 0
-	}
-	return max(time.Duration(w.polled.Load())+w.pollWait()-time.Duration(w.sinceEpoch()), 0)
-}
-
-// sinceEpoch is the local time in nanoseconds, and never 0.
-func (w *Worker) sinceEpoch() int64 { return int64(time.Since(w.epoch)) + 1 }
-
-// pollWait is the poll interval, longer by up to pollSpread. It stays the same
-// between two polls, so that asking for it does not change it.
-func (w *Worker) pollWait() time.Duration {
-	const steps = 1009
-	n := uint64(w.polled.Load()) * 0x9e3779b97f4a7c15 >> 32 % steps // of a time in nanoseconds: as good as random
-	return w.config.Poll + time.Duration(float64(w.config.Poll)*pollSpread*float64(n)/steps)
 }

@@ -35,12 +35,10 @@ type Worker struct {
 	once     sync.Once
 
 	trouble trouble
-	// polled is when the store was last asked for jobs, in nanoseconds after epoch;
-	// 0 for never.
-	polled atomic.Int64
-	epoch  time.Time
 	// progressed is when progress was last written; the control loop's own.
 	progressed time.Time
+	// rivals is how many other living processes work what this one works.
+	rivals atomic.Int64
 	// offset is how far the store's clock is ahead of the local one, in nanoseconds.
 	offset atomic.Int64
 
@@ -60,14 +58,18 @@ type Worker struct {
 	quiet    chan struct{} // closed when draining and nothing runs
 	outbox   outbox
 	due      time.Time // of the next scheduled job, by the local clock; zero if none is known
-	wakes    uint64    // wake-ups so far
-	plenty   bool      // the last exchange brought all that it was asked for
-	// emptyUntil is when a wake-up may lead to an exchange again; see emptyPause.
-	emptyUntil time.Time
-	beats      int // that reached the store in a row
-	samples    []sample
+	polls    polls
+	wakes    uint64 // wake-ups so far
+	plenty   bool   // the last exchange brought all that it was asked for
+	// emptyUntil is when a wake-up may lead to an exchange again, see emptyPause;
+	// askAt is when those that have come may, zero if at once.
+	emptyUntil, askAt time.Time
+	beats             int // that reached the store in a row
+	samples           []sample
 
-	chores []*chore // the duties loop's own
+	// The duties loop's own: what it does, and when it promotes what is due; zero if nothing is.
+	chores    []*chore
+	promoteAt time.Time
 	// base is what handlers' contexts come from, and clock the time that they see: now.
 	base  context.Context
 	clock func() time.Time
@@ -79,9 +81,9 @@ func New(client *bellhop.Client, config Config) *Worker {
 	config, err := config.withDefaults()
 	w := &Worker{
 		client: client, store: client.Store(), log: client.Logger(), config: config, err: err,
-		worth: worthAnother, epoch: time.Now(), handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
+		worth: worthAnother, handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
 	}
-	w.held = newHeld(config, w.epoch)
+	w.held = newHeld(config, time.Now())
 	w.clock = w.now
 	opts := loop.Options{Jitter: 0.1, OnPanic: w.onPanic}
 	for i := range max(w.store.Capabilities().Exchanges, 1) {
@@ -219,7 +221,8 @@ func (w *Worker) heard(store, before, after time.Time) {
 	}
 }
 
-// wake is called when a queue may have become worth asking; "" means any.
+// wake is called when a queue may have become worth asking; "" means any. The
+// other processes that are woken by the same job ask at other moments: see Worker.spread.
 func (w *Worker) wake(name string) {
 	w.mu.Lock()
 	any := false
@@ -227,6 +230,11 @@ func (w *Worker) wake(name string) {
 	for _, q := range w.held.order {
 		if name == "" || q.name == name {
 			q.short, q.woken, any = false, w.wakes, true
+		}
+	}
+	if any && w.askAt.IsZero() {
+		if d := w.spread(); d > 0 {
+			w.askAt = time.Now().Add(d)
 		}
 	}
 	w.mu.Unlock()
