@@ -44,6 +44,7 @@ type grammar struct {
 	big      string
 	text     string // ASCII, up to 64 KiB at least
 	bytes    string // up to 1 MiB at least
+	joined   bool   // statements that change rows join them to their numbers: see numbers
 	inline   bool   // the index is declared within the table
 	// indexPrefix says that the schema stands before the index's name instead of the table's.
 	indexPrefix bool
@@ -62,7 +63,7 @@ var grammars = map[Dialect]grammar{
 		quote: "`", clock: `timestampdiff(microsecond, '1970-01-01 00:00:00', utc_timestamp(6))`,
 		size: `length(%s)`, idText: `%s`,
 		seq: `bigint not null auto_increment primary key`, id: `char(36) character set ascii`, small: `smallint`, big: `bigint`,
-		text: `mediumtext character set ascii`, bytes: `mediumblob`, inline: true, storage: ` engine = InnoDB`,
+		text: `mediumtext character set ascii`, bytes: `mediumblob`, joined: true, inline: true, storage: ` engine = InnoDB`,
 	},
 	SQLite: {
 		quote: `"`, clock: `cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer) * 1000`,
@@ -225,15 +226,42 @@ func (t *table) named(n int) string {
 	return fmt.Sprintf("select seq, %s from %s where place = %d and seq in (%s)", fmt.Sprintf(t.idText, "id"), t.name, placeWaits, t.marks(1, n))
 }
 
-// remove returns the statement that deletes n rows by their numbers. Numbers one by one, because a range would wait for
-// the locks of rows beside it that a user's transaction has not committed yet.
+// numbers returns n numbers as a table with the column n.
+//
+// A statement that changes rows must go to them by their numbers and look at no other, because it would wait for what a user's
+// transaction has written and not committed yet. PostgreSQL does not see such rows, and SQLite has one writing transaction at a time. InnoDB
+// locks whatever it looks at, and for a list of numbers MariaDB looks at all rows of a small table, against every hint. Joined
+// to the numbers, in this order, rows are looked up one by one.
+func (t *table) numbers(n int) string {
+	return "(select cast(? as signed) as n" + strings.Repeat(" union all select cast(? as signed)", n-1) + ") n"
+}
+
+// remove returns the statement that deletes n rows by their numbers.
 func (t *table) remove(n int) string {
+	if t.joined {
+		return fmt.Sprintf("delete t from %s straight_join %s t on t.seq = n.n", t.numbers(n), t.name)
+	}
 	return fmt.Sprintf("delete from %s where seq in (%s)", t.name, t.marks(1, n))
 }
 
 // keep returns the statement that marks n rows as moved.
 func (t *table) keep(n int) string {
-	return fmt.Sprintf("update %s set place = %d, moved_at = %s where place = %d and seq in (%s)", t.name, placeMoved, t.clock, placeWaits, t.marks(1, n))
+	set := fmt.Sprintf("place = %d, moved_at = %s", placeMoved, t.clock)
+	return t.change(set, fmt.Sprintf("place = %d", placeWaits), n)
+}
+
+// again returns the statement that lets n rows wait again that were set aside.
+func (t *table) again(n int) string {
+	set := fmt.Sprintf("place = %d, moved_at = null, reason = null", placeWaits)
+	return t.change(set, fmt.Sprintf("place in (%d, %d)", placeAside, placeLater), n)
+}
+
+// change returns the statement that changes n rows by their numbers.
+func (t *table) change(set, where string, n int) string {
+	if t.joined {
+		return fmt.Sprintf("update %s straight_join %s t on t.seq = n.n set %s where %s", t.numbers(n), t.name, set, where)
+	}
+	return fmt.Sprintf("update %s set %s where %s and seq in (%s)", t.name, set, where, t.marks(1, n))
 }
 
 // aside returns the statement that sets a row aside: place, reason, number.
@@ -248,7 +276,8 @@ func (t *table) old(limit int) string {
 		t.name, placeMoved, t.clock, t.mark(1), limit)
 }
 
-// again returns the statement that lets rows of a place wait again: those of a format up to the parameter.
-func (t *table) again(place int) string {
-	return fmt.Sprintf("update %s set place = %d, moved_at = null, reason = null where place = %d and format <= %s", t.name, placeWaits, place, t.mark(1))
+// apart returns the statement that finds rows of a place behind a number, of a format up to another.
+func (t *table) apart(place, limit int) string {
+	return fmt.Sprintf("select seq from %s where place = %d and seq > %s and format <= %s order by place, seq limit %d",
+		t.name, place, t.mark(1), t.mark(2), limit)
 }

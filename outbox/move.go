@@ -109,7 +109,7 @@ func (r *Relay) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.rows.exec(ctx, r.rows.again(placeLater), formatNow); err != nil {
+	if _, err := r.rows.retry(ctx, placeLater, formatNow); err != nil {
 		return err
 	}
 	r.identity, r.settled, r.gone = id, 0, batch{}

@@ -176,6 +176,25 @@ func (t *rows) prune(ctx context.Context, kept time.Duration) (more bool, err er
 	return len(seqs) == bite, err
 }
 
+// retry lets the rows of a place wait again whose format is known, and returns how many.
+func (t *rows) retry(ctx context.Context, place, format int) (n int64, err error) {
+	const bite = 500
+	for last := int64(0); ; {
+		var seqs []int64
+		err := t.query(ctx, t.apart(place, bite), func(r *sql.Rows) error {
+			err := r.Scan(&last)
+			seqs = append(seqs, last)
+			return err
+		}, last, format)
+		if err == nil {
+			err = eachBite(seqs, func(n int, args []any) error { return t.exec(ctx, t.again(n), args...) })
+		}
+		if n += int64(len(seqs)); err != nil || len(seqs) < bite {
+			return n, err
+		}
+	}
+}
+
 // identify returns the id that names the outbox, and gives it one if it has none. It stands in the row with the number 0, which
 // no job can have.
 func (t *rows) identify(ctx context.Context) (id string, err error) {
@@ -198,18 +217,17 @@ func (t *rows) name0(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	steps := []struct {
-		text string
-		args []any
-	}{
-		{fmt.Sprintf("insert into %s (id, format, job, args, written_at, place) values (%s, 0, '', %s, %s, %d)",
-			t.name, t.mark(1), t.mark(2), t.clock, placeIdentity), []any{id, []byte{}}},
-		{fmt.Sprintf("update %s set seq = 0 where id = %s and place = %d", t.name, t.mark(1), placeIdentity), []any{id}},
+	var seq int64
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("insert into %s (id, format, job, args, written_at, place) values (%s, 0, '', %s, %s, %d)",
+		t.name, t.mark(1), t.mark(2), t.clock, placeIdentity), id, []byte{})
+	if err == nil {
+		err = tx.QueryRowContext(ctx, fmt.Sprintf("select seq from %s where place = %d and id = %s", t.name, placeIdentity, t.mark(1)), id).Scan(&seq)
 	}
-	for _, s := range steps {
-		if _, err := tx.ExecContext(ctx, s.text, s.args...); err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, fmt.Sprintf("update %s set seq = 0 where seq = %s", t.name, t.mark(1)), seq)
+	}
+	if err != nil {
+		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -83,14 +84,10 @@ func (o *Outbox) Asides(ctx context.Context, db *sql.DB, limit int) (list []Asid
 
 // Retry lets all rows that were set aside wait again, and returns how many.
 func (o *Outbox) Retry(ctx context.Context, db *sql.DB) (n int64, err error) {
+	t := rows{o.table, db}
 	for _, place := range []int{placeAside, placeLater} {
-		result, err := db.ExecContext(ctx, o.again(place), 1<<15-1)
-		if err == nil {
-			var more int64
-			more, err = result.RowsAffected()
-			n += more
-		}
-		if err != nil {
+		more, err := t.retry(ctx, place, math.MaxInt16)
+		if n += more; err != nil {
 			return n, fmt.Errorf("outbox: try again what was set aside in the table %s: %w", o.bare, err)
 		}
 	}
