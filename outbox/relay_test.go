@@ -356,7 +356,7 @@ func TestRefusals(t *testing.T) {
 		_, err := greet.Enqueue(r.ctx, box.Within(tx), "x")
 		r.must(err)
 		claim := &bellhop.Claim{Token: bellhop.Token{JobID: bellhop.NewID()}, Job: &bellhop.Job{}}
-		run := bellhop.NewRun(r.client, claim, time.Now)
+		run := bellhop.NewRun(r.client, claim, time.Now(), time.Now)
 		wants(run.Complete(r.ctx, box.Within(tx)), "another database", bellhop.ErrUnsupported.Error())
 		return true
 	})
