@@ -155,7 +155,7 @@ func (b *batcher) send(calls []*enqueueCall) {
 			all = append(all, c.jobs...)
 		}
 	}
-	receipts, err := b.call(all)
+	receipts, err := b.call(all, len(calls) > 1)
 	if err != nil && len(calls) > 1 && !undecided(err) && !errors.Is(err, ErrUnavailable) {
 		half := len(calls) / 2
 		b.send(calls[:half])
@@ -183,10 +183,10 @@ func undecided(err error) bool {
 	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-func (b *batcher) call(jobs []*Job) (receipts []Receipt, err error) {
+func (b *batcher) call(jobs []*Job, shared bool) (receipts []Receipt, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	receipts, err = b.store.Enqueue(ctx, &EnqueueRequest{Jobs: jobs})
+	receipts, err = b.store.Enqueue(ctx, &EnqueueRequest{Jobs: jobs, Shared: shared})
 	if err == nil && len(receipts) != len(jobs) {
 		return nil, fmt.Errorf("the store returned %d receipts for %d jobs", len(receipts), len(jobs))
 	}

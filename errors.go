@@ -28,6 +28,14 @@ var (
 	ErrUnavailable = errors.New("the store is unavailable")
 	// ErrUnchanged: the call failed, and it is certain that nothing was changed.
 	ErrUnchanged = errors.New("nothing was changed")
+	// ErrLocked: a batch of several callers' jobs was not taken, because another
+	// transaction holds something that one of them needs, such as a unique key.
+	// The store takes the callers' jobs apart before anybody sees this error.
+	ErrLocked = errors.New("another transaction holds a lock")
+	// ErrRetryTx: inside a transaction of the caller the database found another
+	// transaction in the way (a deadlock, a serialisation failure, a lock that was
+	// not released in time). Roll back, and do the whole transaction again.
+	ErrRetryTx = errors.New("another transaction was in the way: roll back and do the whole transaction again")
 	// ErrClosed: the client or store has been closed.
 	ErrClosed = errors.New("closed")
 	// ErrInvalid: what was given breaks a rule that holds in every store. See [InvalidError].

@@ -98,7 +98,7 @@ func (c *claimer) want(ctx context.Context, want bellhop.Want) error {
 // search claims from one queue, looking for the next priority each time, and
 // notes in found, if that is not nil, which there are. Then it looks for all.
 func (c *claimer) search(ctx context.Context, queue string, left int, found *[]int64) error {
-	for priority := int64(math.MinInt32); left > 0 || found != nil; {
+	for priority := int64(math.MinInt16); left > 0 || found != nil; {
 		var next *int64
 		err := c.Query(ctx, nextPriority, func(r Row) error { return r.Scan(&next) }, queue, priority)
 		if err != nil || next == nil {

@@ -58,6 +58,7 @@ type Trouble uint8
 const (
 	Unknown     Trouble = iota // nothing is known about it
 	Conflict                   // another transaction was in the way: try again
+	Locked                     // another transaction has held a lock for too long
 	Unavailable                // the database cannot be reached or cannot work
 	NoTable                    // there is no such table: the schema is not there
 )
@@ -165,6 +166,13 @@ func defineRows(name string, width int, text string) *Stmt {
 
 // Statements returns all statements that are not composed for one call.
 func Statements() []*Stmt { return statements }
+
+// Passing reports whether the statement is composed for one call.
+func (st *Stmt) Passing() bool { return st.passing }
+
+// Define returns a statement that is kept prepared, for statements outside this
+// package. It is not among [Statements].
+func Define(name, text string) *Stmt { return &Stmt{Name: name, Text: text} }
 
 // compose returns a statement for one call.
 func compose(name, text string) *Stmt { return &Stmt{Name: name, Text: text, passing: true} }

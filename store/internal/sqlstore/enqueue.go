@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -27,8 +28,17 @@ var (
 
 // Enqueue implements [bellhop.Store].
 func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) (receipts []bellhop.Receipt, err error) {
+	if s.swift != nil && len(r.Puts) == 0 && len(r.Jobs) > 0 {
+		receipts, err = s.enqueueSwiftly(ctx, r)
+		if !errors.Is(err, ErrCareful) {
+			return receipts, err
+		}
+	}
 	err = s.write(ctx, bellhop.OpEnqueue, func(ctx context.Context, t *txn) (err error) {
 		receipts, err = t.enqueue(ctx, r)
+		if r.Shared {
+			err = s.impatient(err)
+		}
 		return err
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,10 +33,29 @@ var (
 // Exchange implements [bellhop.Store].
 func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *bellhop.ExchangeReply, err error) {
 	var gone bool
+	if s.swift != nil && len(r.Puts) == 0 {
+		reply, gone, err = s.exchangeSwiftly(ctx, r)
+		if !errors.Is(err, ErrCareful) {
+			return s.exchanged(r, reply, gone, err)
+		}
+	}
 	err = s.write(ctx, bellhop.OpExchange, func(ctx context.Context, t *txn) (err error) {
-		reply, gone, err = t.exchange(ctx, r)
-		return err
+		reply, gone, err = t.exchange(ctx, r, all)
+		return s.impatient(err)
 	})
+	if errors.Is(err, bellhop.ErrLocked) {
+		// A transaction of a user holds one of the claims, for longer than anybody
+		// should be kept waiting: the others go on without it.
+		err = s.write(ctx, bellhop.OpExchange, func(ctx context.Context, t *txn) (err error) {
+			reply, gone, err = t.exchange(ctx, r, unlocked)
+			return err
+		})
+	}
+	return s.exchanged(r, reply, gone, err)
+}
+
+// exchanged is what an exchange returns.
+func (s *Store) exchanged(r *bellhop.ExchangeRequest, reply *bellhop.ExchangeReply, gone bool, err error) (*bellhop.ExchangeReply, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -45,12 +65,12 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply
 	return reply, nil
 }
 
-func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *bellhop.ExchangeReply, gone bool, err error) {
+func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest, which reach) (reply *bellhop.ExchangeReply, gone bool, err error) {
 	reply = &bellhop.ExchangeReply{}
 	if err := t.put(ctx, r.Puts); err != nil {
 		return nil, false, err
 	}
-	if reply.Refused, err = t.settle(ctx, r.Outcomes); err != nil {
+	if reply.Refused, err = t.settle(ctx, r.Outcomes, which); err != nil {
 		return nil, false, err
 	}
 	seen, err := t.enter(ctx, r)
@@ -86,12 +106,18 @@ func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *
 		}
 	}
 	reply.Signals.Now, reply.Signals.NextDue = at(t.now), t.until(int64(due))
-	for _, want := range r.Wants {
-		if slices.Contains(stopped, want.Queue) && !slices.Contains(reply.Signals.Paused, want.Queue) {
-			reply.Signals.Paused = append(reply.Signals.Paused, want.Queue)
+	reply.Signals.Paused = pausedWants(r.Wants, stopped)
+	return reply, gone, nil
+}
+
+// pausedWants returns the queues that are wanted and paused.
+func pausedWants(wants []bellhop.Want, paused []string) (list []string) {
+	for _, want := range wants {
+		if slices.Contains(paused, want.Queue) && !slices.Contains(list, want.Queue) {
+			list = append(list, want.Queue)
 		}
 	}
-	return reply, gone, nil
+	return list
 }
 
 // enter takes what a claiming exchange holds until its transaction ends, where

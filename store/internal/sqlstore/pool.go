@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/gobellhop/bellhop"
 )
 
 // Pool is a [Database] on database/sql.
@@ -96,6 +98,12 @@ func (p *Pool) Write(ctx context.Context, step Step, fn func(Tx) error) error {
 // be tried again.
 var ErrAgain = errors.New("another transaction was in the way")
 
+// inTheWay reports whether an error comes from another transaction.
+func inTheWay(d Dialect, err error) bool {
+	trouble, _ := d.Explain(err)
+	return trouble == Conflict || trouble == Locked || errors.Is(err, ErrAgain)
+}
+
 // Again runs a transaction until no other is in the way, or ctx ends.
 func Again(ctx context.Context, d Dialect, run func() error) error {
 	for try := 1; ; try++ {
@@ -103,7 +111,7 @@ func Again(ctx context.Context, d Dialect, run func() error) error {
 		if err == nil {
 			return nil
 		}
-		if trouble, _ := d.Explain(err); trouble != Conflict && !errors.Is(err, ErrAgain) {
+		if !inTheWay(d, err) || errors.Is(err, bellhop.ErrLocked) {
 			return err
 		}
 		if waitErr := pause(ctx, try); waitErr != nil {
@@ -119,6 +127,18 @@ func (p *Pool) Read(ctx context.Context, step Step, fn func(Tx) error) error {
 		kept = &p.writes
 	}
 	return Again(ctx, p.Dialect, func() error { return p.run(ctx, step, p.Reader, kept, true, fn) })
+}
+
+// impatient turns the error of a lock that is held too long into one that is not
+// tried again.
+func (s *Store) impatient(err error) error {
+	if err == nil {
+		return nil
+	}
+	if trouble, explained := s.Dialect.Explain(err); trouble == Locked {
+		return fmt.Errorf("%w: %w", bellhop.ErrLocked, explained)
+	}
+	return err
 }
 
 // pause waits a little before the next try: 1 ms at first, 100 ms at most, with jitter.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -61,13 +62,17 @@ func (s *Store) Records(ctx context.Context, q *bellhop.RecordQuery) (records []
 	return records, nil
 }
 
-// prefixEnd returns the first text after all that begin with the prefix; empty if there is none.
+// prefixEnd returns the first text after all that begin with the prefix; empty
+// if there is none. It is valid UTF-8 if the prefix is.
 func prefixEnd(prefix string) string {
-	b := []byte(prefix)
-	for i := len(b) - 1; i >= 0; i-- {
-		if b[i] < 0xff {
-			b[i]++
-			return string(b[:i+1])
+	for prefix != "" {
+		last, size := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-size]
+		switch {
+		case last == 0xd7ff: // what follows are surrogates
+			return prefix + "\ue000"
+		case last < utf8.MaxRune:
+			return prefix + string(last+1)
 		}
 	}
 	return ""

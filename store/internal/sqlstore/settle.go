@@ -19,9 +19,10 @@ const (
 )
 
 var (
-	holdRunning = define("hold running", `select job, claim, exchange from bellhop_running where job in ({numbers}) order by job {lock}`)
-	refByID     = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
-	addAttempt  = define("add attempt", `insert into bellhop_attempts
+	holdRunning  = define("hold running", `select job, claim, exchange from bellhop_running where job in ({numbers}) order by job {lock}`)
+	holdUnlocked = define("hold unlocked running", `select job, claim, exchange from bellhop_running where job in ({numbers}) order by job {skip}`)
+	refByID      = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
+	addAttempt   = define("add attempt", `insert into bellhop_attempts
 		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
 		select r.job, r.claim, r.generation, r.process, r.exchange, r.due, r.claimed_at, ?, ?, ?, ?, ?
 		from bellhop_running r where `+held)
@@ -53,22 +54,28 @@ type settlement struct {
 	stale    []int // outcomes whose token does not fit, or not any more
 }
 
+// reach says which claims a settlement touches.
+type reach bool
+
+const (
+	all      reach = false // waits for those whose rows others have locked
+	unlocked reach = true  // refuses those: they are found again by the next sweep or beat
+)
+
 // settle applies outcomes and returns the refused.
-func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome) ([]bellhop.Refusal, error) {
+func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome, which reach) ([]bellhop.Refusal, error) {
 	if len(outcomes) == 0 {
 		return nil, nil
 	}
-	for i := range outcomes {
-		if !outcomes[i].Kind.Valid() {
-			return nil, &bellhop.InvalidError{Index: i, Field: "outcome", Reason: outcomes[i].Kind.String() + " is unknown"}
-		}
+	if err := validKinds(outcomes); err != nil {
+		return nil, err
 	}
 	s := &settlement{txn: t, outcomes: outcomes, refs: make([]jobRef, len(outcomes))}
 	t.store.refs.take(outcomes, s.refs)
 	if err := s.lookUp(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.hold(ctx); err != nil {
+	if err := s.hold(ctx, which); err != nil {
 		return nil, err
 	}
 	plain, others := s.sort()
@@ -83,6 +90,15 @@ func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome) ([]bellhop
 		return nil, err
 	}
 	return s.refuse(ctx)
+}
+
+func validKinds(outcomes []bellhop.Outcome) error {
+	for i := range outcomes {
+		if !outcomes[i].Kind.Valid() {
+			return &bellhop.InvalidError{Index: i, Field: "outcome", Reason: outcomes[i].Kind.String() + " is unknown"}
+		}
+	}
+	return nil
 }
 
 // sort returns the outcomes that are plain successes all alike, and the others.
@@ -126,9 +142,13 @@ func (s *settlement) lookUp(ctx context.Context) error {
 
 // hold locks the rows of the claims, where several transactions may write at
 // once. Claims that are not held need no more than a look at what is recorded.
-func (s *settlement) hold(ctx context.Context) error {
+func (s *settlement) hold(ctx context.Context, which reach) error {
 	if !s.store.Shared {
 		return nil
+	}
+	st := holdRunning
+	if which == unlocked {
+		st = holdUnlocked
 	}
 	jobs := make(Numbers, 0, len(s.refs))
 	for i := range s.refs {
@@ -142,7 +162,7 @@ func (s *settlement) hold(ctx context.Context) error {
 		exchange uid
 	}
 	held := make(map[int64]claim, len(jobs))
-	err := s.Query(ctx, holdRunning, func(r Row) error {
+	err := s.Query(ctx, st, func(r Row) error {
 		var job num
 		var c claim
 		err := r.Scan(&job, &c.number, &c.exchange)

@@ -109,7 +109,7 @@ func (t *txn) queueStats(ctx context.Context, q *bellhop.QueueStats, limit int) 
 		return err
 	}
 	q.NextDue = at(next)
-	for priority := int64(math.MinInt32); ; {
+	for priority := int64(math.MinInt16); ; {
 		var found *int64
 		err := t.Query(ctx, nextPriority, func(r Row) error { return r.Scan(&found) }, q.Queue, priority)
 		if err != nil || found == nil {

@@ -46,13 +46,16 @@ type Store struct {
 	bounds    bounds
 	watch     watch
 	listeners listeners
+	swift     Swift // nil if the database has none
 }
 
 type stepFunc = func(ctx context.Context, op bellhop.Op, statement string, done bool) error
 
 // New returns a store. The schema must be there.
 func New(c Config) *Store {
-	return &Store{Config: c}
+	s := &Store{Config: c}
+	s.swift, _ = c.Database.(Swift)
+	return s
 }
 
 // txn is a verb under way in a transaction.
@@ -153,7 +156,9 @@ func (s *Store) explain(ctx context.Context, op bellhop.Op, err error) error {
 		return fmt.Errorf("%s: %w", s.label(op), err)
 	}
 	trouble, err := s.Dialect.Explain(err)
-	if (trouble == Unavailable || trouble == Conflict || errors.Is(err, ErrAgain)) && !errors.Is(err, bellhop.ErrUnavailable) {
+	switch {
+	case errors.Is(err, bellhop.ErrUnavailable), errors.Is(err, bellhop.ErrLocked), errors.Is(err, bellhop.ErrRetryTx):
+	case trouble == Unavailable, trouble == Conflict, trouble == Locked, errors.Is(err, ErrAgain):
 		err = fmt.Errorf("%w: %w", bellhop.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", s.label(op), err)
@@ -246,6 +251,9 @@ func (s *Store) tell(list []woken) {
 		queues[i] = w.queue
 		if s.LowerBounds {
 			s.bounds.appeared(w.queue, w.due, w.priorities)
+		}
+		if s.swift != nil && w.priorities == nil {
+			s.swift.Reappeared(w.queue)
 		}
 	}
 	s.listeners.tell(queues)

@@ -15,7 +15,7 @@ func (s *Store) EnqueueIn(ctx context.Context, tx Tx, r *bellhop.EnqueueRequest)
 		if err == nil {
 			receipts, err = t.enqueue(ctx, r)
 		}
-		return err
+		return s.retryTx(err)
 	})
 	if err != nil {
 		return nil, err
@@ -28,14 +28,24 @@ func (s *Store) FinishIn(ctx context.Context, tx Tx, o bellhop.Outcome) error {
 	return s.verb(ctx, bellhop.OpExchange, func() error {
 		t, err := s.begin(ctx, tx)
 		if err != nil {
-			return err
+			return s.retryTx(err)
 		}
-		refused, err := t.settle(ctx, []bellhop.Outcome{o})
+		refused, err := t.settle(ctx, []bellhop.Outcome{o}, all)
 		if err == nil && len(refused) > 0 {
 			err = fmt.Errorf("finish job %s: %w", o.Token.JobID, bellhop.ErrStale)
 		}
-		return err
+		return s.retryTx(err)
 	})
+}
+
+// retryTx marks what another transaction has caused: only the caller can do the
+// whole of the transaction again.
+func (s *Store) retryTx(err error) error {
+	if err == nil || !inTheWay(s.Dialect, err) {
+		return err
+	}
+	_, explained := s.Dialect.Explain(err)
+	return fmt.Errorf("%w: %w", bellhop.ErrRetryTx, explained)
 }
 
 // StepOf returns the step function for an operation, for transactions begun elsewhere.

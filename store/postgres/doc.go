@@ -1,0 +1,2 @@
+// Package postgres keeps jobs in PostgreSQL.
+package postgres

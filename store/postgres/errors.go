@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gobellhop/bellhop/store/internal/sqlstore"
+)
+
+// codeOf returns the code of an error that the server has sent; empty if it has sent none.
+func codeOf(err error) string {
+	if e := (*pgconn.PgError)(nil); errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// Codes that call for something particular.
+const (
+	codeUnique   = "23505"
+	codeReadOnly = "25006"
+	codeLock     = "55P03"
+)
+
+// troubles are the kinds of trouble behind the server's codes, and what to do.
+var troubles = map[string]struct {
+	sqlstore.Trouble
+	advice string
+}{
+	"40001":      {sqlstore.Conflict, ""}, // serialisation failure
+	"40P01":      {sqlstore.Conflict, ""}, // deadlock
+	codeLock:     {sqlstore.Locked, "another transaction holds a lock: end it (`bellhop doctor` names it)"},
+	codeReadOnly: {sqlstore.Unavailable, "the server takes no writes: name the primary, or end its read-only mode"},
+	"28P01":      {sqlstore.Unavailable, "the password is wrong: correct it in the address"},
+	"28000":      {sqlstore.Unavailable, "the server does not let this user in: correct the address, or pg_hba.conf"},
+	"3D000":      {sqlstore.Unavailable, "there is no such database: create it, or correct the address"},
+	"3F000":      {sqlstore.NoTable, "there is no such schema: run `bellhop migrate up`, or correct schema= in the address"},
+	"42P01":      {sqlstore.NoTable, "the schema of Bellhop is not there: run `bellhop migrate up`"},
+	"42501":      {sqlstore.Unknown, "the role lacks a right: give it the grants that docs/postgres.md lists"},
+	"53300":      {sqlstore.Unavailable, "the server has no connection left: raise max_connections, or lower pool_max_conns"},
+	"53100":      {sqlstore.Unavailable, "the server's disk is full: free some space"},
+	"57014":      {sqlstore.Unavailable, "the server has cancelled the statement: look at statement_timeout"},
+	"57P01":      {sqlstore.Unavailable, "the server has ended the connection"},
+	"57P02":      {sqlstore.Unavailable, "the server has crashed and restarts"},
+	"57P03":      {sqlstore.Unavailable, "the server starts or stops"},
+	"57P05":      {sqlstore.Unavailable, "the server has ended an idle connection"},
+	"25P03":      {sqlstore.Unavailable, "the server has ended a transaction that was idle for too long"},
+}
+
+// Explain says what is wrong, and what to do.
+func (dialect) Explain(err error) (sqlstore.Trouble, error) {
+	if err == nil {
+		return sqlstore.Unknown, nil
+	}
+	if code := codeOf(err); code != "" {
+		known, ok := troubles[code]
+		switch {
+		case !ok && (strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "58")):
+			return sqlstore.Unavailable, err
+		case !ok || known.advice == "":
+			return known.Trouble, err
+		}
+		return known.Trouble, fmt.Errorf("%s: %w", known.advice, err)
+	}
+	var connecting *pgconn.ConnectError
+	var network net.Error
+	switch {
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return sqlstore.Unknown, err
+	case errors.As(err, &connecting), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, net.ErrClosed), strings.Contains(err.Error(), "conn closed"), strings.Contains(err.Error(), "closed pool"):
+		return sqlstore.Unavailable, fmt.Errorf("the server cannot be reached: look whether it runs, and at the address: %w", err)
+	}
+	return sqlstore.Unknown, err
+}
+
+// certain reports whether a failed transaction has certainly not been committed:
+// the server has refused it and goes on.
+func certain(err error) bool {
+	e := (*pgconn.PgError)(nil)
+	return errors.As(err, &e) && e.Severity == "ERROR" || errors.As(err, new(*pgconn.ConnectError)) || pgconn.SafeToRetry(err)
+}

@@ -1,0 +1,326 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/sqlstore"
+)
+
+// An exchange is five statements at most, sent in one round trip. None needs an
+// earlier one's rows in Go.
+var (
+	// holdExchange lets no sweep pass and no repeat of the exchange begin before it has ended.
+	holdExchange = sqlstore.Define("hold exchange",
+		`select pg_advisory_xact_lock(hashtextextended(?::text, 0)) from bellhop_processes where id = ? and gone_at is null for key share`)
+
+	// endPlain ends claims with nothing to say but that they succeeded.
+	endPlain = sqlstore.Define("end plain", `with n as materialized (select {now} + ? as now),
+		d as materialized (delete from bellhop_running r
+			using unnest(?::bigint[], ?::bigint[], ?::uuid[], ?::int[], ?::int[], ?::int[], ?::int[], ?::bigint[], ?::bigint[], ?::bigint[])
+				as o (job, claim, exchange, attempt, failures, crashes, number, keep, started, ended)
+			where r.job = o.job and r.claim = o.claim and r.exchange = o.exchange
+			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.reason, r.progress,
+				o.attempt, o.failures, o.crashes, o.number, o.keep, o.started, o.ended),
+		a as (insert into bellhop_attempts (job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended)
+			select job, claim, generation, process, exchange, due, claimed_at, number, 1, started, ended from d),
+		f as (insert into bellhop_finished (job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, progress)
+			select job, 5, now, now + keep, due, generation, claim, attempt, failures, crashes, 0, progress from d cross join n)
+		select count(*), null::text[] from d`)
+
+	// endAny ends claims by whatever has come of them.
+	endAny = sqlstore.Define("end", `with n as materialized (select {now} + ? as now),
+		d as materialized (delete from bellhop_running r
+			using unnest(?::bigint[], ?::bigint[], ?::uuid[], ?::int[], ?::int[], ?::int[], ?::int[], ?::bigint[], ?::bigint[], ?::bigint[],
+				?::smallint[], ?::smallint[], ?::smallint[], ?::bigint[], ?::text[], ?::bytea[], ?::text[])
+				as o (job, claim, exchange, attempt, failures, crashes, number, keep, started, ended, outcome, state, suspect, wait, reason, result, failure)
+			where r.job = o.job and r.claim = o.claim and r.exchange = o.exchange
+			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, r.queue, r.cancel,
+				o.attempt, o.failures, o.crashes, o.number, o.keep, o.started, o.ended, o.outcome, o.state, o.suspect, o.wait, o.result, o.failure,
+				coalesce(o.reason, case when o.outcome = ? then r.reason end) as reason),
+		a as (insert into bellhop_attempts (job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
+			select job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure from d),
+		t as (delete from bellhop_attempts x using d where x.job = d.job and x.claim <= d.claim - ?),
+		f as (insert into bellhop_finished
+			(job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result)
+			select job, state, now, now + keep, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result
+			from d cross join n where state in (5, 6, 7)),
+		x as (insert into bellhop_dead
+			(job, queue, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result)
+			select job, queue, now, now + keep, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result
+			from d cross join n where state = 8),
+		s as (insert into bellhop_scheduled
+			(job, queue, due, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
+			select job, queue, now + wait, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress
+			from d cross join n where state = 1),
+		b as (insert into bellhop_ready
+			(job, queue, priority, kind, due, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
+			select d.job, d.queue, j.priority, j.kind, due, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress
+			from d join bellhop_jobs j on j.job = d.job where d.state = 3),
+		k as (delete from bellhop_unique_keys u using d where u.job = d.job and d.state >= 5)
+		select count(*), array_agg(distinct queue) filter (where state = 3) from d`)
+
+	// claimJobs claims from each wanted queue in turn, priority by priority. A
+	// lane is one priority of one queue, from its lower bound on. The limit of a
+	// lane is a literal, because the plan depends on it.
+	claimJobs = sqlstore.Define("claim", `with n as materialized (select {now} + ? as now),
+		d as materialized (delete from bellhop_ready r where r.ctid = any(array(
+			select x.ctid from unnest(?::text[], ?::int[], ?::int[]) as w (queue, want, n)
+				cross join lateral (
+					select q.ctid from unnest(?::int[], ?::smallint[], ?::bigint[], ?::bigint[]) as l (n, priority, due, job)
+						cross join lateral (
+							select c.ctid from bellhop_ready c
+							where c.queue = w.queue and c.priority = l.priority and (c.due, c.job) > (l.due, l.job) and c.kind = any(?::text[])
+							order by c.due, c.job limit 10000 for update skip locked) q
+					where l.n = w.n
+					limit w.want) x
+			where exists (select 1 from bellhop_processes p where p.id = ? and p.gone_at is null)
+				and not exists (select 1 from bellhop_exchanges e where e.id = ?)
+				and not exists (select 1 from bellhop_queues s where s.name = w.queue and s.paused = 1)
+			limit ?))
+			returning r.*),
+		i as (insert into bellhop_running
+			(job, queue, exchange, process, claimed_at, claim, due, generation, attempt, failures, crashes, suspect, cancel)
+			select job, queue, ?, ?, now, claim + 1, due, generation, attempt, failures, crashes, suspect, cancel from d cross join n),
+		e as (insert into bellhop_exchanges (id, made_at) select ?, now from n where exists (select 1 from d))
+		select d.job, j.id, d.kind, d.queue, d.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta,
+			j.enqueued_at, d.due, d.generation, d.claim + 1, d.attempt, d.failures, d.crashes, d.suspect, d.cancel, n.now
+		from n cross join d join bellhop_jobs j on j.job = d.job`)
+
+	lookAround = sqlstore.Define("look around", `select {now} + ?,
+		exists (select 1 from bellhop_processes where id = ? and gone_at is null),
+		exists (select 1 from bellhop_exchanges where id = ?),
+		(select count(*) from bellhop_queues where paused = 1),
+		(select count(*) from bellhop_running where process = ? and cancel = 1),
+		coalesce((select min(due) from bellhop_scheduled), 0)`)
+)
+
+// Exchange implements [sqlstore.Swift].
+func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.ExchangeRequest, ends []sqlstore.End) (*sqlstore.Exchanged, error) {
+	x := &exchange{r: r, offset: d.offset.Load(), order: make(map[string]int, len(r.Wants))}
+	claims := !r.Process.IsZero() && r.Limit > 0 && len(r.Wants) > 0
+	var requests []request
+	if claims {
+		requests = append(requests, request{holdExchange, []any{r.ID.String(), uuid(r.Process)}, nothing})
+	}
+	requests = x.end(requests, ends)
+	began := time.Now()
+	var lanes *looks
+	if claims {
+		lanes = d.lanes.begin(r)
+		requests = append(requests, x.claim(lanes))
+	}
+	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), uuid(r.Process)}, x.lookedAround})
+	err := d.pipeline(ctx, step, requests)
+	switch codeOf(err) {
+	case codeLock, codeUnique:
+		return nil, sqlstore.ErrCareful
+	}
+	if err != nil {
+		return nil, err
+	}
+	x.sort()
+	x.done.Seen = x.seen && len(x.done.Claimed) == 0
+	if claims && x.done.Alive && !x.done.Seen && x.done.Paused == 0 { // else it was not looked for jobs
+		d.lanes.end(lanes, x.done.Claimed, r.Limit, x.done.Now, time.Since(began))
+	}
+	return &x.done, nil
+}
+
+// Reappeared implements [sqlstore.Swift].
+func (d *database) Reappeared(queue string) { d.lanes.forget(queue) }
+
+func nothing(pgx.Rows) error { return nil }
+
+func uuid(id bellhop.ID) [16]byte { return id }
+
+// exchange is an exchange under way.
+type exchange struct {
+	r      *bellhop.ExchangeRequest
+	offset int64
+	order  map[string]int // of the queues
+	seen   bool
+	done   sqlstore.Exchanged
+}
+
+// end adds the statements that end claims.
+func (x *exchange) end(requests []request, ends []sqlstore.End) []request {
+	var plain, others columns
+	for i := range ends {
+		if e := &ends[i]; isPlain(e) {
+			plain.add(e, false)
+		} else {
+			others.add(e, true)
+		}
+	}
+	if len(plain.jobs) > 0 {
+		requests = append(requests, request{endPlain, plain.args(x.offset), x.ended})
+	}
+	if len(others.jobs) > 0 {
+		args := append(others.args(x.offset), others.outcomes, others.states, others.suspects, others.waits, others.reasons, others.results, others.failed,
+			int16(bellhop.OutcomeCancelled), int64(bellhop.KeptAttempts))
+		requests = append(requests, request{endAny, args, x.ended})
+	}
+	return requests
+}
+
+// isPlain reports whether an end is a success with nothing to say.
+func isPlain(e *sqlstore.End) bool {
+	o := e.Outcome
+	return o.Kind == bellhop.OutcomeSucceeded && !o.Suspect && o.Reason == "" && len(o.Result) == 0 && o.Failure == nil && !e.Keyed &&
+		o.Token.Number <= bellhop.KeptAttempts
+}
+
+// columns are outcomes as arrays.
+type columns struct {
+	jobs, claims                         []int64
+	exchanges                            [][16]byte
+	attempts, failures, crashes, numbers []int32
+	keeps, started, ended                []*int64
+	outcomes, states, suspects           []int16
+	waits                                []int64
+	reasons                              []*string
+	results                              [][]byte
+	failed                               []*string
+}
+
+func (c *columns) add(e *sqlstore.End, all bool) {
+	o := e.Outcome
+	c.jobs = append(c.jobs, e.Job)
+	c.claims = append(c.claims, o.Token.Number)
+	c.exchanges = append(c.exchanges, o.Token.Exchange)
+	c.attempts = append(c.attempts, int32(o.Attempt))
+	c.failures = append(c.failures, int32(o.Failures))
+	c.crashes = append(c.crashes, int32(o.Crashes))
+	c.numbers = append(c.numbers, int32(o.Number))
+	c.started = append(c.started, moment(o.Started))
+	c.ended = append(c.ended, moment(o.Ended))
+	var keep *int64
+	if o.Keep >= 0 {
+		keep = new(int64(o.Keep / time.Microsecond))
+	}
+	c.keeps = append(c.keeps, keep)
+	if !all {
+		return
+	}
+	c.outcomes = append(c.outcomes, int16(o.Kind))
+	c.states = append(c.states, int16(o.Kind.To()))
+	var suspect int16
+	if o.Suspect {
+		suspect = 1
+	}
+	c.suspects = append(c.suspects, suspect)
+	c.waits = append(c.waits, int64(o.Wait/time.Microsecond))
+	c.reasons = append(c.reasons, e.Reason())
+	c.results = append(c.results, noBytes(o.Result))
+	c.failed = append(c.failed, e.Failure())
+}
+
+func (c *columns) args(offset int64) []any {
+	return []any{offset, c.jobs, c.claims, c.exchanges, c.attempts, c.failures, c.crashes, c.numbers, c.keeps, c.started, c.ended}
+}
+
+func moment(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.UnixMicro())
+}
+
+func noBytes(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func (x *exchange) ended(rows pgx.Rows) error {
+	var n int
+	var woken []string
+	err := rows.Scan(&n, &woken)
+	x.done.Ended += n
+	x.done.Woken = append(x.done.Woken, woken...)
+	return err
+}
+
+func (x *exchange) lookedAround(rows pgx.Rows) error {
+	return rows.Scan(&x.done.Now, &x.done.Alive, &x.seen, &x.done.Paused, &x.done.Cancel, &x.done.NextDue)
+}
+
+// claim returns the statement that claims.
+func (x *exchange) claim(l *looks) request {
+	r := x.r
+	queues, wants, numbers := make([]string, len(r.Wants)), make([]int32, len(r.Wants)), make([]int32, len(r.Wants))
+	for i, w := range r.Wants {
+		queues[i], wants[i], numbers[i] = w.Queue, int32(min(max(w.Count, 0), math.MaxInt32)), int32(i)
+		if _, twice := x.order[w.Queue]; !twice {
+			x.order[w.Queue] = i
+		}
+	}
+	limit := int32(min(r.Limit, math.MaxInt32))
+	return request{claimJobs, []any{
+		x.offset, queues, wants, numbers, l.wants, l.priorities, l.dues, l.jobs, r.Kinds, uuid(r.Process), uuid(r.ID), limit,
+		uuid(r.ID), uuid(r.Process), uuid(r.ID),
+	}, x.claimed}
+}
+
+func (x *exchange) claimed(rows pgx.Rows) error {
+	c := sqlstore.Claimed{Claim: bellhop.Claim{Job: &bellhop.Job{}, Place: bellhop.Place{State: bellhop.StateRunning, Process: x.r.Process, Exchange: x.r.ID}}}
+	j, p := c.Claim.Job, &c.Place
+	var runAt, timeout, retention *int64
+	var key, tags, meta *string
+	var enqueued, due, now int64
+	var suspect, cancel int16
+	err := rows.Scan(&c.Job, (*[16]byte)(&j.ID), &j.Kind, &j.Queue, &j.Priority, &j.Args, &runAt, &j.Attempts, &timeout, &retention, &key, &tags, &meta,
+		&enqueued, &due, &p.Generation, &p.Claim, &p.Attempt, &p.Failures, &p.Crashes, &suspect, &cancel, &now)
+	if err != nil {
+		return err
+	}
+	if runAt != nil {
+		j.RunAt = time.UnixMicro(*runAt).UTC()
+	}
+	if timeout != nil {
+		j.Timeout = time.Duration(*timeout)
+	}
+	if retention != nil {
+		j.Retention = time.Duration(*retention)
+	}
+	if key != nil {
+		j.UniqueKey = *key
+	}
+	if tags != nil {
+		if err := sqlstore.Decode(*tags, &j.Tags); err != nil {
+			return err
+		}
+	}
+	if meta != nil {
+		if err := sqlstore.Decode(*meta, &j.Meta); err != nil {
+			return err
+		}
+	}
+	j.EnqueuedAt, p.Due, p.ClaimedAt = sqlstore.At(enqueued), sqlstore.At(due), sqlstore.At(now)
+	p.Suspect, p.CancelRequested = suspect != 0, cancel != 0
+	c.Token = bellhop.Token{JobID: j.ID, Number: p.Claim, Exchange: x.r.ID}
+	x.done.Claimed = append(x.done.Claimed, c)
+	return nil
+}
+
+// sort puts the claims in the order in which they are to start.
+func (x *exchange) sort() {
+	slices.SortFunc(x.done.Claimed, func(a, b sqlstore.Claimed) int {
+		if a.Claim.Job.Queue != b.Claim.Job.Queue {
+			return cmp.Compare(x.order[a.Claim.Job.Queue], x.order[b.Claim.Job.Queue])
+		}
+		return cmp.Or(cmp.Compare(a.Claim.Job.Priority, b.Claim.Job.Priority), a.Place.Due.Compare(b.Place.Due), cmp.Compare(a.Job, b.Job))
+	})
+}
+
+// kindsKey is what a set of kinds is known by.
+func kindsKey(kinds []string) string { return strings.Join(kinds, "\x00") }

@@ -1,0 +1,15 @@
+drop table bellhop_counters;
+drop table bellhop_records;
+drop table bellhop_processes;
+drop table bellhop_queues;
+drop table bellhop_exchanges;
+drop table bellhop_unique_keys;
+drop table bellhop_attempts;
+drop table bellhop_dead;
+drop table bellhop_finished;
+drop table bellhop_running;
+drop table bellhop_blocked;
+drop table bellhop_scheduled;
+drop table bellhop_ready;
+drop table bellhop_jobs;
+drop sequence bellhop_job_numbers;
