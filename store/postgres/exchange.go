@@ -114,7 +114,7 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	began := time.Now()
 	var lanes *looks
 	if claims {
-		lanes = d.lanes.begin(r)
+		lanes = d.lanes.begin(r, slices.ContainsFunc(ends, handsBack))
 		requests = append(requests, x.claim(lanes))
 	}
 	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), uuid(r.Process)}, x.lookedAround})
@@ -133,6 +133,9 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	}
 	return &x.done, nil
 }
+
+// handsBack reports whether a job will be ready again in its old turn.
+func handsBack(e sqlstore.End) bool { return e.Kind.To() == bellhop.StateReady }
 
 // Reappeared implements [sqlstore.Swift].
 func (d *database) Reappeared(queue string) { d.lanes.forget(queue) }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -58,8 +57,9 @@ type looks struct {
 	dues, jobs []int64
 }
 
-// begin returns from where an exchange is to look.
-func (l *lanes) begin(r *bellhop.ExchangeRequest) *looks {
+// begin returns from where an exchange is to look; from the head if it must find
+// what it hands back itself.
+func (l *lanes) begin(r *bellhop.ExchangeRequest, fromHead bool) *looks {
 	k := &looks{}
 	kinds, now := kindsKey(r.Kinds), time.Now()
 	l.mu.Lock()
@@ -67,7 +67,7 @@ func (l *lanes) begin(r *bellhop.ExchangeRequest) *looks {
 	for i, w := range r.Wants {
 		set := laneSet{w.Queue, kinds}
 		b := l.m[set]
-		full := b == nil || !now.Before(b.nextLook)
+		full := fromHead || b == nil || !now.Before(b.nextLook)
 		k.sets, k.counts, k.full = append(k.sets, set), append(k.counts, w.Count), append(k.full, full)
 		for p := range priorities {
 			at := head
@@ -116,12 +116,12 @@ func (l *lanes) end(k *looks, claimed []sqlstore.Claimed, limit int, now int64, 
 	}
 }
 
-// forget has the next claims from some queues begin at the head.
-func (l *lanes) forget(queues []string) {
+// forget has the next claims from a queue begin at the head.
+func (l *lanes) forget(queue string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for set := range l.m {
-		if slices.Contains(queues, set.queue) {
+		if set.queue == queue {
 			delete(l.m, set)
 		}
 	}
