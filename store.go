@@ -219,11 +219,7 @@ type EnqueueRequest struct {
 	Jobs []*Job
 	// Puts are preconditions and writes that belong to the jobs.
 	Puts []RecordWrite
-	// Shared says that the jobs are those of several callers. If another
-	// transaction holds what one of them needs, the call must not keep the others
-	// waiting: it may fail with [ErrLocked], and is then sent again in parts. A
-	// call that is not shared waits.
-	Shared bool
+	Shared bool // the jobs are several callers': fail with [ErrLocked] rather than wait long for another transaction
 }
 
 // ExchangeRequest hands in what is finished and asks for what is next.
