@@ -218,7 +218,7 @@ type EnqueueRequest struct {
 	// Jobs are valid: the client has checked them. At most [MaxBatch].
 	Jobs []*Job
 	// Puts are preconditions and writes that belong to the jobs.
-	Puts []RecordWrite
+	Puts   []RecordWrite
 	Shared bool // the jobs are several callers': fail with [ErrLocked] rather than wait long for another transaction
 }
 
