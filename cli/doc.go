@@ -6,7 +6,7 @@
 // on a terminal, or JSON. What it returns becomes one line on the standard error stream and an exit code (exit.go).
 //
 // A job comes in by `enqueue`, or over HTTP through `serve`, which is the API and a worker with the built-in kinds in one
-// process; `work` is the worker alone. The other commands look after jobs: jobs, queues, migrate, doctor.
+// process; `work` is the worker alone. The other commands look after jobs: jobs, queues, migrate, doctor; and `relay` moves jobs in from a user's database.
 //
 // # Output
 //
@@ -26,6 +26,9 @@
 //	queues pause, resume            [{"queue":"mail","paused":true}]
 //	migrate status, up, down        {"store","have","newest","steps":[{"version","name","down","took_ms"}]}
 //	migrate print                   {"from","to","sql"}
+//	relay                           when it is up: {"from","table","store","durability"}; with --once {"moved","existing","set_aside"}
+//	relay status                    {"from","waiting","lag_ms","set_aside","kept","limit":10000,"asides":[{"seq","id","job","reason","at"}]}
+//	relay retry, create, schema     {"count"}, {"from","table"}, {"sql"}
 //	doctor                          {"store","findings":[{"level","subject","detail","advice"}]}
 //	serve, work                     when it is up: {"listening","store","durability","queues":{"default":50},"kinds":[…]}
 //	version                         {"version","revision","modified","go","platform"}

@@ -11,6 +11,7 @@ var groups = []kong.Group{
 	{Key: "job", Title: "The job:"},
 	{Key: "worker", Title: "Work:"},
 	{Key: "kinds", Title: "Kinds of jobs:"},
+	{Key: "outbox", Title: "The outbox:"},
 	{Key: "log", Title: "Log:"},
 	{Key: "all", Title: "Everywhere:"},
 }
@@ -26,6 +27,7 @@ type grammar struct {
 	Enqueue enqueueCmd `cmd:"" help:"Enqueue jobs."`
 	Jobs    jobsCmd    `cmd:"" help:"Look at jobs and act on them."`
 	Queues  queuesCmd  `cmd:"" help:"Look at queues, pause and resume them."`
+	Relay   relayCmd   `cmd:"" help:"Move jobs from a database's outbox into the store."`
 	Migrate migrateCmd `cmd:"" help:"Look at the store's schema and change it."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and say what to do."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -23,7 +23,11 @@ type workerFlags struct {
 	Shutdown    time.Duration `help:"How long the process may take to stop; four fifths of it are for running jobs to end by themselves." default:"25s" from:"BELLHOP_SHUTDOWN" group:"worker"`
 
 	kindFlags
+	logFlags
+}
 
+// logFlags say what a process logs, and how.
+type logFlags struct {
 	LogFormat string     `help:"How to log: text or json." enum:"text,json" default:"text" from:"BELLHOP_LOG_FORMAT" group:"log"`
 	LogLevel  slog.Level `help:"What to log: debug, info, warn or error." default:"info" from:"BELLHOP_LOG_LEVEL" group:"log"`
 }
@@ -100,7 +104,7 @@ func (f *workerFlags) queues() (worker.Queues, error) {
 	return queues, nil
 }
 
-func (f *workerFlags) logger(a *app) *slog.Logger {
+func (f *logFlags) logger(a *app) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: f.LogLevel, ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
 		if attr.Value.Kind() == slog.KindString {
 			attr.Value = slog.StringValue(a.mask(attr.Value.String()))
@@ -136,9 +140,11 @@ func (p *process) describe() {
 	}
 }
 
-func (p *process) fact(name, value string) {
-	out := p.a.out
-	p.a.print("  %s%s%s", out.paint(dim, name), strings.Repeat(" ", 9-len(name)), clean(value))
+func (p *process) fact(name, value string) { p.a.fact(name, value) }
+
+// fact prints one line of a few about what goes on.
+func (a *app) fact(name, value string) {
+	a.print("  %s%s%s", a.out.paint(dim, name), strings.Repeat(" ", 9-len(name)), clean(value))
 }
 
 // part is something else that runs in the process.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/outbox"
 	"github.com/gobellhop/bellhop/store/memory"
 )
 
@@ -29,6 +30,8 @@ type world struct {
 //	@ env NAME=VALUE           the environment
 //	@ file NAME TEXT           a file in $DIR
 //	@ newer NAME               the SQLite file in $DIR gets a schema of a later release
+//	@ outbox FILE TEXT…        jobs of the kind mail.welcome with these arguments are committed to the outbox in that SQLite file
+//	@ sql FILE STATEMENT       a statement is run in that SQLite file
 //	@ clock real               the commands' clock is the machine's, as that of stores other than the script's own
 //	@ terminal 100 color       the output goes to a terminal of that width; 0 for none
 //	@ type y                   at the terminal; nothing to leave it
@@ -57,6 +60,13 @@ func (s *script) step(line string) {
 		s.env[name] = value
 	case "file":
 		s.must(os.WriteFile(filepath.Join(s.dir, words[1]), []byte(strings.Join(words[2:], " ")), 0o600))
+	case "sql":
+		s.sql(words[1], func(db *sql.DB) error {
+			_, err := db.ExecContext(s.t.Context(), strings.Join(words[2:], " "))
+			return err
+		})
+	case "outbox":
+		s.sql(words[1], func(db *sql.DB) error { return s.outbox(db, words[2:]) })
 	case "newer":
 		db, err := sql.Open("sqlite", filepath.Join(s.dir, words[1]))
 		s.must(err)
@@ -97,6 +107,35 @@ func (s *script) step(line string) {
 	default:
 		s.t.Fatalf("@ %s: there is no such step", line)
 	}
+}
+
+// sql does something in a SQLite file.
+func (s *script) sql(name string, do func(*sql.DB) error) {
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, name))
+	s.must(err)
+	s.must(errors.Join(do(db), db.Close()))
+}
+
+// outbox commits jobs to an outbox.
+func (s *script) outbox(db *sql.DB, args []string) error {
+	client, err := outbox.NewClient()
+	if err != nil {
+		return err
+	}
+	box, err := outbox.New(client, outbox.SQLite)
+	if err != nil {
+		return err
+	}
+	tx, err := db.BeginTx(s.t.Context(), nil)
+	if err != nil {
+		return err
+	}
+	for _, text := range args {
+		if _, err := bellhop.Enqueue(s.t.Context(), box.Within(tx), bellhop.RawJob("mail.welcome", []byte(text))); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+	}
+	return tx.Commit()
 }
 
 func (w *world) must(err error) {

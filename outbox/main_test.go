@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -24,7 +25,13 @@ var databases = []struct {
 	name string
 	make func(t *testing.T) string
 }{
-	{"sqlite", func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "app.db") }},
+	{"sqlite", func(t *testing.T) string {
+		path := filepath.Join(t.TempDir(), "app.db")
+		if err := os.WriteFile(path, nil, 0o600); err != nil { // an empty file is an empty database
+			t.Fatal(err)
+		}
+		return "sqlite:" + path
+	}},
 	{"postgres", func(t *testing.T) string { return testservers.Postgres(t).Database(t) }},
 	{"mariadb", func(t *testing.T) string { return testservers.MariaDB(t).Database(t) }},
 }

@@ -75,8 +75,12 @@ func (o *Outbox) Create(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// Check returns an error if the table cannot be read as it should be: it is not there, has other columns, or may not be read.
+// Check returns an error if the database does not answer, or the table cannot be read as it should be: it is not there, has other
+// columns, or may not be read.
 func (o *Outbox) Check(ctx context.Context, db *sql.DB) error {
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("outbox: the database does not answer: %w", err)
+	}
 	rows, err := db.QueryContext(ctx, "select seq, id, format, job, args, written_at, place, moved_at, reason from "+o.name+" where seq = 0")
 	if err == nil {
 		defer rows.Close()

@@ -25,7 +25,7 @@ import (
 
 // Open returns a pool for a database, and the dialect that it speaks; it does not connect yet. The addresses are those of
 // stores, without their parameters: for PostgreSQL, parameters are those of pgx, for MySQL those of its driver, for SQLite
-// there are none. Errors name the address with its password masked.
+// there are none. The database must be there. Errors name the address with its password masked.
 func Open(address string) (*sql.DB, outbox.Dialect, error) {
 	scheme, rest, _ := strings.Cut(address, ":")
 	open, ok := map[string]func(string) (*sql.DB, outbox.Dialect, error){
@@ -93,6 +93,6 @@ func openSQLite(address string) (*sql.DB, outbox.Dialect, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, 0, err
 	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_txlock=immediate&_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_txlock=immediate&_pragma=busy_timeout(5000)")
 	return db, outbox.SQLite, err
 }

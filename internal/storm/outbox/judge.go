@@ -131,7 +131,7 @@ func (w *weather) judge(ctx context.Context, blew time.Duration) error {
 			}
 		}
 	}
-	fmt.Fprintf(w.out, "outbox storm: %d kills and %d freezes in %v, %d processes\n", w.kills-w.freezes, w.freezes, blew.Round(time.Second), w.started)
+	fmt.Fprintf(w.out, "outbox storm: %d kills and %d freezes in %v, %d processes\n", w.kills, w.freezes, blew.Round(time.Second), w.started)
 	fmt.Fprintf(w.out, "  %-28s %d (%d rolled back)\n", "jobs committed", len(there), len(h.rolledBack))
 	fmt.Fprintf(w.out, "  %-28s %d jobs, %d of them were committed after all\n", "killed within the commit", unsure, stood)
 	fmt.Fprintf(w.out, "  %-28s %d times a job that another relay had moved, and that was not moved again\n", "left in the outbox", h.settled)

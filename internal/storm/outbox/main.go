@@ -33,7 +33,7 @@ type settings struct {
 	from, store      string
 	producer, relays int
 	gap              time.Duration // mean time between kills
-	freeze           int           // one in so many kills is a freeze of a relay; 0 for none
+	freeze           int           // one in so many blows is a freeze of a relay, and does not count as a kill; 0 for none
 	seed             uint64
 	out              io.Writer
 	folder           string // for the ledger, logs, and the default databases
@@ -44,13 +44,13 @@ func main() {
 		os.Exit(partMain(text))
 	}
 	s := settings{out: os.Stdout}
-	flag.IntVar(&s.kills, "kills", 20, "how often to kill or stop a process")
+	flag.IntVar(&s.kills, "kills", 20, "how often to kill a process")
 	flag.StringVar(&s.from, "from", "", "address of the user's database (default: a new SQLite file in a temporary folder)")
 	flag.StringVar(&s.store, "store", "", "address of an empty store (default: another SQLite file there)")
 	flag.IntVar(&s.producer, "producers", 3, "producer processes at a time")
 	flag.IntVar(&s.relays, "relays", 3, "relay processes at a time, at least 2")
 	flag.DurationVar(&s.gap, "gap", 300*time.Millisecond, "mean time between kills")
-	flag.IntVar(&s.freeze, "freeze", 10, "stop a relay instead of killing once in so many times (0: never)")
+	flag.IntVar(&s.freeze, "freeze", 10, "besides, stop a relay for a while once in so many times (0: never)")
 	flag.Uint64Var(&s.seed, "seed", 0, "seed of the random choices (0: by the clock)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -80,6 +80,9 @@ func (s *settings) check() error {
 	}
 	if s.from == "" {
 		s.from = "sqlite:" + s.folder + "/app.db"
+		if err := os.WriteFile(s.folder+"/app.db", nil, 0o600); err != nil { // an empty file is an empty database
+			return err
+		}
 	}
 	if s.store == "" {
 		s.store = "sqlite:" + s.folder + "/jobs.db"

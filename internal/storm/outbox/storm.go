@@ -191,7 +191,7 @@ func (w *weather) killAll(relays bool) {
 
 // blow produces and kills until the kills are done.
 func (w *weather) blow(ctx context.Context) error {
-	for n := range w.kills {
+	for blow, n := 0, 0; n < w.kills; blow++ {
 		if err := w.fill(); err != nil {
 			return err
 		}
@@ -205,14 +205,15 @@ func (w *weather) blow(ctx context.Context) error {
 			targets = append(targets, c)
 		}
 		w.random.Shuffle(len(targets), func(i, k int) { targets[i], targets[k] = targets[k], targets[i] })
-		if !(w.freeze > 0 && n%w.freeze == w.freeze/2 && w.stop(targets)) {
-			w.kill(targets[0])
+		if w.freeze > 0 && blow%w.freeze == w.freeze/2 && w.stop(targets) {
+			continue
 		}
-		if (n+1)%20 == 0 {
+		w.kill(targets[0])
+		if n++; n%20 == 0 {
 			w.mu.Lock()
 			ran := len(w.runs)
 			w.mu.Unlock()
-			fmt.Fprintf(w.out, "outbox storm: %d of %d kills, %d jobs ran\n", n+1, w.kills, ran)
+			fmt.Fprintf(w.out, "outbox storm: %d of %d kills, %d jobs ran\n", n, w.kills, ran)
 		}
 	}
 	w.killAll(false)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,13 +31,19 @@ func (o testOut) Write(p []byte) (int, error) {
 }
 
 func TestStorm(t *testing.T) {
-	for name, from := range map[string]func(t *testing.T) string{
-		"sqlite":   func(*testing.T) string { return "" },
-		"postgres": func(t *testing.T) string { return testservers.Postgres(t).Database(t) },
-		"mariadb":  func(t *testing.T) string { return testservers.MariaDB(t).Database(t) },
+	for _, c := range []struct {
+		name        string
+		from, store func(t *testing.T) string
+	}{
+		{"sqlite to sqlite", ours, ours},
+		{"postgres to redis", func(t *testing.T) string { return testservers.Postgres(t).Database(t) }, redis},
+		{"mariadb to redis", func(t *testing.T) string { return testservers.MariaDB(t).Database(t) }, redis},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := settings{kills: 5, from: from(t), producer: 2, relays: 2, gap: 200 * time.Millisecond, freeze: 4, out: testOut{t}, folder: t.TempDir()}
+		t.Run(c.name, func(t *testing.T) {
+			s := settings{
+				kills: 5, from: c.from(t), store: c.store(t), producer: 2, relays: 2, gap: 200 * time.Millisecond, freeze: 4,
+				out: testOut{t}, folder: t.TempDir(),
+			}
 			if err := storm(t.Context(), s); err != nil {
 				t.Error(err)
 				log, _ := os.ReadFile(filepath.Join(s.folder, "children.log"))
@@ -44,6 +51,12 @@ func TestStorm(t *testing.T) {
 			}
 		})
 	}
+}
+
+func ours(*testing.T) string { return "" } // a new file
+
+func redis(t *testing.T) string {
+	return testservers.Redis(t).Address + "?namespace=" + strings.ToLower(rand.Text())
 }
 
 // The judge finds what is wrong.
