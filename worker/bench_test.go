@@ -4,22 +4,34 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gobellhop/bellhop"
-	_ "github.com/gobellhop/bellhop/store/sqlite"
+	"github.com/gobellhop/bellhop/internal/testservers"
+	_ "github.com/gobellhop/bellhop/store/all"
 )
 
 // benchText makes the arguments 48 bytes long.
 const benchText = "twenty-three letters---"
 
-// benchStores are the addresses that the benchmarks run on.
-func benchStores(b *testing.B) map[string]string {
-	return map[string]string{"memory": "memory:", "sqlite": "sqlite:" + filepath.Join(b.TempDir(), "jobs.db")}
+// benchStores are the stores that the benchmarks run on, each new and empty.
+// One that lives in a server is measured without the server's processor time.
+var benchStores = []struct {
+	name    string
+	address func(testing.TB) string
+}{
+	{"memory", func(testing.TB) string { return "memory:" }},
+	{"sqlite", func(tb testing.TB) string { return "sqlite:" + filepath.Join(tb.TempDir(), "jobs.db") }},
+	{"mysql", func(tb testing.TB) string { return testservers.MariaDB(tb).Database(tb) + "?migrate=auto" }},
+	{"redis", func(tb testing.TB) string {
+		return testservers.Redis(tb).Database(tb) + "?namespace=bench-" + bellhop.NewID().String()
+	}},
 }
 
 func benchClient(b *testing.B, address string) *bellhop.Client {
@@ -39,9 +51,9 @@ func benchClient(b *testing.B, address string) *bellhop.Client {
 // BenchmarkDrain measures jobs that do nothing, from ready to done: one
 // worker, 100 at once, no timeout, no listener.
 func BenchmarkDrain(b *testing.B) {
-	for name, address := range benchStores(b) {
-		b.Run(name, func(b *testing.B) {
-			client := benchClient(b, address)
+	for _, store := range benchStores {
+		b.Run(store.name, func(b *testing.B) {
+			client := benchClient(b, store.address(b))
 			args := make([]item, 0, 10_000)
 			for n := 0; n < b.N; n += len(args) {
 				args = args[:min(cap(args), b.N-n)]
@@ -86,9 +98,9 @@ func BenchmarkDrain(b *testing.B) {
 
 // BenchmarkEnqueueSingly measures single enqueues from 64 goroutines.
 func BenchmarkEnqueueSingly(b *testing.B) {
-	for name, address := range benchStores(b) {
-		b.Run(name, func(b *testing.B) {
-			client := benchClient(b, address)
+	for _, store := range benchStores {
+		b.Run(store.name, func(b *testing.B) {
+			client := benchClient(b, store.address(b))
 			var next atomic.Int64
 			var wg sync.WaitGroup
 			b.ReportAllocs()
@@ -108,27 +120,46 @@ func BenchmarkEnqueueSingly(b *testing.B) {
 	}
 }
 
-// BenchmarkLatency measures one job after the other, from the enqueue to its handler.
+// BenchmarkLatency measures one job after the other on an idle store, from the
+// call that enqueues it to its handler: by the worker's own client, and by another
+// one, as from another process. Where nothing wakes a worker across processes, that is half a poll.
 func BenchmarkLatency(b *testing.B) {
-	for name, address := range benchStores(b) {
-		b.Run(name, func(b *testing.B) {
-			client := benchClient(b, address)
-			started := make(chan time.Time)
-			w := New(client, Config{Queues: Queues{"default": 10}})
-			w.Handle(job.With(func(context.Context, item) error { started <- time.Now(); return nil }))
-			ctx, stop := context.WithCancel(b.Context())
-			done := make(chan error, 1)
-			go func() { done <- w.Run(ctx) }()
-			for b.Loop() {
-				if _, err := job.Enqueue(b.Context(), client, item{Text: benchText}); err != nil {
+	for _, store := range benchStores {
+		for _, across := range []bool{false, true} {
+			name := map[bool]string{false: "within", true: "across"}[across]
+			if across && store.name == "memory" {
+				continue // it lives in one process
+			}
+			b.Run(store.name+"/"+name, func(b *testing.B) {
+				address := store.address(b)
+				client := benchClient(b, address)
+				sender := client
+				if across {
+					sender = benchClient(b, address)
+				}
+				started := make(chan time.Time)
+				w := New(client, Config{Queues: Queues{"default": 10}})
+				w.Handle(job.With(func(context.Context, item) error { started <- time.Now(); return nil }))
+				ctx, stop := context.WithCancel(b.Context())
+				done := make(chan error, 1)
+				go func() { done <- w.Run(ctx) }()
+				var waits []time.Duration
+				for b.Loop() {
+					time.Sleep(5*time.Millisecond + rand.N(10*time.Millisecond)) // so that the store is idle, and out of step
+					at := time.Now()
+					if _, err := job.Enqueue(b.Context(), sender, item{Text: benchText}); err != nil {
+						b.Fatal(err)
+					}
+					waits = append(waits, (<-started).Sub(at))
+				}
+				stop()
+				if err := <-done; err != nil {
 					b.Fatal(err)
 				}
-				<-started
-			}
-			stop()
-			if err := <-done; err != nil {
-				b.Fatal(err)
-			}
-		})
+				slices.Sort(waits)
+				b.ReportMetric(float64(waits[len(waits)/2].Microseconds())/1000, "p50-ms")
+				b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds())/1000, "p99-ms")
+			})
+		}
 	}
 }

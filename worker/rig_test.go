@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/store/memory"
 	"github.com/gobellhop/bellhop/store/storetest"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testservers.Main(m) }
 
 type item struct {
 	N    int    `json:"n"`

@@ -2,13 +2,21 @@ package sqlite
 
 import (
 	"context"
+	"os"
 	"sync"
 	"time"
 )
 
-// pollEvery is how often the store looks whether another process has written,
-// while somebody listens.
-const pollEvery = 20 * time.Millisecond
+// While somebody listens, the store looks whether another process has written.
+const (
+	// lookEvery is how often it looks at the files, which costs some microseconds.
+	lookEvery = 5 * time.Millisecond
+	// askEvery is how often it asks SQLite besides, since the times of files are
+	// not everywhere kept at once.
+	askEvery = 4 * lookEvery
+	// sameTime is how long a file may be written to without another time.
+	sameTime = 20 * time.Millisecond
+)
 
 // poller watches for commits of other processes while somebody listens.
 type poller struct {
@@ -18,7 +26,7 @@ type poller struct {
 }
 
 // Notify implements [bellhop.Notifier]. fn is called at once for what happens
-// through this store, with the queue's name, and within about 20 ms after a
+// through this store, with the queue's name, and some milliseconds after a
 // commit of others, with an empty one.
 func (s *Store) Notify(fn func(queue string)) (stop func()) {
 	remove := s.Store.Notify(fn)
@@ -65,19 +73,43 @@ func (p *poller) stop() {
 
 func (s *Store) poll(end <-chan struct{}, done chan<- struct{}) {
 	defer close(done)
-	ticker := time.NewTicker(pollEvery)
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	seen := map[any]int64{}
-	for {
+	var before written
+	for tick := 0; ; tick++ {
 		select {
 		case <-end:
 			return
 		case <-ticker.C:
-			if s.changed(seen) {
-				s.Wake()
-			}
+		}
+		now := lastWritten(s.settings.path)
+		if (now != before || time.Since(now.at) < sameTime || tick%int(askEvery/lookEvery) == 0) && s.changed(seen) {
+			s.Wake()
+		}
+		before = now
+	}
+}
+
+// written tells what a look at the files of a database shows of commits: the
+// sum of the sizes and the later time of the database and its write-ahead log.
+type written struct {
+	size int64
+	at   time.Time
+}
+
+func lastWritten(path string) (w written) {
+	for _, name := range []string{path, path + "-wal"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			continue // the log comes and goes; without the database SQLite has the say
+		}
+		w.size += info.Size()
+		if info.ModTime().After(w.at) {
+			w.at = info.ModTime()
 		}
 	}
+	return w
 }
 
 // changed reports whether somebody else has committed since the last look. The
