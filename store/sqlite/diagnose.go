@@ -103,7 +103,7 @@ func (s *Store) lookDurability(ctx context.Context) ([]bellhop.Finding, error) {
 }
 
 // muchWAL is a size of the write-ahead log that does not come from work alone.
-const muchWAL = 4 * maxIdleWAL
+const muchWAL = 4 * maxLog
 
 func (s *Store) lookWAL(context.Context) ([]bellhop.Finding, error) {
 	if s.settings.path == "" {

@@ -15,3 +15,11 @@ var Dialect sqlstore.Dialect = dialect{}
 func FinishWithin(ctx context.Context, s *Store, tx *sql.Tx, o bellhop.Outcome) error {
 	return s.within(tx).Finish(ctx, o)
 }
+
+// WithMaxLog bounds the write-ahead log, so that a test need not write so much.
+func WithMaxLog(bytes int64) Option { return func(s *settings) { s.maxLog = bytes } }
+
+// Reading begins a transaction that reads, through the reading pool.
+func Reading(ctx context.Context, s *Store) (*sql.Tx, error) {
+	return s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+}

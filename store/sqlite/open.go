@@ -40,6 +40,7 @@ type settings struct {
 	migrate     string
 	synchronous string
 	cacheMiB    int
+	maxLog      int64
 	readers     int
 }
 
@@ -81,7 +82,7 @@ func number(value string, low, high int, into *int) (err error) {
 
 // parse reads an address: sqlite:file or sqlite:///path/to/file, and parameters.
 func parse(address string) (*settings, error) {
-	s := &settings{migrate: "auto", synchronous: "full", cacheMiB: 16, readers: 4}
+	s := &settings{migrate: "auto", synchronous: "full", cacheMiB: 16, readers: 4, maxLog: maxLog}
 	rest, ok := strings.CutPrefix(address, "sqlite:")
 	if !ok {
 		return nil, errors.New(`want an address like "sqlite:jobs.db" or "sqlite:///var/lib/app/jobs.db"`)
@@ -167,7 +168,7 @@ func open(ctx context.Context, set *settings) (_ *Store, err error) {
 	// page cache, so that a large cache of small pages costs more than it gains.
 	writing := url.Values{"_txlock": {"immediate"}, "_pragma": append(slices.Clone(common["_pragma"]),
 		"page_size(8192)", "journal_mode(wal)", "synchronous("+set.synchronous+")", fmt.Sprintf("cache_size(-%d)", set.cacheMiB<<10),
-		"wal_autocheckpoint(2000)", fmt.Sprintf("journal_size_limit(%d)", maxIdleWAL))}
+		"wal_autocheckpoint(2000)", fmt.Sprintf("journal_size_limit(%d)", set.maxLog))}
 	reading := url.Values{"_query_only": {"1"}, "_pragma": append(slices.Clone(common["_pragma"]), "cache_size(-4096)")}
 	if s.writer, err = pool(set.path, writing, 1); err != nil {
 		return nil, err
@@ -188,11 +189,8 @@ func open(ctx context.Context, set *settings) (_ *Store, err error) {
 		_, err = s.dialect.Explain(err)
 		return nil, err
 	}
-	return s, s.start(ctx, &sqlstore.Pool{Writer: s.writer, Reader: s.reader, Dialect: s.dialect, Gate: s.gate})
+	return s, s.start(ctx, &sqlstore.Pool{Writer: s.writer, Reader: s.reader, Dialect: s.dialect, Gate: &logKeeper{gate: s.gate, store: s}})
 }
-
-// maxIdleWAL is how many bytes of write-ahead log may stay on disk when it has been worked off.
-const maxIdleWAL = 64 << 20
 
 func pool(path string, parameters url.Values, size int) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+parameters.Encode())

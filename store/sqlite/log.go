@@ -1,0 +1,58 @@
+package sqlite
+
+import (
+	"context"
+	"os"
+	"time"
+)
+
+// maxLog is how many bytes the write-ahead log may have before it is made to
+// start again at its beginning, and how many stay on disk when it has.
+const maxLog = 64 << 20
+
+// logKeeper is the gate, and keeps the write-ahead log short. SQLite works the
+// log off by itself after a commit, but lets it start again only at a moment at
+// which nobody reads from it. Where readers overlap without a gap that moment
+// never comes, and the log grows for ever. So whoever leaves the gate and finds a
+// log that is too long stays at it for a moment: while nothing is written, who
+// begins to read needs the log no more, and soon nobody does.
+type logKeeper struct {
+	*gate
+	store *Store
+	// Used by the one who is through the gate: after a vain try, when to try again, and how long to wait next time.
+	next time.Time
+	wait time.Duration
+}
+
+// The waits after a try that met a reader who stayed: firstLogWait, doubled up to lastLogWait.
+const (
+	firstLogWait = time.Second
+	lastLogWait  = 30 * time.Second
+)
+
+// Leave lets the next one through.
+func (k *logKeeper) Leave() {
+	if info, err := os.Stat(k.store.settings.path + "-wal"); err == nil && info.Size() > k.store.settings.maxLog {
+		k.restart()
+	}
+	k.gate.Leave()
+}
+
+// restart works the log off and waits until nobody reads from it, no longer
+// than the busy timeout of the writing connection: 200 ms.
+func (k *logKeeper) restart() {
+	now := time.Now()
+	if now.Before(k.next) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var busy, frames, done int
+	err := k.store.writer.QueryRowContext(ctx, "pragma wal_checkpoint(truncate)").Scan(&busy, &frames, &done)
+	if err == nil && busy == 0 {
+		k.wait = 0
+		return
+	}
+	k.wait = min(max(firstLogWait, 2*k.wait), lastLogWait)
+	k.next = time.Now().Add(k.wait)
+}

@@ -1,0 +1,121 @@
+package sqlite_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/sqlite"
+)
+
+// readAll keeps transactions open that read, each for a while, so that at any
+// moment there is one, until the function that it returns is called.
+func readAll(t *testing.T, s *sqlite.Store, readers int, each time.Duration) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range readers {
+		wg.Go(func() {
+			time.Sleep(each * time.Duration(i) / time.Duration(readers)) // so that one begins in the midst of the other
+			for ctx.Err() == nil {
+				tx, err := sqlite.Reading(ctx, s)
+				if err != nil {
+					continue // ctx has ended
+				}
+				var n int
+				if err := tx.QueryRowContext(ctx, "select count(*) from bellhop_schema").Scan(&n); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+				time.Sleep(each) // it reads for so long
+				_ = tx.Rollback()
+			}
+		})
+	}
+	return func() { cancel(); wg.Wait() }
+}
+
+// write enqueues about so many bytes and returns the longest call and the longest log.
+func write(t *testing.T, s *sqlite.Store, path string, bytes int) (longest time.Duration, most int64) {
+	t.Helper()
+	for bytes > 0 {
+		jobs := testJobs(100)
+		for _, j := range jobs {
+			j.Args = make([]byte, 2000)
+		}
+		began := time.Now()
+		if _, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: jobs}); err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, time.Since(began))
+		if info, err := os.Stat(path + "-wal"); err == nil {
+			most = max(most, info.Size())
+		}
+		bytes -= 100 * 2000
+	}
+	return longest, most
+}
+
+// Readers that overlap without a gap would let the write-ahead log grow for ever.
+func TestLogStaysShortBesideReaders(t *testing.T) {
+	const limit = 1 << 20
+	for _, kept := range []bool{true, false} {
+		path := filepath.Join(t.TempDir(), "jobs.db")
+		max := int64(limit)
+		if !kept {
+			max = 1 << 40 // the log is left to SQLite alone
+		}
+		s, err := sqlite.Open(t.Context(), "sqlite:"+path, sqlite.WithMaxLog(max))
+		must(t, err)
+		stop := readAll(t, s, 4, 8*time.Millisecond)
+		_, most := write(t, s, path, 24<<20)
+		stop()
+		must(t, s.Close())
+		t.Logf("kept %v: the log had %d KiB at most", kept, most>>10)
+		if kept && most > 4*limit {
+			t.Errorf("the log had %d KiB, want little more than %d", most>>10, limit>>10)
+		}
+		if !kept && most < 18<<20 {
+			t.Errorf("the log had only %d KiB without its keeper: the test shows nothing", most>>10)
+		}
+	}
+}
+
+// A reader that stays lets the log grow, and does not hold up writers for that.
+func TestLogWaitsForALongReader(t *testing.T) {
+	const limit = 1 << 20
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	s, err := sqlite.Open(t.Context(), "sqlite:"+path, sqlite.WithMaxLog(limit))
+	must(t, err)
+	defer s.Close()
+	write(t, s, path, 200_000)
+	tx, err := sqlite.Reading(t.Context(), s)
+	must(t, err)
+	var before, after int
+	must(t, tx.QueryRowContext(t.Context(), "select count(*) from bellhop_jobs").Scan(&before))
+	began := time.Now()
+	_, most := write(t, s, path, 12<<20)
+	// 60 calls: were each held up for the 200 ms that a try waits for readers, they
+	// would take 12 s.
+	if took := time.Since(began); most < 8<<20 || took > 6*time.Second {
+		t.Errorf("beside a long reader the log grew to %d KiB and writing took %v", most>>10, took)
+	}
+	must(t, tx.QueryRowContext(t.Context(), "select count(*) from bellhop_jobs").Scan(&after))
+	if before != after {
+		t.Errorf("the long reader saw %d jobs and then %d", before, after)
+	}
+	must(t, tx.Rollback())
+	for end := time.Now().Add(20 * time.Second); ; {
+		write(t, s, path, 200_000)
+		if info, err := os.Stat(path + "-wal"); err == nil && info.Size() <= 2*limit {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the log does not start again when the reader has gone")
+		}
+		time.Sleep(50 * time.Millisecond) // the next try comes a second or some after the last
+	}
+}
