@@ -26,7 +26,7 @@ type logKeeper struct {
 
 // The waits after a try that met a reader who stayed: firstLogWait, doubled up to lastLogWait.
 const (
-	firstLogWait = time.Second
+	firstLogWait = 250 * time.Millisecond
 	lastLogWait  = 30 * time.Second
 )
 
