@@ -43,10 +43,10 @@ type trouble struct {
 // troubles are the errors that deserve more than the server's own words.
 var troubles = map[uint16]trouble{
 	codeDeadlock: {sqlstore.Conflict, "another transaction was in the way in %s: try the whole transaction again"},
-	codeLockWait: {sqlstore.Conflict, "another transaction holds a row in %s: end it, or try again"},
+	codeLockWait: {sqlstore.Locked, "another transaction holds a row in %s: end it, or try again"},
 	1020:         {sqlstore.Conflict, "another transaction was in the way in %s: try the whole transaction again"},
 	3101:         {sqlstore.Conflict, "another transaction was in the way in %s: try the whole transaction again"},
-	3572:         {sqlstore.Conflict, "another transaction holds a row in %s: end it, or try again"},
+	3572:         {sqlstore.Locked, "another transaction holds a row in %s: end it, or try again"},
 
 	1040: {sqlstore.Unavailable, "the server of %s has no connection left: raise its max_connections, or lower the connections of its users"},
 	1203: {sqlstore.Unavailable, "the user has no connection left for %s: raise max_user_connections, or lower ?connections="},

@@ -13,7 +13,8 @@ var replacements = map[string]string{
 	"these to running": `insert into bellhop_running (job, queue, exchange, process, claimed_at, claim, due, generation, attempt, failures, crashes, suspect, cancel)
 		select r.job, r.queue, ?1, ?2, ?3, r.claim + 1, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
 		from json_table(?4, '$[*]' columns (n bigint path '$')) v straight_join bellhop_ready r where r.job = v.n`,
-	"hold running": `select r.job, r.claim, r.exchange from ` + numbers + ` straight_join bellhop_running r where r.job = v.n {lock}`,
+	"hold running":          holdThese + ` {lock}`,
+	"hold unlocked running": holdThese + ` {skip}`,
 	"scheduled to ready": `insert into bellhop_ready
 		(queue, priority, due, job, kind, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
 		select j.queue, j.priority, p.due, p.job, j.kind, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, p.cancel, p.reason, p.progress
@@ -31,6 +32,10 @@ var replacements = map[string]string{
 	"report": `update bellhop_running set started = case when ? = 1 then 1 else started end, progress = coalesce(?, progress), touched = touched + 1
 		where job = ? and claim = ? and exchange = ?`,
 }
+
+// holdThese reads the rows of claims.
+const holdThese = `select r.job, r.claim, r.exchange, r.process, r.queue, r.claimed_at, r.due, r.generation, r.cancel, r.reason, r.progress
+	from ` + numbers + ` straight_join bellhop_running r where r.job = v.n`
 
 // claimColumns are what the statements of a claim return.
 const claimColumns = `j.job, j.id, j.kind, j.queue, j.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta, j.enqueued_at,

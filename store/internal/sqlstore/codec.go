@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,6 +96,12 @@ func (n Numbers) Value() (driver.Value, error) {
 		b = strconv.AppendInt(b, v, 10)
 	}
 	return string(append(b, ']')), nil
+}
+
+// sorted sorts the numbers: all transactions lock rows in this order.
+func (n Numbers) sorted() Numbers {
+	slices.Sort(n)
+	return n
 }
 
 // encode writes lists, maps and failures as JSON, and what is empty as null.

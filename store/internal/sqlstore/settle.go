@@ -19,8 +19,8 @@ const (
 )
 
 var (
-	holdRunning  = define("hold running", `select job, claim, exchange from bellhop_running where job in ({numbers}) order by job {lock}`)
-	holdUnlocked = define("hold unlocked running", `select job, claim, exchange from bellhop_running where job in ({numbers}) order by job {skip}`)
+	holdRunning  = define("hold running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {lock}`)
+	holdUnlocked = define("hold unlocked running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {skip}`)
 	refByID      = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
 	addAttempt   = define("add attempt", `insert into bellhop_attempts
 		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
@@ -51,7 +51,8 @@ type settlement struct {
 	*txn
 	outcomes []bellhop.Outcome
 	refs     []jobRef
-	stale    []int // outcomes whose token does not fit, or not any more
+	held     map[int64]*heldRow // by job, where several may write at once
+	stale    []int              // outcomes whose token does not fit, or not any more
 }
 
 // reach says which claims a settlement touches.
@@ -79,6 +80,12 @@ func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome, which reac
 		return nil, err
 	}
 	plain, others := s.sort()
+	if s.store.Shared {
+		if err := s.settleHeld(ctx, others); err != nil {
+			return nil, err
+		}
+		return s.refuse(ctx)
+	}
 	if err := s.settlePlain(ctx, plain); err != nil {
 		return nil, err
 	}
@@ -156,22 +163,17 @@ func (s *settlement) hold(ctx context.Context, which reach) error {
 			jobs = append(jobs, s.refs[i].job)
 		}
 	}
-	slices.Sort(jobs) // all lock rows in this order
-	type claim struct {
-		number   num
-		exchange uid
-	}
-	held := make(map[int64]claim, len(jobs))
+	s.held = make(map[int64]*heldRow, len(jobs))
 	err := s.Query(ctx, st, func(r Row) error {
-		var job num
-		var c claim
-		err := r.Scan(&job, &c.number, &c.exchange)
-		held[int64(job)] = c
+		h := &heldRow{}
+		err := r.Scan(h.dest()...)
+		s.held[int64(h.job)] = h
 		return err
-	}, jobs)
+	}, jobs.sorted())
 	for i := range s.refs {
 		token := &s.outcomes[i].Token
-		if held[s.refs[i].job] != (claim{num(token.Number), uid(token.Exchange)}) {
+		h := s.held[s.refs[i].job]
+		if h == nil || int64(h.claim) != token.Number || bellhop.ID(h.exchange) != token.Exchange {
 			s.refs[i].job = 0
 		}
 	}
