@@ -118,7 +118,8 @@ func (a *actor) byFilter(ctx context.Context) error {
 		if j, err = a.fresh(ctx, j, row); err != nil {
 			return err
 		}
-		if j == nil || !f.States.Has(j.Place.State) || !f.Matches(&j.Job, &j.Place) {
+		// A single writer has just read it, without its arguments.
+		if j == nil || a.store.Shared && (!f.States.Has(j.Place.State) || !f.Matches(&j.Job, &j.Place)) {
 			continue
 		}
 		if err := a.act(ctx, j); err != nil {
