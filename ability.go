@@ -15,7 +15,7 @@ type Capabilities struct {
 	// Shared says that several processes can use the store at once.
 	Shared bool
 	// Writers is how many enqueues are worth sending at the same time: 1 for a
-	// store with a single writer.
+	// store with a single writer. Of a [Router] it is how many to each part.
 	Writers int
 	// Exchanges is how many exchanges of one worker are worth having under way
 	// at the same time when it is busy: 1, or 0, where one waits for the other anyway.
@@ -45,6 +45,28 @@ type Notifier interface {
 	// Notify calls fn, from any goroutine, when a queue may have become worth
 	// asking; an empty name means any queue. fn must not block. stop ends it.
 	Notify(fn func(queue string)) (stop func())
+}
+
+// Router is the ability of a store that is made of several parts, each a store
+// of its own, and that keeps each clause of [Store] within a part. What would
+// have to happen as a whole in several parts is refused with a [*SpanError]: the
+// jobs of one Enqueue, the writes of one Put, a Put beside jobs or outcomes.
+//
+// If some parts cannot be reached, an exchange is done with the others. Of outcomes
+// that belong to the former it is not known whether they were applied, and the reply
+// leaves them unsettled: handing them in again, with the next exchange, settles them.
+//
+// Callers that gather the jobs of others into one call, as the client does,
+// gather by part.
+type Router interface {
+	// Parts names the parts, for people. They stay the same while the store is open.
+	Parts() []string
+	// Route returns which part takes a job, as its place in Parts. It depends
+	// only on what of a job never changes, and on the parts.
+	Route(j *Job) int
+	// Home returns the part in which a record lives: writes beside jobs must be of
+	// the jobs' part.
+	Home(space, key string) int
 }
 
 // Migrator is the ability to change the schema.

@@ -14,6 +14,43 @@ const (
 	storeTimeout = 30 * time.Second // no call to a store waits longer than this
 )
 
+// batchers has a batcher for each part of the store: calls for one part go
+// together, and do not wait for another part.
+type batchers struct {
+	router Router // nil for a store of one part
+	parts  []*batcher
+}
+
+func newBatchers(store Store) *batchers {
+	b := &batchers{parts: []*batcher{newBatcher(store)}}
+	if router, ok := As[Router](store); ok {
+		b.router = router
+		for range router.Parts()[1:] {
+			b.parts = append(b.parts, newBatcher(store))
+		}
+	}
+	return b
+}
+
+// enqueue sends the jobs with others of their part. Jobs of several parts are refused.
+func (b *batchers) enqueue(ctx context.Context, jobs []*Job) ([]Receipt, error) {
+	part := 0
+	if b.router != nil {
+		var err error
+		if part, err = PartOf(b.router, jobs); err != nil {
+			return nil, err
+		}
+	}
+	return b.parts[part].enqueue(ctx, jobs)
+}
+
+// close refuses further calls and waits for those under way.
+func (b *batchers) close() {
+	for _, part := range b.parts {
+		part.close()
+	}
+}
+
 // batcher lets the calls that arrive while a commit is under way go together
 // with the next. No timer is involved: a lone call goes at once, and under load
 // batches grow by themselves to what one commit's time brings in.

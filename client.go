@@ -13,9 +13,9 @@ import (
 // Client enqueues jobs and looks after them. One client serves a whole program;
 // it is safe for any number of goroutines.
 type Client struct {
-	store   Store
-	set     settings
-	batcher *batcher
+	store    Store
+	set      settings
+	batchers *batchers
 }
 
 // NewClient returns a client on an open store. [Open] is for addresses.
@@ -28,7 +28,7 @@ func NewClient(store Store, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{store: store, set: set, batcher: newBatcher(store)}, nil
+	return &Client{store: store, set: set, batchers: newBatchers(store)}, nil
 }
 
 // Store returns the client's store.
@@ -39,7 +39,7 @@ func (c *Client) Logger() *slog.Logger { return c.set.logger }
 
 // Close waits for enqueues under way and closes the store.
 func (c *Client) Close() error {
-	c.batcher.close()
+	c.batchers.close()
 	return c.store.Close()
 }
 
@@ -67,7 +67,7 @@ type EnqueueFunc func(ctx context.Context, jobs []*Job) ([]Receipt, error)
 type EnqueueMiddleware func(ctx context.Context, jobs []*Job, next EnqueueFunc) ([]Receipt, error)
 
 func (c *Client) submit(ctx context.Context, drafts []Draft) ([]Receipt, error) {
-	return c.enqueue(ctx, drafts, c.batcher.enqueue)
+	return c.enqueue(ctx, drafts, c.batchers.enqueue)
 }
 
 // enqueue is the one path of every enqueue: check, middleware, store, events.

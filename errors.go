@@ -36,6 +36,9 @@ var (
 	// transaction in the way (a deadlock, a serialisation failure, a lock that was
 	// not released in time). Roll back, and do the whole transaction again.
 	ErrRetryTx = errors.New("another transaction was in the way: roll back and do the whole transaction again")
+	// ErrSpans: a call that happens as a whole or not at all asks for something
+	// in several parts of the store. Nothing was changed. See [SpanError].
+	ErrSpans = errors.New("the call spans several parts of the store")
 	// ErrClosed: the client or store has been closed.
 	ErrClosed = errors.New("closed")
 	// ErrInvalid: what was given breaks a rule that holds in every store. See [InvalidError].
@@ -91,6 +94,41 @@ func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
 
 func invalid(field, format string, args ...any) *InvalidError {
 	return &InvalidError{Index: -1, Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// SpanError says that a call cannot happen as a whole, because it names what
+// lies in two parts of a store that is made of several ([Router]). Nothing was
+// changed; it can be split into one call for each part. It matches [ErrSpans]
+// and [ErrInvalid].
+type SpanError struct {
+	// First is the first thing named, and Part the part of the store in which it
+	// lies; Other lies in OtherPart.
+	First, Part, Other, OtherPart string
+}
+
+// Error returns one line that names both and says how to go on.
+func (e *SpanError) Error() string {
+	return fmt.Sprintf("bellhop: %s belongs to part %s of the store and %s to part %s, and a call is taken by one part as a whole: make a call of its own for each",
+		e.First, e.Part, e.Other, e.OtherPart)
+}
+
+// Is matches [ErrSpans] and [ErrInvalid].
+func (e *SpanError) Is(target error) bool { return target == ErrSpans || target == ErrInvalid }
+
+// PartOf returns the part of the store that takes the jobs, or a [*SpanError] if
+// they belong to several.
+func PartOf(r Router, jobs []*Job) (int, error) {
+	part := 0
+	for i, j := range jobs {
+		switch at := r.Route(j); {
+		case i == 0:
+			part = at
+		case at != part:
+			names := r.Parts()
+			return 0, &SpanError{"job 0", names[part], fmt.Sprintf("job %d", i), names[at]}
+		}
+	}
+	return part, nil
 }
 
 // UnknownError is returned when a call ended before the store's answer came:

@@ -254,6 +254,8 @@ type ExchangeReply struct {
 	Claims []Claim
 	// Signals tell what has changed.
 	Signals Signals
+	// Unsettled are the places of outcomes to hand in again: their part of the store is out of reach. See [Router].
+	Unsettled []int
 }
 
 // Refusal says why one item of a request was not applied.

@@ -114,7 +114,16 @@ func (w *Worker) flushLane(ctx context.Context, l *lane) error {
 	for {
 		c, _ := w.nextCall(l, false)
 		if c == nil {
-			return nil
+			w.mu.Lock()
+			n := len(w.outbox.later)
+			w.mu.Unlock()
+			if n == 0 || !l.first {
+				return nil
+			}
+			if err := w.again(ctx, bellhop.OpExchange, fmt.Errorf("%d outcomes: %w: a part of the store is out of reach", n, bellhop.ErrUnavailable)); err != nil {
+				return err
+			}
+			continue
 		}
 		reply, err := w.send(ctx, c)
 		switch {

@@ -154,12 +154,15 @@ func (w *Worker) sweep(ctx context.Context) (next time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	refused := map[int]bool{}
+	stays := map[int]bool{} // with the other sweeper, or for the next sweep
 	for _, f := range reply.Refused {
-		refused[f.Index] = true
+		stays[f.Index] = true
+	}
+	for _, i := range reply.Unsettled {
+		stays[i] = true
 	}
 	for i := range claims {
-		if !refused[i] {
+		if !stays[i] {
 			w.tellOutcome(&claims[i], &r.Outcomes[i])
 		}
 	}

@@ -136,6 +136,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 		return l.pending, loop.Never
 	}
 	w.held.reckon(now)
+	w.outbox.resume(now)
 	if left := max(w.emptyUntil.Sub(now), w.askAt.Sub(now)); left > 0 && !poll && w.outbox.len() == 0 {
 		return nil, left
 	}
@@ -145,6 +146,9 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 		wants, limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
 	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) || !l.first && !w.worthALane(limit) {
+		if l.first && len(w.outbox.later) > 0 {
+			return nil, w.outbox.laterAt.Sub(now)
+		}
 		return nil, loop.Never
 	}
 	c = &call{wakes: w.wakes, wants: wants, limit: limit, request: bellhop.ExchangeRequest{
@@ -176,8 +180,9 @@ func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 	l.pending = nil
 	w.held.ask(c.wants, c.limit, -1)
 	w.held.took(now.Sub(c.sent))
-	for _, s := range c.senders {
-		if a := s.attempt; a != nil && a == w.held.suspect {
+	unsettled := w.outbox.postpone(c, reply.Unsettled, now)
+	for i, s := range c.senders {
+		if a := s.attempt; a != nil && a == w.held.suspect && !unsettled[i] {
 			w.held.suspect = nil // the next may start
 		}
 	}
@@ -213,7 +218,7 @@ func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 			w.tellClaim(&reply.Claims[i])
 		}
 	}
-	w.report(c, reply.Refused)
+	w.report(c, reply.Refused, unsettled)
 	w.mu.Lock()
 	w.outbox.recycle(c)
 	w.mu.Unlock()
@@ -348,8 +353,9 @@ func (w *Worker) gone(id bellhop.ID) {
 	w.heartbeat.Wake()
 }
 
-// report tells what became of the outcomes that an exchange handed in.
-func (w *Worker) report(c *call, refused []bellhop.Refusal) {
+// report tells what became of the outcomes that an exchange handed in; of those
+// that are unsettled the exchange tells that settles them.
+func (w *Worker) report(c *call, refused []bellhop.Refusal, unsettled map[int]bool) {
 	var recorded map[int]bellhop.OutcomeKind
 	if len(refused) > 0 {
 		recorded = make(map[int]bellhop.OutcomeKind, len(refused))
@@ -358,7 +364,7 @@ func (w *Worker) report(c *call, refused []bellhop.Refusal) {
 		recorded[r.Index] = r.Recorded
 	}
 	for i, s := range c.senders {
-		if s.attempt == nil {
+		if s.attempt == nil || unsettled[i] {
 			continue
 		}
 		o := c.request.Outcomes[i]

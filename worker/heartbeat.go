@@ -39,7 +39,7 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 			b.Held = appendTokens(b.Held, l.pending.request.Outcomes)
 		}
 	}
-	b.Held = appendTokens(b.Held, w.outbox.outcomes)
+	b.Held = appendTokens(appendTokens(b.Held, w.outbox.outcomes), w.outbox.later)
 	w.mu.Unlock()
 
 	// A beat that hangs must leave time for others before the lease is over.

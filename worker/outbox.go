@@ -2,6 +2,7 @@ package worker
 
 import (
 	"slices"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -10,6 +11,11 @@ import (
 type outbox struct {
 	outcomes []bellhop.Outcome
 	senders  []sender // of the outcomes, in the same order
+	// later are outcomes that an exchange left unsettled, because a part of the
+	// store is out of reach; they go again at laterAt.
+	later        []bellhop.Outcome
+	laterSenders []sender
+	laterAt      time.Time
 	// spare are emptied slices of calls that are over, to be filled again.
 	spare []parcel
 }
@@ -27,6 +33,31 @@ type sender struct {
 }
 
 func (b *outbox) len() int { return len(b.outcomes) }
+
+// unsettledPause is how long an outcome that was left unsettled waits before it goes again.
+const unsettledPause = 250 * time.Millisecond
+
+// postpone lays the outcomes of a call that were left unsettled aside, and returns which they are.
+func (b *outbox) postpone(c *call, unsettled []int, now time.Time) (which map[int]bool) {
+	if len(unsettled) == 0 {
+		return nil
+	}
+	which = make(map[int]bool, len(unsettled))
+	for _, i := range unsettled {
+		which[i] = true
+		b.later, b.laterSenders = append(b.later, c.request.Outcomes[i]), append(b.laterSenders, c.senders[i])
+	}
+	b.laterAt = now.Add(unsettledPause)
+	return which
+}
+
+// resume takes back what was laid aside, if its time has come.
+func (b *outbox) resume(now time.Time) {
+	if len(b.later) > 0 && !now.Before(b.laterAt) {
+		b.outcomes, b.senders = append(b.outcomes, b.later...), append(b.senders, b.laterSenders...)
+		b.later, b.laterSenders = nil, nil
+	}
+}
 
 // add lays an outcome where the next exchange takes it.
 func (b *outbox) add(s sender, o bellhop.Outcome) {

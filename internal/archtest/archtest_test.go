@@ -143,7 +143,6 @@ func TestCheckImportsWantsEveryStoreInAll(t *testing.T) {
 		"store/memory/a.go":            importing("hop"),
 		"store/sqlite/a.go":            importing("hop"),
 		"store/sqlite/sub/a.go":        importing("hop"),
-		"store/partition/a.go":         importing("hop"),
 		"store/storetest/a.go":         importing("hop"),
 		"store/internal/sqlstore/a.go": importing("hop"),
 		"store/all/all.go":             importing("hop/store/memory"),

@@ -102,14 +102,13 @@ func CheckImports(t *Tree) []Finding {
 	return found
 }
 
-// missingFromAll returns a finding for each store that store/all does not import. store/partition is not asked for: it has no
-// address of its own but is made of other stores.
+// missingFromAll returns a finding for each store that store/all does not import.
 func (t *Tree) missingFromAll(all File, has map[string]bool) []Finding {
 	var found []Finding
 	for dir, files := range t.packages {
 		store := storeOf(dir)
 		program := slices.ContainsFunc(files, func(f File) bool { return !f.Test })
-		if dir == "store/"+store && store != "partition" && program && !has[store] {
+		if dir == "store/"+store && program && !has[store] {
 			found = append(found, t.at(all.Syntax.Package, "store/all does not import %s: %s", dir, whyAll))
 		}
 	}

@@ -6,9 +6,10 @@
 package all
 
 import (
-	_ "github.com/gobellhop/bellhop/store/memory"   // memory:
-	_ "github.com/gobellhop/bellhop/store/mysql"    // mysql:
-	_ "github.com/gobellhop/bellhop/store/postgres" // postgres:
-	_ "github.com/gobellhop/bellhop/store/redis"    // redis: rediss: redis+sentinel: redis+cluster:
-	_ "github.com/gobellhop/bellhop/store/sqlite"   // sqlite:
+	_ "github.com/gobellhop/bellhop/store/memory"    // memory:
+	_ "github.com/gobellhop/bellhop/store/mysql"     // mysql:
+	_ "github.com/gobellhop/bellhop/store/partition" // partition:
+	_ "github.com/gobellhop/bellhop/store/postgres"  // postgres:
+	_ "github.com/gobellhop/bellhop/store/redis"     // redis: rediss: redis+sentinel: redis+cluster:
+	_ "github.com/gobellhop/bellhop/store/sqlite"    // sqlite:
 )

@@ -162,6 +162,7 @@ func enqueueOtherContent(t *try) {
 	for name, change := range changes {
 		other := *j
 		change(&other)
+		t.place(&other)
 		t.changesNothing("the same id with other "+name, func() error {
 			_, err := t.s.Enqueue(t.ctx, &bellhop.EnqueueRequest{Jobs: []*bellhop.Job{t.job(), &other}})
 			return err

@@ -7,8 +7,8 @@ var furtherParts = []struct {
 	name string
 	run  func(t *testing.T, h Harness)
 }{
-	{"random", runRandom},
-	{"faults", runFaults},
-	{"races", runRaces},
+	{"random", runWhole(runRandom)},
+	{"faults", runWhole(runFaults)},
+	{"races", runWhole(runRaces)},
 	{"decorators", runDecorators},
 }

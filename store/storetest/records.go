@@ -204,7 +204,7 @@ func recordTwice(t *try) {
 		return second(t.s.Enqueue(t.ctx, &bellhop.EnqueueRequest{Jobs: []*bellhop.Job{t.job()}, Puts: twice}))
 	}, bellhop.ErrInvalid)
 	other := twice[1]
-	other.Space = "other"
+	other.Space = t.spaceBeside("k")
 	t.put(twice[0], other) // one key in two spaces is two records
 }
 

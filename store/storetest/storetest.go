@@ -60,6 +60,7 @@ var groups = []struct {
 	{"records", recordTests},
 	{"traps", trapTests},
 	{"general", generalTests},
+	{"parts", partTests},
 }
 
 // Run proves that a store keeps the contract.
@@ -111,7 +112,7 @@ func (t *try) job(set ...func(*bellhop.Job)) *bellhop.Job {
 	for _, f := range set {
 		f(j)
 	}
-	return j
+	return t.place(j)
 }
 
 func queue(name string) func(*bellhop.Job)     { return func(j *bellhop.Job) { j.Queue = name } }

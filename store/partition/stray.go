@@ -1,0 +1,102 @@
+package partition
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// straying are the exchanges of one process with one part that were not waited for
+// to the end, and the claims that they brought since.
+type straying struct {
+	under  []bellhop.ID
+	claims []bellhop.Claim
+}
+
+// settled reports whether no reply is owed and none lies here.
+func (st *straying) settled() bool { return st == nil || len(st.under) == 0 && len(st.claims) == 0 }
+
+// stray leaves the legs that have not answered to themselves. Their outcomes are
+// unsettled, and what they claim comes with a later exchange of the process. Until
+// they are over the part is asked for nothing more.
+func (x *exchange) stray() {
+	legs := x.under
+	x.under = nil
+	for _, l := range legs {
+		p, process := l.part, l.request.Process
+		p.mu.Lock()
+		if l.finished {
+			p.mu.Unlock()
+			x.take(l) // its answer lies in the channel, which nobody reads any more
+			continue
+		}
+		l.strayed = true
+		if p.straying[process] == nil {
+			p.straying[process] = &straying{}
+		}
+		p.straying[process].under = append(p.straying[process].under, l.request.ID)
+		p.owed++
+		time.AfterFunc(strayTimeout, l.cancel)
+		p.mu.Unlock()
+		x.miss(l, &partError{p.name, errLate})
+		p.heard(x.s.base, errLate)
+	}
+}
+
+// bring lays down what a stray leg brought where the next exchange finds it.
+func (s *Store) bring(l *leg) {
+	p, process := l.part, l.request.Process
+	var claims []bellhop.Claim
+	if l.err == nil {
+		claims = l.reply.Claims
+		p.due(l.reply.Signals.NextDue)
+	}
+	s.ledger.add(claims, p.index)
+	p.mu.Lock()
+	p.owed--
+	st := p.straying[process]
+	st.under = slices.DeleteFunc(st.under, func(id bellhop.ID) bool { return id == l.request.ID })
+	st.claims = append(st.claims, claims...)
+	if st.settled() || errors.Is(l.err, bellhop.ErrProcessGone) {
+		delete(p.straying, process)
+	}
+	p.busy = p.busy || len(claims) > 0
+	p.mu.Unlock()
+	s.tell()
+}
+
+// collect returns the claims that stray exchanges have brought for a process.
+func (s *Store) collect(process bellhop.ID) (claims []bellhop.Claim) {
+	if process.IsZero() {
+		return nil
+	}
+	for _, p := range s.parts {
+		p.mu.Lock()
+		if st := p.straying[process]; st != nil {
+			claims = append(claims, st.claims...)
+			if st.claims = nil; st.settled() {
+				delete(p.straying, process)
+			}
+		}
+		p.mu.Unlock()
+	}
+	return claims
+}
+
+// giveBack lays claims that were collected down again.
+func (s *Store) giveBack(process bellhop.ID, claims []bellhop.Claim) {
+	for i := range claims {
+		s.ledger.mu.Lock()
+		at, _ := s.ledger.find(claims[i].Token)
+		s.ledger.mu.Unlock()
+		p := s.parts[at]
+		p.mu.Lock()
+		if p.straying[process] == nil {
+			p.straying[process] = &straying{}
+		}
+		p.straying[process].claims = append(p.straying[process].claims, claims[i])
+		p.mu.Unlock()
+	}
+}
