@@ -254,8 +254,7 @@ type ExchangeReply struct {
 	Claims []Claim
 	// Signals tell what has changed.
 	Signals Signals
-	// Unsettled are the places of outcomes to hand in again: their part of the store is out of reach. See [Router].
-	Unsettled []int
+	Unsettled []int // places of outcomes to hand in again, because a part of the store is out of reach: see [Router]
 }
 
 // Refusal says why one item of a request was not applied.
