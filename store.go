@@ -253,7 +253,7 @@ type ExchangeReply struct {
 	// Claims are the jobs that the process now holds, in the order in which to start them.
 	Claims []Claim
 	// Signals tell what has changed.
-	Signals Signals
+	Signals   Signals
 	Unsettled []int // places of outcomes to hand in again, because a part of the store is out of reach: see [Router]
 }
 
