@@ -71,11 +71,16 @@ func (p *Proxy) Addr() string { return p.port.Addr() }
 // Through returns the URL of a server with the proxy's host and port in place of its own.
 func (p *Proxy) Through(address string) string {
 	p.tb.Helper()
+	return through(p.tb, address, p.Addr())
+}
+
+func through(tb testing.TB, address, host string) string {
+	tb.Helper()
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		p.tb.Fatalf("faultproxy: %q is no URL with a host", address)
+		tb.Fatalf("faultproxy: %q is no URL with a host", address)
 	}
-	u.Host = p.Addr()
+	u.Host = host
 	return u.String()
 }
 
