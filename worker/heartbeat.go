@@ -121,9 +121,29 @@ func (w *Worker) lost(tokens []bellhop.Token, now time.Time) (unstarted []*attem
 
 // unknown hands back claims that the store has for this process and that the
 // process knows nothing of, as after a reply that was lost for good. What an
-// exchange under way may have claimed is left alone.
+// exchange under way may have claimed is left alone, and so is what has come to
+// something since the beat was sent: of two exchanges the one with the hand-back
+// could be the faster one.
 func (w *Worker) unknown(extra []bellhop.Claim) (any bool) {
+	if len(extra) == 0 {
+		return false
+	}
+	settled := map[bellhop.Token]bool{}
+	note := func(outcomes []bellhop.Outcome) {
+		for i := range outcomes {
+			settled[outcomes[i].Token] = true
+		}
+	}
+	note(w.outbox.outcomes)
+	for _, l := range w.lanes {
+		if l.pending != nil {
+			note(l.pending.request.Outcomes)
+		}
+	}
 	for _, c := range extra {
+		if settled[c.Token] {
+			continue
+		}
 		if slices.ContainsFunc(w.lanes, func(l *lane) bool { return l.pending != nil && l.pending.request.ID == c.Token.Exchange }) {
 			continue
 		}

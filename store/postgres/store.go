@@ -22,8 +22,11 @@ type Store struct {
 	database   *database
 }
 
-// writers is how many enqueues go at once.
-const writers = 4
+// How many enqueues, and exchanges of one worker, are worth having under way at once.
+const (
+	writers   = 4
+	exchanges = 2
+)
 
 // start makes a store on a pool, and looks at the schema.
 func start(ctx context.Context, set *settings, pool *pgxpool.Pool, theirs bool) (*Store, error) {
@@ -41,7 +44,7 @@ func start(ctx context.Context, set *settings, pool *pgxpool.Pool, theirs bool) 
 	s.Store = sqlstore.New(sqlstore.Config{
 		Dialect: d.dialect, Database: d, Shared: true,
 		Capabilities: bellhop.Capabilities{
-			Name: "postgres", Shared: true, Writers: writers,
+			Name: "postgres", Shared: true, Writers: writers, Exchanges: exchanges,
 			Durability: "a commit survives a crash of the server, unless its synchronous_commit or fsync is off",
 		},
 	})
