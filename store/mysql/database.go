@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
@@ -22,6 +23,9 @@ type database struct {
 	packet int
 	// last, if not empty, is run at the end of each writing transaction, whatever became of it.
 	last string
+	// seats are taken by all calls but the beats, so that these find a connection
+	// whatever the others wait for. It is nil if the pool is the caller's.
+	seats chan struct{}
 	// ahead is by how many microseconds tests have moved the clock on.
 	ahead atomic.Int64
 }
@@ -57,6 +61,11 @@ func (d *database) run(ctx context.Context, step sqlstore.Step, read bool, fn fu
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	leave, err := d.sit(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	conn, err := d.pool.Conn(ctx)
 	if err != nil {
 		return err
@@ -95,6 +104,27 @@ func (d *database) run(ctx context.Context, step sqlstore.Step, read bool, fn fu
 		return commit()
 	}
 	return t.named(ctx, "commit", commit)
+}
+
+// urgent marks the context of a call that takes no seat.
+type urgent struct{}
+
+// Beat implements [bellhop.Store].
+func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, error) {
+	return s.Store.Beat(context.WithValue(ctx, urgent{}, true), b)
+}
+
+// sit waits for a seat.
+func (d *database) sit(ctx context.Context) (leave func(), err error) {
+	if d.seats == nil || ctx.Value(urgent{}) != nil {
+		return func() {}, nil
+	}
+	select {
+	case d.seats <- struct{}{}:
+		return func() { <-d.seats }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // giveUp ends a transaction without a commit.

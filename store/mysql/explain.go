@@ -15,14 +15,14 @@ import (
 
 // Error numbers of the server.
 const (
-	codeDuplicate    = 1062
 	codeDeadlock     = 1213
 	codeLockWait     = 1205
-	codeNoSavepoint  = 1305
 	codeNoTable      = 1146
 	codeReadOnly     = 1290 // --read-only
 	codeReadOnlyMode = 1836
 	codeReadOnlyTx   = 1792
+	codeNoRight      = 1142
+	codeNoPrivilege  = 1227
 )
 
 // codeOf returns the server's error number; 0 if it is not an error of the server.
@@ -48,18 +48,18 @@ var troubles = map[uint16]trouble{
 	3101:         {sqlstore.Conflict, "another transaction was in the way in %s: try the whole transaction again"},
 	3572:         {sqlstore.Locked, "another transaction holds a row in %s: end it, or try again"},
 
-	1040: {sqlstore.Unavailable, "the server of %s has no connection left: raise its max_connections, or lower the connections of its users"},
-	1203: {sqlstore.Unavailable, "the user has no connection left for %s: raise max_user_connections, or lower ?connections="},
-	1226: {sqlstore.Unavailable, "the user has used up a limit for %s: raise it"},
-	1044: {sqlstore.Unavailable, "the user may not use %s: grant it the rights that docs/mysql.md names"},
-	1045: {sqlstore.Unavailable, "user or password are wrong for %s: correct the address"},
-	1698: {sqlstore.Unavailable, "user or password are wrong for %s: correct the address"},
-	1142: {sqlstore.Unavailable, "the user lacks a right in %s: grant it the rights that docs/mysql.md names"},
-	1143: {sqlstore.Unavailable, "the user lacks a right in %s: grant it the rights that docs/mysql.md names"},
-	1227: {sqlstore.Unavailable, "the user lacks a right in %s: grant it the rights that docs/mysql.md names"},
-	1370: {sqlstore.Unavailable, "the user lacks a right in %s: grant it the rights that docs/mysql.md names"},
-	1049: {sqlstore.Unavailable, "there is no such database: create it, or correct the address of %s"},
-	1046: {sqlstore.Unavailable, "the pool of %s has chosen no database: name one in its DSN"},
+	1040:            {sqlstore.Unavailable, "the server of %s has no connection left: raise its max_connections, or lower the connections of its users"},
+	1203:            {sqlstore.Unavailable, "the user has no connection left for %s: raise max_user_connections, or lower ?connections="},
+	1226:            {sqlstore.Unavailable, "the user has used up a limit for %s: raise it"},
+	1044:            {sqlstore.Unavailable, "the user may not use %s: grant it the rights that docs/mysql.md names"},
+	1045:            {sqlstore.Unavailable, "user or password are wrong for %s: correct the address"},
+	1698:            {sqlstore.Unavailable, "user or password are wrong for %s: correct the address"},
+	codeNoRight:     {sqlstore.Unavailable, "the user lacks a right in %s: grant it the rights that docs/mysql.md names"},
+	1143:            {sqlstore.Unavailable, "the user lacks a right in %s: grant it the rights that docs/mysql.md names"},
+	codeNoPrivilege: {sqlstore.Unavailable, "the user lacks a right in %s: grant it the rights that docs/mysql.md names"},
+	1370:            {sqlstore.Unavailable, "the user lacks a right in %s: grant it the rights that docs/mysql.md names"},
+	1049:            {sqlstore.Unavailable, "there is no such database: create it, or correct the address of %s"},
+	1046:            {sqlstore.Unavailable, "the pool of %s has chosen no database: name one in its DSN"},
 
 	codeReadOnly:     {sqlstore.Unavailable, "the server of %s takes no writes: it is a replica or set to read_only; use the primary"},
 	codeReadOnlyMode: {sqlstore.Unavailable, "the server of %s takes no writes: it is set to read_only; use the primary"},

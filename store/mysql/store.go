@@ -68,7 +68,7 @@ func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 	pool.SetMaxOpenConns(t.connections)
 	pool.SetMaxIdleConns(t.connections)
 	pool.SetConnMaxIdleTime(quietLimit / 2 * time.Second) // before the server ends it
-	s, err := start(ctx, &database{pool: pool, own: true, dialect: &dialect{target: t.String()}}, o)
+	s, err := start(ctx, &database{pool: pool, own: true, dialect: &dialect{target: t.String()}, seats: make(chan struct{}, t.connections-1)}, o)
 	if err != nil {
 		_ = pool.Close()
 		return nil, err

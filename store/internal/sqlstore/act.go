@@ -44,13 +44,44 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellhop.
 	if !r.Action.Valid() {
 		return nil, &bellhop.InvalidError{Index: -1, Field: "action", Reason: r.Action.String() + " is unknown"}
 	}
+	f, limit := r.Filter, r.Limit
+	if limit <= 0 || limit > maxPage {
+		limit = maxPage
+	}
+	if f.States == 0 {
+		f.States = bellhop.AllStates
+	}
+	if f.States &= r.Action.From(); len(r.IDs) == 0 && f.States == 0 {
+		return &bellhop.ActReply{}, nil
+	}
+	var chosen *selection
+	if s.Shared && len(r.IDs) == 0 {
+		// All places are looked at in one moment, which takes a transaction of its own.
+		err := s.verb(ctx, bellhop.OpAct, func() error {
+			return s.Database.Read(ctx, nil, func(tx Tx) error {
+				t, err := s.begin(ctx, tx)
+				if err == nil {
+					chosen, err = t.choose(ctx, &f, r.After, limit)
+				}
+				return err
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	err = s.write(ctx, bellhop.OpAct, func(ctx context.Context, t *txn) (err error) {
 		reply = &bellhop.ActReply{}
 		a := &actor{t, r, reply}
 		if len(r.IDs) > 0 {
 			return a.byID(ctx)
 		}
-		return a.byFilter(ctx)
+		if !s.Shared {
+			if chosen, err = t.choose(ctx, &f, r.After, limit); err != nil {
+				return err
+			}
+		}
+		return a.byFilter(ctx, &f, chosen)
 	})
 	if err != nil {
 		return nil, err
@@ -95,27 +126,23 @@ func (a *actor) byID(ctx context.Context) error {
 	return nil
 }
 
-func (a *actor) byFilter(ctx context.Context) error {
-	limit := a.request.Limit
-	if limit <= 0 || limit > maxPage {
-		limit = maxPage
-	}
-	f := a.request.Filter
-	if f.States == 0 {
-		f.States = bellhop.AllStates
-	}
-	f.States &= a.request.Action.From()
-	if f.States == 0 {
-		return nil
-	}
-	page, next, err := a.chosen(ctx, &f, limit)
-	if err != nil {
-		return err
-	}
-	a.reply.Next = next
+// selection is what a call by filter visits.
+type selection struct {
+	jobs []*numbered
+	next string
+}
+
+func (t *txn) choose(ctx context.Context, f *bellhop.Filter, after string, limit int) (*selection, error) {
+	jobs, next, err := t.page(ctx, f, after, limit, !t.store.Shared)
+	return &selection{jobs, next}, err
+}
+
+func (a *actor) byFilter(ctx context.Context, f *bellhop.Filter, chosen *selection) (err error) {
+	a.reply.Next = chosen.next
 	row := newRow()
-	for _, j := range page {
-		if j, err = a.fresh(ctx, j, row); err != nil {
+	for _, j := range chosen.jobs {
+		copied := *j // the action changes it, and may be tried again
+		if j, err = a.fresh(ctx, &copied, row); err != nil {
 			return err
 		}
 		// A single writer has just read it, without its arguments.
@@ -127,22 +154,6 @@ func (a *actor) byFilter(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// chosen returns the jobs that a call by filter visits. All places are looked at
-// in one moment; where several write at once that needs a transaction of its own.
-func (a *actor) chosen(ctx context.Context, f *bellhop.Filter, limit int) (page []*numbered, next string, err error) {
-	if !a.store.Shared {
-		return a.page(ctx, f, a.request.After, limit, true)
-	}
-	err = a.store.Database.Read(ctx, nil, func(tx Tx) (err error) {
-		t, err := a.store.begin(ctx, tx)
-		if err == nil {
-			page, next, err = t.page(ctx, f, a.request.After, limit, false)
-		}
-		return err
-	})
-	return page, next, err
 }
 
 // fresh returns a job as it is, with its row locked: as it was read if it has
