@@ -20,7 +20,7 @@ const layoutVersion = 1
 // kind. Neither queues nor kinds can contain "|".
 var layout = []struct{ name, kind, holds string }{
 	{"layout", "string", "the version of this layout"},
-	{"numbers", "hash", `"next": the turn of the next job; "last": when the last was enqueued; "version": of the last record written`},
+	{"numbers", "hash", `"next": the turn of the next job; "last": when the last was enqueued; "expiring": how many finished jobs will expire; "version": of the last record written`},
 	{"jobs", "hash", "id: what never changes of the job"},
 	{"places", "hash", "id: where the job is, its counters, its attempts' records"},
 	{"order|N", "string", "the ids of the jobs with turns 128*N to 128*N+127, one after the other"},
@@ -30,11 +30,11 @@ var layout = []struct{ name, kind, holds string }{
 	{"lanes|QUEUE", "zset", "lanes that hold jobs, by 0"},
 	{"scheduled|QUEUE", "zset", "turn and id by due time"},
 	{"due", "zset", "queue by the due time of its earliest scheduled job"},
-	{"running|PROCESS", "set", "ids of the jobs that a process holds"},
+	{"running|PROCESS", "hash", "exchange: how many of the jobs that it claimed are still running"},
+	{"claimed|EXCHANGE", "string", "the ids of the jobs that it claimed, one after the other; those whose place says otherwise have ended"},
 	{"cancels|PROCESS", "set", "ids of those of them that are to be cancelled"},
 	{"holders", "set", "processes that hold jobs, alive or not"},
-	{"exchanges", "hash", "exchange: how many of the jobs that it claimed are running"},
-	{"expiring", "zset", "id by the time when the finished job is to be deleted"},
+	{"expiring", "zset", "ids of finished jobs, up to 128 together, by the time when they are to be deleted; those whose place says otherwise stay"},
 	{"dead", "zset", "id by turn"},
 	{"counts", "hash", "state and queue: how many jobs"},
 	{"unique", "hash", "unique key: id of the job that holds it"},
@@ -62,6 +62,7 @@ var layout = []struct{ name, kind, holds string }{
 //	generation             4
 //	turn                   6
 //	enqueued at            8
+//	salt                   8    the last bytes of the id, without which places are so alike that Lua's table of texts is slow
 //	attempt, failures,
 //	crashes               12
 //	lane                   2 of length, and the lane

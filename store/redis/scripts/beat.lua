@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: base place claim
+-- uses: base place held claim
 -- Beat: a process says that it is alive, or leaves.
 -- Items: the process, what it says of itself, its lease in microseconds or '' to leave; then id and token of each
 -- claim that it believes to hold.
@@ -9,7 +9,7 @@ local process, self, lease = take(), take(), take()
 local ids, tokens = {}, {}
 while at < #items do push(ids, take()) push(tokens, take()) end
 
-local running = call('SMEMBERS', NS .. 'running|' .. process)
+call('HLEN', NS .. 'running|' .. process)
 call('HLEN', NS .. 'processes')
 call('ZCARD', NS .. 'leases')
 local gone = call('ZSCORE', NS .. 'gone', process)
@@ -35,12 +35,9 @@ for i = 1, #ids do
     lost[#lost + 1] = i - 1
   end
 end
-for i = 1, #running do
-  local id = running[i]
-  local p = not named[id] and call('HGET', NS .. 'places', id)
-  if p and byte(p) == 52 then
-    push(extra, id, call('HGET', NS .. 'jobs', id))
-    extra[#extra + 1] = p
-  end
-end
+eachHeld(process, function(id, p)
+  if named[id] then return end
+  push(extra, id, call('HGET', NS .. 'jobs', id))
+  extra[#extra + 1] = p
+end)
 return {'ok', nowText, lost, extra, cancelled(process)}

@@ -86,7 +86,7 @@ local function claim(process, exchange, members, from)
         raised = pack('>I6', number('>I6', number6) + 1)
         nextClaim[number6] = raised
       end
-      local t = 49 + byte(p, 47) * 256 + byte(p, 48)
+      local t = 57 + byte(p, 55) * 256 + byte(p, 56)
       local new
       if #p < t then
         new = '4' .. raised .. run .. sub(p, 8)
@@ -106,9 +106,9 @@ local function claim(process, exchange, members, from)
   end
   flush()
   if k > 0 then
-    each('SADD', NS .. 'running|' .. process, taken)
+    call('APPEND', NS .. 'claimed|' .. exchange, concat(taken))
+    call('HINCRBY', NS .. 'running|' .. process, exchange, k)
     call('SADD', NS .. 'holders', process)
-    call('HINCRBY', NS .. 'exchanges', exchange, k)
   end
   return reply
 end
@@ -116,18 +116,13 @@ end
 -- heldBy returns the claims of a process that an exchange has made and that are still held, in the order in which it
 -- claimed them: id, job, place, id ... wants are lists that begin with a queue.
 local function heldBy(process, exchange, wants)
-  local ids, held = call('SMEMBERS', NS .. 'running|' .. process), {}
-  local list = fetch('HMGET', NS .. 'places', ids)
-  local rank = {}
+  local held, rank = {}, {}
   for i = #wants, 1, -1 do rank[wants[i][1]] = i end
-  for i = 1, #ids do
-    local p = list[i]
-    if p and byte(p) == 52 and sub(p, 8, 23) == exchange then
-      local text = laneOf(p, 48).text
-      local order = (rank[sub(text, 3, find(text, '|', 3, true) - 1)] or 0) * 256 + byte(text)
-      held[#held + 1] = {ids[i], p, order, number('>I8', p, 49), number('>I6', p, 61)}
-    end
-  end
+  eachClaimed(process, exchange, function(id, p)
+    local text = laneOf(p, 48).text
+    local order = (rank[sub(text, 3, find(text, '|', 3, true) - 1)] or 0) * 256 + byte(text)
+    held[#held + 1] = {id, p, order, number('>I8', p, 49), number('>I6', p, 61)}
+  end)
   table.sort(held, function(a, b)
     if a[3] ~= b[3] then return a[3] < b[3] end
     if a[4] ~= b[4] then return a[4] < b[4] end

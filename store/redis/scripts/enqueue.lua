@@ -87,7 +87,7 @@ for i = 1, k do
   local f = fresh[i]
   jobs[2 * i - 1], jobs[2 * i], order[i] = f.id, f.job, f.id
   enter(f.id, f.state .. none6 .. char(f.keyed and KEYED or 0) .. f.due .. sub(none16, 1, 4) .. pack('>I6', first + i - 1) .. nowBytes ..
-    sub(none16, 1, 12) .. pack('>I2', #f.lane.text) .. f.lane.text, f.lane, f.score)
+    sub(f.id, 9) .. sub(none16, 1, 12) .. pack('>I2', #f.lane.text) .. f.lane.text, f.lane, f.score)
 end
 flush()
 each('HSET', NS .. 'jobs', jobs)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: base place puts settle claim trim
+-- uses: base place puts settle held claim trim
 -- Exchange: hands in outcomes and claims ready jobs.
 -- Items: the process ('' for none), the exchange, how many finished jobs are kept, the limit, the kinds, the number
 -- of wants, queue and count of each; the puts; the number of outcomes, and for each its id, head, when and texts.
@@ -24,8 +24,7 @@ for i = 1, #wants do
 end
 if working then
   alive = call('ZSCORE', NS .. 'leases', process)
-  repeated = call('HEXISTS', NS .. 'exchanges', exchange) == 1
-  call('SCARD', NS .. 'running|' .. process)
+  repeated = call('HEXISTS', NS .. 'running|' .. process, exchange) == 1
   call('SCARD', NS .. 'holders')
 end
 local earliest = call('ZRANGE', NS .. 'due', 0, 0, 'WITHSCORES')

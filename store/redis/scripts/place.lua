@@ -9,13 +9,15 @@ local zero8 = pack('>I8', 0)
 local noTexts = pack('>I4I4I4', 0, 0, 0)
 local emptyTail = zero8 .. zero8 .. noTexts -- what follows the number of attempts when there is nothing to say
 
-local lanes, queues, held, places, expire, expireNot, die, dieNot, drop, freed, cancel, cancelNot
+local lanes, queues, held, places, expire, expiring, die, dieNot, drop, freed, cancel, cancelNot
 
 -- forget begins with nothing noted.
 local function forget()
-  lanes, queues, held = {}, {}, {} -- by lane, by queue, by exchange and process
+  lanes, queues = {}, {} -- by lane, by queue
+  held = {} -- by exchange and process: how many of its claims have ended
   places = {} -- id, place, id, place ...
-  expire, expireNot, die, dieNot = {}, {}, {}, {}
+  expire, expiring = {}, 0 -- ids by the time when they expire; how many more there are of them
+  die, dieNot = {}, {}
   drop, freed, cancel, cancelNot = {}, {}, {}, {}
 end
 forget()
@@ -49,8 +51,8 @@ end
 
 -- laneOf returns a place's lane, and where its tail begins.
 local function laneOf(p, o)
-  local n = byte(p, o + 39) * 256 + byte(p, o + 40)
-  return lane(sub(p, o + 41, o + 40 + n)), o + 41 + n
+  local n = byte(p, o + 47) * 256 + byte(p, o + 48)
+  return lane(sub(p, o + 49, o + 48 + n)), o + 49 + n
 end
 
 -- tailOf returns what a place's tail says: reason, progress, result, the number of attempts, and their records.
@@ -82,7 +84,15 @@ local function enter(id, p, l, score)
   elseif state == '1' then
     push(l.queue.add, score, sub(p, 21, 26) .. id)
   elseif state ~= '2' then
-    if score ~= '' then push(expire, score, id) end
+    if score ~= '' then
+      local ids = expire[score]
+      if not ids then
+        ids = {}
+        expire[score] = ids
+      end
+      ids[#ids + 1] = id
+      expiring = expiring + 1
+    end
     if state == '8' then push(die, format('%.0f', number('>I6', p, 21)), id) end
   end
 end
@@ -91,25 +101,26 @@ local function dueText(p, o)
   return format('%.0f', (number('>I8', p, o + 1)))
 end
 
+-- expiryOf returns when a finished job expires, as 8 bytes.
+local function expiryOf(p)
+  local _, t = laneOf(p, 8)
+  return sub(p, t + 9, t + 16)
+end
+
 -- leave notes that a job is no longer where its place p says. It does not touch the unique key.
 local function leave(id, p, l)
   local state = sub(p, 1, 1)
   count(l.queue, state, -1)
   if state == '4' then
     local holder = sub(p, 8, 39)
-    local ids = held[holder]
-    if not ids then
-      ids = {}
-      held[holder] = ids
-    end
-    ids[#ids + 1] = id
+    held[holder] = (held[holder] or 0) + 1
     if band(byte(p, 48), CANCEL) ~= 0 then push(cancelNot, sub(p, 24, 39), id) end
   elseif state == '3' then
     l.gone[#l.gone + 1] = sub(p, 21, 26) .. id
   elseif state == '1' then
     l.queue.gone[#l.queue.gone + 1] = sub(p, 21, 26) .. id
   elseif state ~= '2' then
-    expireNot[#expireNot + 1] = id
+    if expiryOf(p) ~= zero8 then expiring = expiring - 1 end
     if state == '8' then dieNot[#dieNot + 1] = id end
   end
 end
@@ -160,6 +171,7 @@ local function look()
   length('HLEN', 'places', places)
   length('HLEN', 'unique', freed)
   length('ZCARD', 'expiring', expire)
+  if expiring ~= 0 then call('HLEN', NS .. 'numbers') end
   length('ZCARD', 'dead', die)
   length('HLEN', 'counts', queues)
   if next(drop) then
@@ -179,11 +191,8 @@ local function look()
       call('ZCARD', NS .. 'due')
     end
   end
-  if next(held) then
-    call('HLEN', NS .. 'exchanges')
-    call('SCARD', NS .. 'holders')
-  end
-  for holder in pairs(held) do call('SCARD', NS .. 'running|' .. sub(holder, 17)) end
+  length('SCARD', 'holders', held)
+  for holder in pairs(held) do call('HLEN', NS .. 'running|' .. sub(holder, 17)) end
   for i = 1, #cancel, 2 do call('SCARD', NS .. 'cancels|' .. cancel[i]) end
 end
 
@@ -217,12 +226,18 @@ local function flushQueue(name, q)
   end
 end
 
-local function flushHeld(holder, ids)
-  local process = sub(holder, 17)
-  each('SREM', NS .. 'running|' .. process, ids)
-  if call('EXISTS', NS .. 'running|' .. process) == 0 then call('SREM', NS .. 'holders', process) end
-  local exchange = sub(holder, 1, 16)
-  if call('HINCRBY', NS .. 'exchanges', exchange, -#ids) <= 0 then call('HDEL', NS .. 'exchanges', exchange) end
+local function flushHeld(holder, n)
+  local exchange, process = sub(holder, 1, 16), sub(holder, 17)
+  local running = NS .. 'running|' .. process
+  if call('HINCRBY', running, exchange, -n) > 0 then return end
+  call('HDEL', running, exchange)
+  call('UNLINK', NS .. 'claimed|' .. exchange)
+  if call('EXISTS', running) == 0 then call('SREM', NS .. 'holders', process) end
+end
+
+-- group calls a command for lists of ids, at most 128 in one text.
+local function group(key, score, ids)
+  for i = 1, #ids, 128 do call('ZADD', key, score, concat(ids, '', i, min(i + 127, #ids))) end
 end
 
 local function flushDrop()
@@ -250,14 +265,14 @@ local function flush()
   for _, l in pairs(lanes) do
     if l.size then flushLane(l, woken) end
   end
-  each('ZREM', NS .. 'expiring', expireNot)
   each('ZREM', NS .. 'dead', dieNot)
-  each('ZADD', NS .. 'expiring', expire)
+  for score, ids in pairs(expire) do group(NS .. 'expiring', score, ids) end
+  if expiring ~= 0 then call('HINCRBY', NS .. 'numbers', 'expiring', expiring) end
   each('ZADD', NS .. 'dead', die)
   each('HDEL', NS .. 'unique', freed)
   for i = 1, #cancelNot, 2 do call('SREM', NS .. 'cancels|' .. cancelNot[i], cancelNot[i + 1]) end
   for i = 1, #cancel, 2 do call('SADD', NS .. 'cancels|' .. cancel[i], cancel[i + 1]) end
-  for holder, ids in pairs(held) do flushHeld(holder, ids) end
+  for holder, n in pairs(held) do flushHeld(holder, n) end
   for name, q in pairs(queues) do flushQueue(name, q) end
   if drop[1] then flushDrop() end
   for name in pairs(woken) do call('SPUBLISH', NS .. 'wake', name) end

@@ -5,9 +5,8 @@
 -- Reply: how many things were deleted.
 
 local limit, most, remember = tonumber(take()), tonumber(take()), tonumber(take())
-local ids = call('ZRANGEBYSCORE', NS .. 'expiring', '-inf', nowText, 'LIMIT', 0, limit)
-if ids[1] then removeAll(ids) end
-local n = #ids + trim(most, limit - #ids)
+local n = reap(limit, nowText)
+n = n + trim(most, limit - n)
 
 local members = call('ZRANGEBYSCORE', NS .. 'recordexpiry', '-inf', nowText, 'LIMIT', 0, limit)
 for i = 1, #members do

@@ -19,11 +19,11 @@ local records80 = pack('>I4', 80) -- the length of a record without a failure, w
 -- part of the record: one byte of outcome, the attempt's number, its times and its failure. when is how long to wait
 -- or to keep, in microseconds, '' for ever; texts is '' or the lengths of reason and result, and both.
 local function settle(id, p, head, when, texts)
-  local ll = byte(p, 87) * 256 + byte(p, 88)
-  local l = lane(sub(p, 89, 88 + ll))
-  local kept, n, records, oldReason, progress, oldResult = true, 0, '', '', '', ''
-  if #p > 88 + ll then
-    oldReason, progress, oldResult, n, records = tailOf(p, 89 + ll)
+  local ll = byte(p, 95) * 256 + byte(p, 96)
+  local l = lane(sub(p, 97, 96 + ll))
+  local n, records, oldReason, progress, oldResult = 0, '', '', '', ''
+  if #p > 96 + ll then
+    oldReason, progress, oldResult, n, records = tailOf(p, 97 + ll)
   end
   local to, part = sub(head, 23, 23), sub(head, 37)
   local reason, result = '', ''
@@ -54,7 +54,7 @@ local function settle(id, p, head, when, texts)
   if to == '1' then
     due, score = pack('>I8', now + when), format('%.0f', now + when)
   end
-  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(p, 57, 74) .. sub(head, 25, 36) .. sub(p, 87, 88 + ll) ..
+  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(p, 57, 82) .. sub(head, 25, 36) .. sub(p, 95, 96 + ll) ..
     char(n + 1) .. finished .. expires .. pack('>I4I4I4', #reason, #progress, #result) .. reason .. progress .. result .. records
   enter(id, new, l, score)
   return new

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: base place
+-- uses: base place held
 -- Sweep: removes processes whose lease is over, and finds claims that no living process holds.
 -- Items: the limit.
 -- Reply: claims, the oldest first: id, job, place, id ...
@@ -14,19 +14,12 @@ for i = 1, #over do
   call('ZADD', NS .. 'gone', nowText, over[i])
 end
 
-local ids = {}
+local orphans = {}
 local holders = call('SMEMBERS', NS .. 'holders')
 for i = 1, #holders do
   if not call('ZSCORE', NS .. 'leases', holders[i]) then
-    local more = call('SMEMBERS', NS .. 'running|' .. holders[i])
-    for k = 1, #more do ids[#ids + 1] = more[k] end
+    eachHeld(holders[i], function(id, p) orphans[#orphans + 1] = {id, number('>I8', p, 40), p} end)
   end
-end
-local list = fetch('HMGET', NS .. 'places', ids)
-local orphans = {}
-for i = 1, #ids do
-  local p = list[i]
-  if p and byte(p) == 52 then orphans[#orphans + 1] = {ids[i], number('>I8', p, 40), p} end
 end
 -- Texts are compared by their bytes: Lua's own comparison depends on the server's language.
 table.sort(orphans, function(a, b)
