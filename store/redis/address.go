@@ -205,7 +205,7 @@ func (s *settings) fits() error {
 // only the verbs know what may be; and a call ends at its deadline.
 func (s *settings) connect() redis.UniversalClient {
 	o := &s.options
-	o.MaxRetries = -1
+	o.MaxRetries, o.DialerRetries = -1, 1
 	o.ContextTimeoutEnabled = true
 	o.ReadTimeout, o.WriteTimeout = s.timeout, s.timeout
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -89,9 +90,9 @@ func (s *Store) failed(ctx context.Context, op bellhop.Op, err error) error {
 	switch {
 	case errors.As(err, &invalid), errors.As(err, &item):
 		return err
-	case ctx.Err() != nil:
-		if !errors.Is(err, ctx.Err()) {
-			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	case ended(ctx) != nil:
+		if !errors.Is(err, ended(ctx)) {
+			err = fmt.Errorf("%w: %w", ended(ctx), err)
 		}
 		return fmt.Errorf("%s: %w", label(op), err)
 	case errors.Is(err, bellhop.ErrConflict), errors.Is(err, bellhop.ErrProcessGone), errors.Is(err, bellhop.ErrUnchanged):
@@ -101,4 +102,13 @@ func (s *Store) failed(ctx context.Context, op bellhop.Op, err error) error {
 		err = s.explain(err)
 	}
 	return fmt.Errorf("%s: %w", label(op), err)
+}
+
+// ended returns why a context has ended. The client may notice the deadline a
+// moment before the context does.
+func ended(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }

@@ -2,6 +2,8 @@ package redis_test
 
 import (
 	"context"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,5 +100,71 @@ func wipe(t testing.TB, o opening) {
 	}
 	for _, key := range keysOf(t, c, o.namespace) {
 		c.Unlink(ctx, key)
+	}
+}
+
+const testKind = "test.job"
+
+func testJobs(n int) []*bellhop.Job {
+	jobs := make([]*bellhop.Job, n)
+	for i := range jobs {
+		jobs[i] = &bellhop.Job{ID: bellhop.NewID(), Kind: testKind, Queue: "default", Attempts: 25, Args: []byte(`{"n":1}`)}
+	}
+	return jobs
+}
+
+func enqueue(t testing.TB, s bellhop.Store, jobs ...*bellhop.Job) {
+	t.Helper()
+	if _, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: jobs}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// process registers a process.
+func process(t testing.TB, s bellhop.Store) bellhop.ID {
+	t.Helper()
+	p := bellhop.Process{ID: bellhop.NewID(), Name: "test", Kinds: []string{testKind}}
+	if _, err := s.Beat(t.Context(), &bellhop.Beat{Process: p, Lease: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	return p.ID
+}
+
+// request asks for n jobs and hands outcomes in.
+func request(p bellhop.ID, n int, outcomes ...bellhop.Outcome) *bellhop.ExchangeRequest {
+	return &bellhop.ExchangeRequest{
+		ID: bellhop.NewID(), Process: p, Limit: n, Kinds: []string{testKind}, Outcomes: outcomes,
+		Wants: []bellhop.Want{{Queue: "default", Count: n}},
+	}
+}
+
+// claim claims n jobs, which must be there.
+func claim(t testing.TB, s bellhop.Store, p bellhop.ID, n int) []bellhop.Claim {
+	t.Helper()
+	reply, err := s.Exchange(t.Context(), request(p, n))
+	if err != nil || len(reply.Claims) != n {
+		t.Fatalf("claimed %v (%v); want %d", reply, err, n)
+	}
+	return reply.Claims
+}
+
+// succeeded ends claims well.
+func succeeded(claims []bellhop.Claim) []bellhop.Outcome {
+	outcomes := make([]bellhop.Outcome, len(claims))
+	for i := range claims {
+		outcomes[i] = claims[i].Settle(bellhop.Policy{}, bellhop.Return{Started: claims[i].Place.ClaimedAt, Ended: claims[i].Place.ClaimedAt})
+	}
+	return outcomes
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return list
+}
+
+// dialer connects to where the function says at that moment.
+func dialer(where func() string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, where())
 	}
 }
