@@ -1,0 +1,143 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/freeport"
+	"github.com/gobellhop/bellhop/internal/testservers"
+	"github.com/gobellhop/bellhop/store/redis"
+	"github.com/gobellhop/bellhop/store/storetest"
+)
+
+// The contract holds as well on a cluster.
+func TestStoreOnCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes as long as TestStore")
+	}
+	h := harness
+	h.New = func(t testing.TB) bellhop.Store { return newStore(t, testservers.RedisCluster(t).Address) }
+	storetest.Run(t, h)
+}
+
+// A namespace lives on one node, and several on several; a node of a cluster
+// that is addressed as a single server is refused.
+func TestCluster(t *testing.T) {
+	cluster := testservers.RedisCluster(t)
+	woken := make(chan string, 100)
+	for range 6 {
+		s := newStore(t, cluster.Address)
+		defer s.Notify(func(queue string) { woken <- queue })()
+		wait(t, woken, "")
+		enqueue(t, s, testJobs(10)...)
+		wait(t, woken, "default")
+		p := process(t, s)
+		claim(t, s, p, 10)
+		if findings, err := s.Diagnose(t.Context()); err != nil || len(findings) == 0 {
+			t.Errorf("diagnosis: %v, %v", findings, err)
+		}
+	}
+	refusals := 0
+	for _, node := range cluster.Nodes {
+		if s, err := redis.Open(t.Context(), node, redis.WithNamespace("elsewhere")); err != nil {
+			says(t, err, "redis+cluster://")
+			refusals++
+		} else {
+			_ = s.Close()
+		}
+	}
+	if refusals != 2 {
+		t.Errorf("%d of 3 nodes refused to be a single server; want 2", refusals)
+	}
+}
+
+// wait waits until a queue is named; others may be before.
+func wait(t *testing.T, woken <-chan string, queue string) {
+	t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case q := <-woken:
+			if q == queue {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("queue %q was not named", queue)
+		}
+	}
+}
+
+// When the master dies, Sentinels make a replica the master, and the store goes on there.
+func TestSentinel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a failover takes some seconds")
+	}
+	ctx := t.Context()
+	master, replica := testservers.StartRedis(t), testservers.StartRedis(t)
+	host, port, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(master.Address, "redis://"), "/0"), ":")
+	cr := client(t, replica.Address)
+	cr.Do(ctx, "REPLICAOF", host, port)
+	sentinel := startSentinel(t, host, port)
+	s := openStore(t, opening{address: "redis+sentinel://" + sentinel + "?master=main", namespace: "sentinel"}, redis.WithTimeout(time.Second))
+	jobs := testJobs(100)
+	enqueue(t, s, jobs...)
+	eventually(t, "the replica does not follow", func() error {
+		if n := cr.HLen(ctx, "{bellhop:sentinel}:jobs").Val(); n != 100 {
+			return fmt.Errorf("it has %d jobs", n)
+		}
+		return nil
+	})
+	eventually(t, "the Sentinel does not know the replica", func() error {
+		out, err := client(t, "redis://"+sentinel).Do(ctx, "SENTINEL", "replicas", "main").Slice()
+		if err == nil && len(out) == 0 {
+			err = errors.New("it knows none")
+		}
+		return err
+	})
+	master.Kill()
+	if _, err := s.Ping(ctx); !errors.Is(err, bellhop.ErrUnavailable) {
+		t.Errorf("ping while there is no master: %v", err)
+	}
+	eventually(t, "the store does not come to the new master", func() error {
+		_, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: jobs[:1]})
+		return err
+	})
+	if n, err := s.Count(ctx, &bellhop.Filter{}, 1000); n != 100 || err != nil {
+		t.Errorf("%d jobs are there (%v); want 100", n, err)
+	}
+}
+
+// startSentinel starts one Sentinel that decides alone.
+func startSentinel(t *testing.T, host, port string) (address string) {
+	t.Helper()
+	own, err := freeport.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = own.Release() })
+	conf := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("bind 127.0.0.1\nport %d\nsentinel monitor main %s %s 1\nsentinel down-after-milliseconds main 300\nsentinel failover-timeout main 3000\n", own.Number, host, port)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "redis-server", conf, "--sentinel")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+	})
+	c := client(t, "redis://"+own.Addr())
+	eventually(t, "the Sentinel does not answer", func() error { return c.Ping(t.Context()).Err() })
+	return own.Addr()
+}
