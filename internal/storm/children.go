@@ -123,15 +123,8 @@ func (c *children) drain(ctx context.Context, store bellhop.Store, within time.D
 	var errs []error
 	list := c.list()
 	for _, k := range list {
-		for deadline := time.Now().Add(within); ; {
-			id, err := incarnation(ctx, store, k.pid)
-			if err == nil && !id.IsZero() {
-				break
-			}
-			if time.Now().After(deadline) || ctx.Err() != nil {
-				return fmt.Errorf("worker process %d did not begin within %v: %v", k.pid, within, err)
-			}
-			time.Sleep(20 * time.Millisecond) // polled: the store tells nobody of a new process
+		if err := k.begun(ctx, store, within); err != nil {
+			return err
 		}
 	}
 	for _, k := range list {
@@ -153,6 +146,20 @@ func (c *children) drain(ctx context.Context, store bellhop.Store, within time.D
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// begun waits until the store knows the process.
+func (k *child) begun(ctx context.Context, store bellhop.Store, within time.Duration) error {
+	for deadline := time.Now().Add(within); ; {
+		id, err := incarnation(ctx, store, k.pid)
+		if err == nil && !id.IsZero() {
+			return nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("worker process %d did not begin within %v: %v", k.pid, within, err)
+		}
+		time.Sleep(20 * time.Millisecond) // polled: the store tells nobody of a new process
+	}
 }
 
 // killAll leaves nothing behind.

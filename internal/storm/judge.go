@@ -51,7 +51,8 @@ func (w *weather) revive(ctx context.Context) (revived map[bellhop.ID]int, err e
 type verdict struct {
 	ended    map[bellhop.State]int
 	runs     int
-	extra    int // runs after one that a kill or freeze has ended
+	extra    int // runs after one that a kill, a freeze or an outage has ended
+	outed    int // of these, runs that only an outage explains
 	cut      int // of these, runs whose effect had taken place before
 	late     int // runs of frozen processes that came to their end after their claim was gone
 	refused  int // outcomes that were refused as stale
@@ -124,8 +125,11 @@ func (w *weather) judgeJob(v *verdict, a accepted, s *bellhop.Snapshot, runs []*
 		v.extra++
 		at, struck := w.struck(r)
 		if !struck {
-			v.wrong("job %s ran again after claim %d (%c), and nothing had happened to process %d", s.ID, r.claim, max(r.how, '-'), r.pid)
-			continue
+			if at, struck = w.outed(r); !struck {
+				v.wrong("job %s ran again after claim %d (%c), and nothing had happened to process %d", s.ID, r.claim, max(r.how, '-'), r.pid)
+				continue
+			}
+			v.outed++
 		}
 		if r.how == lineDone {
 			v.cut++
@@ -176,10 +180,11 @@ func (w *weather) struck(r *run) (at time.Time, is bool) {
 	return at, false
 }
 
-// interrupted counts runs whose process was killed or frozen.
+// interrupted counts runs whose process was killed or frozen, or whose store was away.
 func interrupted(w *weather, runs []*run) (n int) {
 	for _, r := range runs {
-		if _, is := w.struck(r); is {
+		_, struck := w.struck(r)
+		if _, outed := w.outed(r); struck || outed {
 			n++
 		}
 	}
@@ -250,6 +255,9 @@ func (w *weather) tell(v *verdict, blew time.Duration, revived int) {
 		len(p.jobs), float64(len(p.jobs))/blew.Seconds(), p.unsure, p.lost)
 	line("ended", "%d succeeded, %d discarded, %d dead as they should", v.ended[bellhop.StateSucceeded], v.ended[bellhop.StateDiscarded], v.ended[bellhop.StateDead])
 	line("runs", "%d, of these %d again after a kill or freeze (%d after the effect, %d beside it)", v.runs, v.extra, v.cut, v.late)
+	if w.server != "" {
+		line("outages", "%s, and %d runs again that only they explain", spread(w.away()), v.outed)
+	}
 	line("stale, not believed", "%d", v.refused)
 	line("killed three times", "%d, run again by hand", revived)
 	line("taken back, killed", "%s", spread(killed))

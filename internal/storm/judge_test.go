@@ -27,6 +27,10 @@ func TestJudge(t *testing.T) {
 		{"run again after a kill", func(s *scene) { s.again(2); s.kill(here, 0) }, ""},
 		{"run again for nothing", func(s *scene) { s.again(2) }, "nothing had happened"},
 		{"run again after the kill of another", func(s *scene) { s.again(2); s.kill(elsewhere, 0) }, "nothing had happened"},
+		{"run again after an outage", func(s *scene) { s.again(2); s.out(500 * time.Millisecond) }, ""},
+		{"run again, its outcome lost in an outage", func(s *scene) { s.again(2); s.out(1500 * time.Millisecond) }, ""},
+		{"run again, long done before the outage", func(s *scene) { s.again(2); s.out(10 * time.Second) }, "nothing had happened"},
+		{"run again, begun after the outage", func(s *scene) { s.again(2); s.out(-10 * time.Second) }, "nothing had happened"},
 		{"lost", func(s *scene) { s.w.producer.jobs[bellhop.NewID()] = accepted{want: bellhop.StateSucceeded} }, "is lost"},
 		{"never accepted", func(s *scene) { delete(s.w.producer.jobs, s.id) }, "never accepted"},
 		{"never run", func(s *scene) { s.lines = nil }, "never ran"},
@@ -101,6 +105,12 @@ func (s *scene) again(claim int64) {
 // kill ends a process half a second after the first run began.
 func (s *scene) kill(pid int, back time.Duration) {
 	s.w.blows = append(s.w.blows, &blow{pid: pid, at: s.began.Add(500 * time.Millisecond), held: 1, back: back})
+}
+
+// out has the server away for a second, so long after the first run began.
+func (s *scene) out(after time.Duration) {
+	from := s.began.Add(after)
+	s.w.downs = append(s.w.downs, outage{from: from, until: from.Add(time.Second)})
 }
 
 // end has the store do what is to be judged.

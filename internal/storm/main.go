@@ -12,6 +12,11 @@
 // file, in one write. A job passes through here as it does in earnest: it is
 // enqueued, claimed, run, killed with its process, swept by another, run again.
 // In the end ledger, store and the list of kills must agree.
+//
+// With -server it starts a private database server, and with -outages it kills that too, together with all that it was just doing, and
+// starts it again: then at most what ran meanwhile may run again.
+//
+//	go run ./internal/storm -server postgres -kills 100 -outages 20
 package main
 
 import (
@@ -27,6 +32,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/worker"
 )
 
@@ -39,6 +45,9 @@ type settings struct {
 	seed    uint64
 	gap     time.Duration // mean time between kills
 	freezes int           // one in so many kills is a freeze; 0 for none
+	server  string        // a private server to start, by its store's name; empty for none
+	outages int           // how often to kill the server
+	private *testservers.Instance
 	times   times
 	out     io.Writer
 	folder  string // for the ledger, logs, and the default store
@@ -64,6 +73,8 @@ func main() {
 	flag.Uint64Var(&s.seed, "seed", 0, "seed of the random choices (0: by the clock)")
 	flag.DurationVar(&s.gap, "gap", 700*time.Millisecond, "mean time between kills")
 	flag.IntVar(&s.freezes, "freeze", 20, "stop instead of kill once in so many times (0: never)")
+	flag.StringVar(&s.server, "server", "", "start a private server for the store: postgres, mysql or redis")
+	flag.IntVar(&s.outages, "outages", 0, "how often to kill the private server, spread over the storm, and start it again")
 	flag.DurationVar(&s.times.Beat, "beat", worker.DefaultBeat, "the workers' heartbeat")
 	flag.DurationVar(&s.times.Lease, "lease", worker.DefaultLease, "the workers' lease")
 	flag.DurationVar(&s.times.Sweep, "sweep", worker.DefaultSweep, "how often the workers sweep")
@@ -101,7 +112,12 @@ func (s *settings) check() error {
 	if s.workers < 2 || s.kills < 0 || s.gap <= 0 {
 		return errors.New("want at least 2 workers, no negative kills, and a positive gap")
 	}
-	if s.store == "" {
+	switch {
+	case s.server != "" && s.store != "":
+		return errors.New("-server starts a server of its own: it cannot have a -store beside")
+	case s.outages < 0 || s.outages > s.kills || s.outages > 0 && s.server == "":
+		return errors.New("want no negative outages, no more of them than kills, and a -server that they may hit")
+	case s.server == "" && s.store == "":
 		s.store = "sqlite:" + s.folder + "/jobs.db"
 	}
 	if s.seed == 0 {

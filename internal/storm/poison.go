@@ -21,6 +21,10 @@ func poisoned(ctx context.Context, s settings) (err error) {
 	if err := s.check(); err != nil {
 		return err
 	}
+	if err := s.startServer(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.closeServer()) }()
 	client, err := bellhop.Open(ctx, s.store)
 	if err != nil {
 		return err

@@ -100,18 +100,19 @@ func (p *producer) enqueue(list []draft) error {
 		}
 		drafts[i] = kind.New(d.work, append(d.opts, bellhop.WithID(d.id))...)
 	}
-	for try := 0; ; try++ {
+	for began := time.Now(); ; {
 		receipts, err := bellhop.Enqueue(context.Background(), p.client, drafts...)
 		if err == nil {
 			p.accept(list, receipts)
 			return nil
 		}
-		if try == 20 || !errors.Is(err, bellhop.ErrUnknown) && !errors.Is(err, bellhop.ErrUnavailable) {
+		if time.Since(began) > settleWithin || !errors.Is(err, bellhop.ErrUnknown) && !errors.Is(err, bellhop.ErrUnavailable) {
 			return fmt.Errorf("enqueue: %w", err)
 		}
 		p.mu.Lock()
 		p.unsure++
 		p.mu.Unlock()
+		time.Sleep(50 * time.Millisecond) // the store is busy or away; nothing tells when it is back
 	}
 }
 

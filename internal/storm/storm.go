@@ -38,6 +38,7 @@ type weather struct {
 
 	mu    sync.Mutex
 	blows []*blow
+	downs []outage
 	wg    sync.WaitGroup // watchers of recoveries, and freezes
 	ice   chan struct{}  // holds a token while a process is frozen
 	dodge int            // freezes that had to be tried again, see freeze
@@ -50,13 +51,17 @@ func storm(ctx context.Context, s settings) (err error) {
 	if err := s.check(); err != nil {
 		return err
 	}
+	if err := s.startServer(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.closeServer()) }()
 	w := &weather{settings: s, random: s.random(), ledger: filepath.Join(s.folder, "ledger"), ice: make(chan struct{}, 1)}
 	if w.client, err = bellhop.Open(ctx, s.store); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.client.Close()) }()
-	fmt.Fprintf(s.out, "storm: %d kills on %s with %d workers, beat %v, lease %v, sweep %v, seed %d\n",
-		s.kills, bellhop.MaskAddress(s.store), s.workers, s.times.Beat, s.times.Lease, s.times.Sweep, s.seed)
+	fmt.Fprintf(s.out, "storm: %d kills, %d outages on %s with %d workers, beat %v, lease %v, sweep %v, seed %d\n",
+		s.kills, s.outages, bellhop.MaskAddress(s.store), s.workers, s.times.Beat, s.times.Lease, s.times.Sweep, s.seed)
 	w.children = &children{folder: s.folder, role: role{Store: s.store, Ledger: w.ledger, Slots: slots, Times: s.times}}
 	defer w.children.killAll()
 	for range s.workers {
@@ -117,6 +122,11 @@ func (w *weather) blowHard(ctx context.Context) error {
 		}
 		if err := w.strike(ctx, n); err != nil {
 			return err
+		}
+		if (n+1)*w.outages/w.kills != n*w.outages/w.kills {
+			if err := w.strikeServer(ctx); err != nil {
+				return err
+			}
 		}
 		if (n+1)%20 == 0 {
 			fmt.Fprintf(w.out, "storm: %d of %d kills, %d jobs accepted\n", n+1, w.kills, len(w.producer.ids()))

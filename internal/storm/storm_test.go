@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/gobellhop/bellhop/internal/testservers"
 )
 
 // TestMain makes the test's binary a worker process when the storm starts it as one.
@@ -41,6 +43,25 @@ func TestStorm(t *testing.T) {
 func TestFreeze(t *testing.T) {
 	if err := storm(t.Context(), quick(t, 3, 2)); err != nil {
 		t.Error(err)
+	}
+}
+
+// On a database server the same holds, while workers are killed and the server with them.
+func TestServers(t *testing.T) {
+	for _, server := range []string{testservers.NamePostgres, testservers.NameMariaDB, testservers.NameRedis} {
+		t.Run(server, func(t *testing.T) {
+			if !testservers.Selected(server) {
+				t.Skip("the store is not selected")
+			}
+			s := quick(t, 4, 0)
+			s.server, s.outages = server, 2
+			if testing.Short() {
+				s.kills, s.outages = 2, 1
+			}
+			if err := storm(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

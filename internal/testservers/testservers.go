@@ -1,13 +1,9 @@
 package testservers
 
 import (
-	"context"
-	"crypto/rand"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
@@ -105,30 +101,12 @@ func start(tb testing.TB, name string, conf []string) *Server {
 // Redis has no such thing: there it returns Address, and tests keep apart by namespace.
 func (s *Server) Database(tb testing.TB) string {
 	tb.Helper()
-	u, err := url.Parse(s.Address)
+	address, drop, err := makeDatabase(s.kind, s.Address)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	exec, drop := execPostgres, " WITH (FORCE)"
-	switch s.kind {
-	case engines[NameRedis]:
-		return s.Address
-	case engines[NameMariaDB]:
-		exec, drop = execMariaDB, ""
-	}
-	name := "t_" + strings.ToLower(rand.Text())
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	if err := exec(ctx, s.Address, "CREATE DATABASE "+name); err != nil {
-		tb.Fatalf("testservers: %v", err)
-	}
-	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = exec(ctx, s.Address, "DROP DATABASE IF EXISTS "+name+drop) // the server may be down, and is temporary anyway
-	})
-	u.Path = "/" + name
-	return u.String()
+	tb.Cleanup(drop)
+	return address
 }
 
 // act has the test's own server do something.
