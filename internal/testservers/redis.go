@@ -88,8 +88,9 @@ const (
 	slots   = 16384
 )
 
-// launchCluster starts a Redis Cluster of three masters without replicas.
-func launchCluster() (nodes []*Instance, err error) {
+// launchCluster starts a Redis Cluster of three masters without replicas. Each conf
+// is a line of the configuration file of all.
+func launchCluster(conf ...string) (nodes []*Instance, err error) {
 	defer func() {
 		if err != nil {
 			for _, node := range nodes {
@@ -105,7 +106,7 @@ func launchCluster() (nodes []*Instance, err error) {
 			return nodes, err
 		}
 		defer bus.Release() // when all are up: nodes are not started again
-		node, err := Launch(NameRedis, "cluster-enabled yes", fmt.Sprintf("cluster-port %d", bus.Number), "cluster-node-timeout 5000")
+		node, err := Launch(NameRedis, append([]string{"cluster-enabled yes", fmt.Sprintf("cluster-port %d", bus.Number), "cluster-node-timeout 5000"}, conf...)...)
 		if err != nil {
 			return nodes, err
 		}

@@ -60,6 +60,29 @@ func StartMariaDB(tb testing.TB, conf ...string) *Server { return start(tb, Name
 // StartRedis starts a Redis server for this test. Each conf is a line of redis.conf; "requirepass" goes into the address too.
 func StartRedis(tb testing.TB, conf ...string) *Server { return start(tb, NameRedis, conf) }
 
+// StartRedisCluster starts a Redis Cluster for this test, and returns its nodes besides. They may be frozen; they cannot be started
+// again. Each conf is a line of the redis.conf of all.
+func StartRedisCluster(tb testing.TB, conf ...string) (*Cluster, []*Server) {
+	tb.Helper()
+	need(tb, NameRedis)
+	own, err := launchCluster(conf...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := &Cluster{Address: clusterAddress(own)}
+	var nodes []*Server
+	for _, node := range own {
+		tb.Cleanup(func() {
+			if err := node.Close(); err != nil {
+				tb.Error(err)
+			}
+		})
+		c.Nodes = append(c.Nodes, node.Address)
+		nodes = append(nodes, &Server{Address: node.Address, tb: tb, kind: node.engine, own: node})
+	}
+	return c, nodes
+}
+
 // need skips the test if its store was not selected.
 func need(tb testing.TB, store string) {
 	tb.Helper()
