@@ -241,17 +241,28 @@ func (c *relayStatusCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// relayRetryCmd tries again what could not be moved.
-type relayRetryCmd struct{ fromFlags }
+// relayRetryCmd tries again what could not be moved, or moves again what was.
+type relayRetryCmd struct {
+	fromFlags
+	Moved time.Duration `help:"Instead, move again what was moved within this time and is kept: for a store that has lost its last moments." placeholder:"DURATION"`
+}
 
 // Run lets the rows wait again.
 func (c *relayRetryCmd) Run(ctx context.Context, a *app) error {
+	if c.Moved < 0 {
+		return usage("--moved: %v is negative", c.Moved)
+	}
 	box, db, err := c.alone(ctx, a, true)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	n, err := box.Retry(ctx, db)
+	n := int64(0)
+	if c.Moved > 0 {
+		n, err = box.MoveAgain(ctx, db, c.Moved)
+	} else {
+		n, err = box.Retry(ctx, db)
+	}
 	if err != nil {
 		return c.unavailable(err)
 	}

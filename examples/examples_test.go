@@ -27,9 +27,18 @@ func TestHello(t *testing.T) {
 		t.Error("README.md does not show examples/hello/main.go as it is")
 	}
 
+	says(t, "hello", "Hello, Ada")
+}
+
+// Jobs that were committed with an order in one database are worked from another.
+func TestOutbox(t *testing.T) { says(t, "outbox", "Order 1: 12.50, thank you") }
+
+// says builds an example, and runs it in an empty folder until it says what it should.
+func says(t *testing.T, name, want string) {
+	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "hello")
-	if out, err := exec.Command("go", "build", "-o", binary, "./hello").CombinedOutput(); err != nil {
+	binary := filepath.Join(dir, name)
+	if out, err := exec.Command("go", "build", "-o", binary, "./"+name).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	cmd := exec.Command(binary)
@@ -44,14 +53,14 @@ func TestHello(t *testing.T) {
 	limit := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
 	defer limit.Stop()
 	var lines []string
-	greeted := false
-	for s := bufio.NewScanner(stderr); !greeted && s.Scan(); {
+	said := false
+	for s := bufio.NewScanner(stderr); !said && s.Scan(); {
 		lines = append(lines, s.Text())
-		greeted = strings.Contains(s.Text(), "Hello, Ada")
+		said = strings.Contains(s.Text(), want)
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	if !greeted {
-		t.Errorf("no greeting within 30 s; the program said:\n%s", strings.Join(lines, "\n"))
+	if !said {
+		t.Errorf("not %q within 30 s; the program said:\n%s", want, strings.Join(lines, "\n"))
 	}
 }

@@ -231,9 +231,9 @@ func (t *table) named(n int) string {
 // A statement that changes rows must go to them by their numbers and look at no other, because it would wait for what a user's
 // transaction has written and not committed yet. PostgreSQL does not see such rows, and SQLite has one writing transaction at a time. InnoDB
 // locks whatever it looks at, and for a list of numbers MariaDB looks at all rows of a small table, against every hint. Joined
-// to the numbers, in this order, rows are looked up one by one.
+// to the numbers, in this order, rows are looked up one by one. A number that fills up counts once.
 func (t *table) numbers(n int) string {
-	return "(select cast(? as signed) as n" + strings.Repeat(" union all select cast(? as signed)", n-1) + ") n"
+	return "(select cast(? as signed) as n" + strings.Repeat(" union select cast(? as signed)", n-1) + ") n"
 }
 
 // remove returns the statement that deletes n rows by their numbers.
@@ -256,6 +256,15 @@ func (t *table) again(n int) string {
 	return t.change(set, fmt.Sprintf("place in (%d, %d)", placeAside, placeLater), n)
 }
 
+// double returns the statement that writes n rows a second time, under new numbers.
+func (t *table) double(n int) string {
+	columns := "id, format, job, args, written_at"
+	if t.joined {
+		return fmt.Sprintf("insert into %s (%s) select %s from %s straight_join %s t on t.seq = n.n order by t.seq", t.name, columns, columns, t.numbers(n), t.name)
+	}
+	return fmt.Sprintf("insert into %s (%s) select %s from %s where seq in (%s) order by seq", t.name, columns, columns, t.name, t.marks(1, n))
+}
+
 // change returns the statement that changes n rows by their numbers.
 func (t *table) change(set, where string, n int) string {
 	if t.joined {
@@ -276,8 +285,12 @@ func (t *table) old(limit int) string {
 		t.name, placeMoved, t.clock, t.mark(1), limit)
 }
 
-// apart returns the statement that finds rows of a place behind a number, of a format up to another.
+// apart returns the statement that finds rows of a place behind a number, of a format up to another, that came there at a moment or
+// later.
 func (t *table) apart(place, limit int) string {
-	return fmt.Sprintf("select seq from %s where place = %d and seq > %s and format <= %s order by place, seq limit %d",
-		t.name, place, t.mark(1), t.mark(2), limit)
+	return fmt.Sprintf("select seq from %s where place = %d and seq > %s and format <= %s and moved_at >= %s order by place, seq limit %d",
+		t.name, place, t.mark(1), t.mark(2), t.mark(3), limit)
 }
+
+// now returns the statement that reads the clock.
+func (t *table) now() string { return "select " + t.clock }

@@ -23,17 +23,17 @@ func TestMain(m *testing.M) { testservers.Main(m) }
 // databases are those that an outbox can be in: each returns the address of a new empty one.
 var databases = []struct {
 	name string
-	make func(t *testing.T) string
+	make func(t testing.TB) string
 }{
-	{"sqlite", func(t *testing.T) string {
+	{"sqlite", func(t testing.TB) string {
 		path := filepath.Join(t.TempDir(), "app.db")
 		if err := os.WriteFile(path, nil, 0o600); err != nil { // an empty file is an empty database
 			t.Fatal(err)
 		}
 		return "sqlite:" + path
 	}},
-	{"postgres", func(t *testing.T) string { return testservers.Postgres(t).Database(t) }},
-	{"mariadb", func(t *testing.T) string { return testservers.MariaDB(t).Database(t) }},
+	{"postgres", func(t testing.TB) string { return testservers.Postgres(t).Database(t) }},
+	{"mariadb", func(t testing.TB) string { return testservers.MariaDB(t).Database(t) }},
 }
 
 // each runs a test on every database.
@@ -48,7 +48,7 @@ func each(t *testing.T, test func(t *testing.T, r *rig)) {
 
 // rig is a user's database with an outbox, and a store.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	ctx     context.Context
 	db      *sql.DB
 	dialect outbox.Dialect
@@ -58,7 +58,7 @@ type rig struct {
 	log     *logged
 }
 
-func newRig(t *testing.T, address string, store bellhop.Store, opts ...outbox.Option) *rig {
+func newRig(t testing.TB, address string, store bellhop.Store, opts ...outbox.Option) *rig {
 	db, dialect, err := outboxdb.Open(address)
 	r := &rig{t: t, ctx: t.Context(), db: db, dialect: dialect, store: store, log: &logged{}}
 	r.must(err)

@@ -12,8 +12,8 @@ import (
 // state is what the relay's loop knows.
 type state struct {
 	identity string // of the outbox; empty if it is to be read
-	settled  int64  // the cursor's version whose batch is surely gone from the table
-	gone     batch  // the last batch of this relay, which is
+	settled  cursor // whose batch is surely gone from the table
+	gone     batch  // the last batch of this relay, which is too
 	taken    int64  // jobs that the store has taken from this relay
 
 	// Deleted rows slow down a scan until the database has cleaned them up, which an old snapshot prevents. So a look
@@ -112,7 +112,7 @@ func (r *Relay) begin(ctx context.Context) error {
 	if _, err := r.rows.retry(ctx, placeLater, formatNow); err != nil {
 		return err
 	}
-	r.identity, r.settled, r.gone = id, 0, batch{}
+	r.identity, r.settled, r.gone = id, cursor{}, batch{}
 	return nil
 }
 
@@ -167,8 +167,9 @@ func (r *Relay) settle(ctx context.Context) (cursor, error) {
 	if err != nil {
 		return c, err
 	}
-	if c.version == r.settled || c.last.same(&r.gone) {
-		r.settled = c.version
+	// The version alone would not do: a store that has lost its last moments may give one a second time.
+	if c.version == r.settled.version && c.last.same(&r.settled.last) || c.last.same(&r.gone) {
+		r.settled = c
 		return c, nil
 	}
 	seqs, err := r.rows.matching(ctx, c.last.numbers())
@@ -178,7 +179,7 @@ func (r *Relay) settle(ctx context.Context) (cursor, error) {
 	if err != nil {
 		return c, ofDatabase(err)
 	}
-	r.settled = c.version
+	r.settled = c
 	r.mu.Lock()
 	r.stats.Settled += int64(len(seqs))
 	r.mu.Unlock()

@@ -189,6 +189,33 @@ func TestKeep(t *testing.T) {
 	})
 }
 
+// What a store has lost is moved again from the rows that are kept, and what it has is not taken twice.
+func TestMoveAgain(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		receipts := r.enqueue(greet.New("lost"), greet.New("there"))
+		_, stop := r.relay(func(c *outbox.Config) { c.Keep = time.Hour })
+		r.moved()
+		stop()
+		reply, err := r.store.Act(r.ctx, &bellhop.ActRequest{Action: bellhop.ActDelete, IDs: []bellhop.ID{receipts[0].ID}})
+		r.must(err)
+		if len(reply.Changed) != 1 {
+			t.Fatalf("%+v", reply)
+		}
+		if n, err := r.box.MoveAgain(r.ctx, r.db, 0); n != 0 || err != nil {
+			t.Errorf("%d rows of no time, %v", n, err)
+		}
+		if n, err := r.box.MoveAgain(r.ctx, r.db, time.Minute); n != 2 || err != nil {
+			t.Errorf("%d rows, want 2; %v", n, err)
+		}
+		relay, stop := r.relay()
+		r.moved()
+		stop()
+		if s := relay.Stats(); s.Moved != 2 || s.Existing != 1 || r.count() != 2 || r.get(receipts[0].ID) == nil {
+			t.Errorf("%+v, %d jobs", s, r.count())
+		}
+	})
+}
+
 // A table of any name in any schema will do.
 func TestNames(t *testing.T) {
 	for _, d := range databases {

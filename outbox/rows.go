@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -176,23 +177,48 @@ func (t *rows) prune(ctx context.Context, kept time.Duration) (more bool, err er
 	return len(seqs) == bite, err
 }
 
-// retry lets the rows of a place wait again whose format is known, and returns how many.
-func (t *rows) retry(ctx context.Context, place, format int) (n int64, err error) {
+// apart calls fn with bites of the numbers of a place's rows whose format is known and that came there at a moment of the database's
+// clock or later, in microseconds. fn takes the rows away from the place. It returns how many they were.
+func (t *rows) apart(ctx context.Context, place, format int, since int64, fn func(n int, args []any) error) (n int64, err error) {
 	const bite = 500
 	for last := int64(0); ; {
 		var seqs []int64
-		err := t.query(ctx, t.apart(place, bite), func(r *sql.Rows) error {
+		err := t.query(ctx, t.table.apart(place, bite), func(r *sql.Rows) error {
 			err := r.Scan(&last)
 			seqs = append(seqs, last)
 			return err
-		}, last, format)
+		}, last, format, since)
 		if err == nil {
-			err = eachBite(seqs, func(n int, args []any) error { return t.exec(ctx, t.again(n), args...) })
+			err = eachBite(seqs, fn)
 		}
 		if n += int64(len(seqs)); err != nil || len(seqs) < bite {
 			return n, err
 		}
 	}
+}
+
+// retry lets rows wait again that were set aside and whose format is known.
+func (t *rows) retry(ctx context.Context, place, format int) (int64, error) {
+	return t.apart(ctx, place, format, 0, func(n int, args []any) error { return t.exec(ctx, t.again(n), args...) })
+}
+
+// renew lets rows wait again that were moved at a moment or later. They get new numbers, because under the old ones they count as
+// moved: see [CursorSpace].
+func (t *rows) renew(ctx context.Context, since int64) (int64, error) {
+	return t.apart(ctx, placeMoved, math.MaxInt16, since, func(n int, args []any) error {
+		ctx, cancel := context.WithTimeout(ctx, dbTimeout)
+		defer cancel()
+		tx, err := t.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		for _, statement := range []string{t.double(n), t.remove(n)} {
+			if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+				return errors.Join(err, tx.Rollback())
+			}
+		}
+		return tx.Commit()
+	})
 }
 
 // identify returns the id that names the outbox, and gives it one if it has none. It stands in the row with the number 0, which

@@ -94,3 +94,19 @@ func (o *Outbox) Retry(ctx context.Context, db *sql.DB) (n int64, err error) {
 	o.Wake()
 	return n, nil
 }
+
+// MoveAgain lets all rows wait again that were moved within the last while and are kept ([Config].Keep), and returns how many. It is
+// for a store that has lost what it had taken, as Redis may lose its last second. Jobs that the store still has are not taken a
+// second time; those that have run and were pruned since are.
+func (o *Outbox) MoveAgain(ctx context.Context, db *sql.DB, within time.Duration) (n int64, err error) {
+	t := rows{o.table, db}
+	var now int64
+	if err = t.query(ctx, t.now(), func(r *sql.Rows) error { return r.Scan(&now) }); err == nil {
+		n, err = t.renew(ctx, now-within.Microseconds())
+	}
+	if err != nil {
+		return n, fmt.Errorf("outbox: move again what is kept in the table %s: %w", o.bare, err)
+	}
+	o.Wake()
+	return n, nil
+}
