@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/gobellhop/bellhop/internal/testservers"
 )
 
 // asBellhop makes the test binary act as the command bellhop, so that real processes can be signalled and killed.
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asBellhop) != "" {
 		os.Exit(Main(context.Background(), os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
 	}
-	goleak.VerifyTestMain(m)
+	testservers.Main(m)
 }
 
 // served is a process that serves or works.

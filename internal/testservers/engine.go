@@ -21,8 +21,8 @@ const (
 	NameRedisCluster = "redis-cluster" // selected together with redis
 )
 
-// password of the administrators: not a secret, but one must be given.
-const password = "bellhop"
+// password of the administrators: not a secret, but one must be given, and one that is no word of our messages, where it is masked.
+const password = "only-tests"
 
 // engine is how one kind of server is set up and run.
 type engine struct {
