@@ -46,13 +46,17 @@ var setLocally = func() string {
 // database runs transactions on a pool of connections.
 type database struct {
 	pool    *pgxpool.Pool
+	name    string // of the schema
 	dialect dialect
 	// local says that the sessions are not ours: each transaction sets what it needs.
 	local bool
+	// alone says that the caller's sessions are such that statements cannot go together.
+	alone bool
 	// seats are taken by all calls but the beats, so that one connection is left for these.
 	seats  chan struct{}
 	lanes  lanes
-	offset atomic.Int64 // tests move the server's clock on by it
+	offset atomic.Int64           // tests move the server's clock on by it
+	where  atomic.Pointer[string] // see place
 	shut   func()
 }
 
@@ -103,7 +107,7 @@ func (d *database) run(ctx context.Context, step sqlstore.Step, begin string, fn
 		return err
 	}
 	defer release()
-	t := &tx{db: d, on: onConn{conn.Conn()}, step: step}
+	t := &tx{db: d, on: onConn{conn.Conn(), d.alone}, step: step}
 	if begin == beginReading {
 		err = t.begin(ctx, begin)
 	} else {
@@ -168,7 +172,7 @@ type request struct {
 // pipeline runs statements in one transaction and, unless fault tests step
 // through them, in one round trip.
 func (d *database) pipeline(ctx context.Context, step sqlstore.Step, requests []request) error {
-	if step != nil {
+	if step != nil || d.alone {
 		return d.run(ctx, step, beginWriting, func(t sqlstore.Tx) error {
 			own := t.(*tx)
 			for _, r := range requests {

@@ -45,7 +45,7 @@ var macros = strings.NewReplacer(
 
 // ownName finds the names of tables and of the sequence, but not those of what
 // lies in a table's schema by itself.
-var ownName = regexp.MustCompile(`(index |constraint )?bellhop_[a-z_]+`)
+var ownName = regexp.MustCompile(`(index |constraint |')?bellhop_[a-z_]+`)
 
 // SQL expands macros, numbers the parameters and qualifies names.
 func (d dialect) SQL(st *sqlstore.Stmt) string {
@@ -60,12 +60,19 @@ func (d dialect) SQL(st *sqlstore.Stmt) string {
 }
 
 func (d dialect) expand(text string) string {
-	text = ownName.ReplaceAllStringFunc(macros.Replace(text), func(name string) string {
-		if !strings.HasPrefix(name, "bellhop_") {
-			return name
+	return ownName.ReplaceAllStringFunc(number(macros.Replace(text)), func(name string) string {
+		switch name[0] {
+		case 'b':
+			return d.schema + name
+		case '\'': // within a literal
+			return "'" + strings.ReplaceAll(d.schema, "'", "''") + name[1:]
 		}
-		return d.schema + name
+		return name
 	})
+}
+
+// number gives each parameter its number.
+func number(text string) string {
 	if !strings.Contains(text, "?") {
 		return text
 	}

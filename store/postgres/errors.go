@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -53,10 +52,27 @@ var troubles = map[string]struct {
 	"25P03":      {sqlstore.Unavailable, "the server has ended a transaction that was idle for too long"},
 }
 
+// explained is an error that says what to do.
+type explained struct {
+	trouble sqlstore.Trouble
+	advice  string
+	err     error
+}
+
+// Error returns one line.
+func (e *explained) Error() string {
+	return e.advice + ": " + strings.NewReplacer("\n\t", " ", "\n", " ").Replace(e.err.Error())
+}
+
+func (e *explained) Unwrap() error { return e.err }
+
 // Explain says what is wrong, and what to do.
 func (dialect) Explain(err error) (sqlstore.Trouble, error) {
 	if err == nil {
 		return sqlstore.Unknown, nil
+	}
+	if e := (*explained)(nil); errors.As(err, &e) {
+		return e.trouble, err
 	}
 	if code := codeOf(err); code != "" {
 		known, ok := troubles[code]
@@ -66,7 +82,7 @@ func (dialect) Explain(err error) (sqlstore.Trouble, error) {
 		case !ok || known.advice == "":
 			return known.Trouble, err
 		}
-		return known.Trouble, fmt.Errorf("%s: %w", known.advice, err)
+		return known.Trouble, &explained{known.Trouble, known.advice, err}
 	}
 	var connecting *pgconn.ConnectError
 	var network net.Error
@@ -75,7 +91,7 @@ func (dialect) Explain(err error) (sqlstore.Trouble, error) {
 		return sqlstore.Unknown, err
 	case errors.As(err, &connecting), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), strings.Contains(err.Error(), "conn closed"), strings.Contains(err.Error(), "closed pool"):
-		return sqlstore.Unavailable, fmt.Errorf("the server cannot be reached: look whether it runs, and at the address: %w", err)
+		return sqlstore.Unavailable, &explained{sqlstore.Unavailable, "the server cannot be reached: look whether it runs, and at the address", err}
 	}
 	return sqlstore.Unknown, err
 }

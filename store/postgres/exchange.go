@@ -137,9 +137,6 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 // handsBack reports whether a job will be ready again in its old turn.
 func handsBack(e sqlstore.End) bool { return e.Kind.To() == bellhop.StateReady }
 
-// Reappeared implements [sqlstore.Swift].
-func (d *database) Reappeared(queue string) { d.lanes.forget(queue) }
-
 func nothing(pgx.Rows) error { return nil }
 
 func uuid(id bellhop.ID) [16]byte { return id }

@@ -1,6 +1,15 @@
 package postgres
 
-import "time"
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/sqlstore"
+)
 
 // Advance moves the server's clock on, as this store sees it.
 func (s *Store) Advance(d time.Duration) { s.database.offset.Add(d.Microseconds()) }
@@ -9,3 +18,22 @@ func (s *Store) Advance(d time.Duration) { s.database.offset.Add(d.Microseconds(
 func (s *Store) Advanced() time.Duration {
 	return time.Duration(s.database.offset.Load()) * time.Microsecond
 }
+
+// FinishWithin finishes as [Within] does.
+func FinishWithin(ctx context.Context, s *Store, tx pgx.Tx, o bellhop.Outcome) error {
+	return (&within{store: s, on: onConn{tx, asksNot(tx.Conn().Config())}}).Finish(ctx, o)
+}
+
+// FinishWithinSQL finishes as [WithinSQL] does.
+func FinishWithinSQL(ctx context.Context, s *Store, tx *sql.Tx, o bellhop.Outcome) error {
+	return (&within{store: s, on: onSQL{tx}}).Finish(ctx, o)
+}
+
+// SQL returns a statement as it is sent.
+func (s *Store) SQL(st *sqlstore.Stmt) string { return s.database.dialect.SQL(st) }
+
+// Hot are the statements on the path of every job.
+var Hot = []*sqlstore.Stmt{addNewJobs, addNewSorted, holdExchange, endPlain, endAny, claimJobs, lookAround}
+
+// Parameters are those that our sessions run with.
+var Parameters = parameters

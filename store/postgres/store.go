@@ -20,6 +20,8 @@ type Store struct {
 	migrations *sqlstore.Migrations
 	settings   *settings
 	database   *database
+	sender     *sender
+	ear        ear
 }
 
 // How many enqueues, and exchanges of one worker, are worth having under way at once.
@@ -31,25 +33,35 @@ const (
 // start makes a store on a pool, and looks at the schema.
 func start(ctx context.Context, set *settings, pool *pgxpool.Pool, theirs bool) (*Store, error) {
 	d := &database{
-		pool: pool, dialect: newDialect(set.schema), local: theirs || set.pooler == "transaction",
+		pool: pool, name: set.schema, dialect: newDialect(set.schema), local: theirs || set.pooler == "transaction",
 		seats: make(chan struct{}, max(pool.Config().MaxConns-1, 1)),
 	}
+	d.alone = asksNot(pool.Config().ConnConfig)
 	s := &Store{settings: set, database: d}
+	if set.pooler != "transaction" || set.listen != "" {
+		s.sender = newSender(d)
+	}
 	d.shut = func() {
+		s.ear.stop()
+		s.sender.stop()
 		if !theirs {
 			pool.Close()
 		}
 	}
 	s.migrations = &sqlstore.Migrations{Dialect: d.dialect, Database: d, Clock: bellhop.SystemClock{}}
 	s.Store = sqlstore.New(sqlstore.Config{
-		Dialect: d.dialect, Database: d, Shared: true,
+		Dialect: d.dialect, Database: d, Shared: true, Woken: s.woken,
 		Capabilities: bellhop.Capabilities{
 			Name: "postgres", Shared: true, Writers: writers, Exchanges: exchanges,
 			Durability: "a commit survives a crash of the server, unless its synchronous_commit or fsync is off",
 		},
 	})
 	err := s.migrate(ctx)
+	if err == nil && set.migrate != "only" {
+		_, err = d.place(ctx)
+	}
 	if err != nil {
+		s.sender.stop()
 		_, err = d.dialect.Explain(err)
 		return nil, err
 	}

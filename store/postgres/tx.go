@@ -126,14 +126,33 @@ func (t *tx) request(ctx context.Context, r request) error {
 	return each(rows, r.scan)
 }
 
-// sender is what a connection and a transaction of pgx have in common.
-type sender interface {
+// pgxer is what a connection and a transaction of pgx have in common.
+type pgxer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// onConn is a [carrier] of pgx.
-type onConn struct{ sender }
+// onConn is a [carrier] of pgx. Where a caller's connections do not ask the server
+// for the types of parameters, because of their query mode, each statement does so
+// by itself, and none go together.
+type onConn struct {
+	pgxer
+	alone bool
+}
+
+// asksNot reports whether statements go without asking for the types of their parameters.
+func asksNot(c *pgx.ConnConfig) bool {
+	mode := c.DefaultQueryExecMode
+	return mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol
+}
+
+// Query is that of pgx.
+func (c onConn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if c.alone && len(args) > 0 {
+		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
+	}
+	return c.pgxer.Query(ctx, sql, args...)
+}
 
 func (c onConn) exec(ctx context.Context, sql string, args []any) (int64, error) {
 	rows, err := c.Query(ctx, sql, args...)
@@ -156,7 +175,14 @@ func (c onConn) query(ctx context.Context, sql string, args []any, scan func(sql
 const perBatch = 500
 
 func (c onConn) batch(ctx context.Context, sql string, n int, args func(i int) []any, changed func(i int, rows int64)) error {
-	for first := 0; first < n; first += perBatch {
+	for i := 0; i < n && c.alone; i++ {
+		rows, err := c.exec(ctx, sql, args(i))
+		if err != nil {
+			return err
+		}
+		changed(i, rows)
+	}
+	for first := 0; first < n && !c.alone; first += perBatch {
 		batch := &pgx.Batch{}
 		last := min(first+perBatch, n)
 		for i := first; i < last; i++ {

@@ -32,6 +32,10 @@ type Config struct {
 	// LowerBounds is for databases in which deleted rows slow down a scan until
 	// all old snapshots are gone: each claim then starts after the last one.
 	LowerBounds bool
+	// Woken, if not nil, is told after a commit through this store that jobs of a
+	// queue have become ready; again says that they may stand before some that
+	// were claimed already. It must not block.
+	Woken func(queue string, again bool)
 }
 
 // Store is a [bellhop.Store] on a SQL database.
@@ -252,8 +256,8 @@ func (s *Store) tell(list []woken) {
 		if s.LowerBounds {
 			s.bounds.appeared(w.queue, w.due, w.priorities)
 		}
-		if s.swift != nil && w.priorities == nil {
-			s.swift.Reappeared(w.queue)
+		if s.Woken != nil {
+			s.Woken(w.queue, w.priorities == nil)
 		}
 	}
 	s.listeners.tell(queues)
@@ -303,7 +307,10 @@ func (l *listeners) tell(queues []string) {
 func (s *Store) Notify(fn func(queue string)) (stop func()) { return s.listeners.add(fn) }
 
 // Wake tells the listeners that any queue may have become worth asking.
-func (s *Store) Wake() { s.listeners.tell([]string{""}) }
+func (s *Store) Wake() { s.WakeQueue("") }
+
+// WakeQueue tells the listeners that a queue may have become worth asking.
+func (s *Store) WakeQueue(queue string) { s.listeners.tell([]string{queue}) }
 
 // refs remembers the rows of the jobs that this store has handed out, so that
 // their outcomes need not look for them. An entry can be out of date: the

@@ -19,9 +19,6 @@ type Swift interface {
 	Enqueue(ctx context.Context, step Step, jobs []*bellhop.Job) (now int64, err error)
 	// Exchange ends claims and makes others, in one transaction.
 	Exchange(ctx context.Context, step Step, r *bellhop.ExchangeRequest, ends []End) (*Exchanged, error)
-	// Reappeared says that jobs of a queue have become ready that may stand before
-	// some that were claimed already. It is told of what goes through this store.
-	Reappeared(queue string)
 }
 
 // ErrCareful says that a call has changed nothing and must go the way that all

@@ -1,0 +1,97 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/testservers"
+)
+
+// poll is how long a worker goes without asking.
+const poll = 500 * time.Millisecond
+
+// listenTo returns a channel of the queues that the store's listeners are told.
+func listenTo(t testing.TB, s bellhop.Notifier) <-chan string {
+	queues := make(chan string, 100)
+	t.Cleanup(s.Notify(func(queue string) { queues <- queue }))
+	return queues
+}
+
+func await(t testing.TB, queues <-chan string, want string, within time.Duration) {
+	t.Helper()
+	timeout := time.After(within)
+	for {
+		select {
+		case got := <-queues:
+			if got == want {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("nothing was heard of queue %q within %v", want, within)
+		}
+	}
+}
+
+// What one process enqueues another hears of, at once; what it does itself it
+// hears of once.
+func TestNotify(t *testing.T) {
+	a := newStore(t)
+	b := reopen(t, a)
+	own, others := listenTo(t, a), listenTo(t, b)
+	await(t, others, "", 5*time.Second) // it listens now
+	await(t, own, "", 5*time.Second)
+	_, err := a.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1)})
+	must(t, err)
+	await(t, own, "default", 5*time.Second)
+	await(t, others, "default", 5*time.Second)
+	_, err = b.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1)})
+	must(t, err)
+	await(t, own, "default", 5*time.Second)
+	select { // a's own notification came before b's if it came at all
+	case queue := <-own:
+		t.Errorf("heard of %q twice", queue)
+	default:
+	}
+}
+
+// A listener whose connection is ended listens again, and asks for all that it
+// may have missed, before a poll would have come.
+func TestListenerIsEnded(t *testing.T) {
+	a := newStore(t)
+	b := reopen(t, a)
+	others := listenTo(t, b)
+	await(t, others, "", 5*time.Second)
+	admin := connect(t.Context(), t, testservers.Postgres(t).Address)
+	defer admin.Close(context.Background())
+	tag, err := admin.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %' and application_name = 'bellhop'`)
+	must(t, err)
+	if tag.RowsAffected() == 0 {
+		t.Fatal("nobody listens")
+	}
+	_, err = a.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1)})
+	must(t, err)
+	await(t, others, "", poll)
+	_, err = a.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1)})
+	must(t, err)
+	await(t, others, "default", poll)
+}
+
+// Many enqueues are few notifications.
+func TestNotificationsGather(t *testing.T) {
+	a := newStore(t)
+	b := reopen(t, a)
+	others := listenTo(t, b)
+	await(t, others, "", 5*time.Second)
+	began := time.Now()
+	for range 200 {
+		_, err := a.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1)})
+		must(t, err)
+	}
+	took := time.Since(began)
+	await(t, others, "default", 5*time.Second)
+	if n, most := len(others), int(took/(5*time.Millisecond))+2; n > most {
+		t.Errorf("%d notifications for 200 enqueues in %v; want at most %d", n, took, most)
+	}
+}

@@ -1,0 +1,203 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/testservers"
+	"github.com/gobellhop/bellhop/store/postgres"
+	"github.com/gobellhop/bellhop/store/storetest"
+)
+
+// refused opens a store, which must fail, in one line, with all that is wanted in it.
+func refused(t *testing.T, address string, want ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	s, err := bellhop.OpenStore(ctx, address)
+	if err == nil {
+		_ = s.Close()
+		t.Errorf("%s was opened", address)
+		return
+	}
+	if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("the error holds the password, or several lines: %q", err)
+	}
+	for _, w := range want {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("the error is %q; want %q in it", err, w)
+		}
+	}
+}
+
+// What cannot be opened is refused in one line that says what to do.
+func TestOpenRefusals(t *testing.T) {
+	server := testservers.StartPostgres(t)
+	admin := connect(t.Context(), t, server.Address)
+	defer admin.Close(context.Background())
+	for _, sql := range []string{`create role guest login password 'hunter2'`, `create schema "private"`} {
+		_, err := admin.Exec(t.Context(), sql)
+		must(t, err)
+	}
+	address := with(t, server.Address, "migrate", "auto")
+	at := func(user *url.Userinfo, database string) string {
+		u, err := url.Parse(address)
+		must(t, err)
+		u.User, u.Path = user, "/"+database
+		return u.String()
+	}
+	u, err := url.Parse(address)
+	must(t, err)
+	refused(t, at(u.User, "nowhere"), "no such database", "create it")
+	refused(t, with(t, at(url.UserPassword("guest", "hunter2"), "postgres"), "schema", "private"), "docs/postgres.md")
+	refused(t, at(url.UserPassword("guest", "hunter22"), "postgres"), "password is wrong")
+	refused(t, with(t, server.Address, "schema", "empty"), "bellhop migrate up", `schema "empty"`)
+	refused(t, with(t, address, "migrate", "perhaps"), "migrate=", "auto, off or only")
+	refused(t, with(t, address, "pooler", "statement"), "pooler=", "transaction")
+	refused(t, with(t, address, "schema", strings.Repeat("x", 64)), "63 bytes")
+	refused(t, with(t, address, "colour", "blue"), "colour")
+	refused(t, "postgres://postgres:hunter2@127.0.0.1:1/x?connect_timeout=2", "cannot be reached")
+	refused(t, "postgres://postgres:hunter2@127.0.0.1:port/x", "cannot be read")
+}
+
+// Whatever a schema is called, and whatever stands before it in the search path.
+func TestSchemaNames(t *testing.T) {
+	server := testservers.Postgres(t)
+	for _, name := range []string{"Job Store", `a"b'c?d`, "größe", "select"} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, with(t, server.Address, "schema", name, "migrate", "auto"))
+			defer drop(t, server.Address, name)
+			use(t, s)
+			must(t, s.Close())
+		})
+	}
+}
+
+func drop(t testing.TB, address, schema string) {
+	conn := connect(context.Background(), t, address)
+	defer conn.Close(context.Background())
+	_, err := conn.Exec(context.Background(), "drop schema "+pgx.Identifier{schema}.Sanitize()+" cascade")
+	must(t, err)
+}
+
+// use has a job run.
+func use(t testing.TB, s bellhop.Store) {
+	t.Helper()
+	claim := claimOne(t, s)
+	o := claim.Settle(bellhop.Policy{}, bellhop.Return{})
+	reply, err := s.Exchange(t.Context(), &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: []bellhop.Outcome{o}})
+	must(t, err)
+	if len(reply.Refused) > 0 || stateOf(t, s, claim.Token.JobID) != bellhop.StateSucceeded {
+		t.Errorf("refused: %v", reply.Refused)
+	}
+}
+
+// Pools of the caller may have any settings: the contract holds as well.
+func TestCallersPool(t *testing.T) {
+	for name, set := range map[string]func(c *pgxpool.Config){
+		"serializable and elsewhere": func(c *pgxpool.Config) {
+			c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "serializable"
+			c.ConnConfig.RuntimeParams["TimeZone"] = "Pacific/Chatham"
+			c.ConnConfig.RuntimeParams["search_path"] = "pg_temp"
+			c.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+		},
+		"simple protocol": func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol },
+		"exec":            func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := storetest.Harness{Advance: harness.Advance, New: func(t testing.TB) bellhop.Store { return onPool(t, schema(t), set) }}
+			h.Reopen = func(t testing.TB, s bellhop.Store) bellhop.Store {
+				address, _ := addresses.Load(s)
+				again := onPool(t, address.(string), set)
+				again.Advance(s.(*postgres.Store).Advanced())
+				return again
+			}
+			storetest.RunQuick(t, h)
+		})
+	}
+}
+
+func onPool(t testing.TB, address string, set func(c *pgxpool.Config)) *postgres.Store {
+	t.Helper()
+	base, name, _ := strings.Cut(address, "schema=")
+	config, err := pgxpool.ParseConfig(strings.TrimRight(base, "?&"))
+	must(t, err)
+	set(config)
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	must(t, err)
+	t.Cleanup(pool.Close)
+	name, _, _ = strings.Cut(name, "&")
+	s, err := postgres.New(t.Context(), pool, postgres.WithSchema(name))
+	must(t, err)
+	addresses.Store(s, address)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// Two connections are enough for a hundred callers, and a beat comes through.
+func TestSmallPool(t *testing.T) {
+	s := open(t, with(t, schema(t), "pool_max_conns", "2"))
+	process := testProcess(t, s)
+	var group sync.WaitGroup
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	for range 100 {
+		group.Go(func() {
+			for range 5 {
+				if _, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: testJobs(3)}); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Exchange(ctx, request(process, 2)); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.List(ctx, &bellhop.Query{Limit: 3}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	longest := time.Duration(0)
+	for range 20 {
+		began := time.Now()
+		_, err := s.Beat(ctx, &bellhop.Beat{Process: bellhop.Process{ID: process}, Lease: time.Minute})
+		must(t, err)
+		longest = max(longest, time.Since(began))
+	}
+	group.Wait()
+	if longest > 2*time.Second {
+		t.Errorf("a beat has waited %v behind the others", longest)
+	}
+}
+
+// Many processes may begin on an empty database at once.
+func TestEightAtOnce(t *testing.T) {
+	server := testservers.Postgres(t)
+	for round := range 3 {
+		name := fmt.Sprintf("begin %d %s", round, bellhop.NewID().String()[24:])
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				s, err := postgres.Open(t.Context(), with(t, server.Address, "schema", name, "migrate", "auto", "pool_max_conns", "2"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := errors.Join(func() error { _, err := s.Ping(t.Context()); return err }(), s.Close()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		drop(t, server.Address, name)
+	}
+}
