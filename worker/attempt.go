@@ -17,6 +17,7 @@ type ending struct {
 	bellhop.Outcome
 	completed bool      // the handler called Run.Complete
 	at        time.Time // when the handler returned, by the local clock; zero if it did not start
+	took      time.Duration
 }
 
 // work runs attempts of one slot until there is none to start. A handler that
@@ -51,7 +52,7 @@ func (w *Worker) ended(a *attempt, e *ending) (next *attempt) {
 	if e.Kind != 0 {
 		w.outbox.add(sender{a, e.completed}, e.Outcome)
 	}
-	next, more := w.held.release(a)
+	next, more := w.held.release(a, e.took)
 	if w.draining && w.held.running == 0 {
 		w.setQuiet()
 	}
@@ -87,6 +88,7 @@ func (w *Worker) attempt(a *attempt, now time.Time, e *ending) {
 			r.Err = &bellhop.PanicError{Value: v, Goexit: v == nil, Stack: debug.Stack()}
 		}
 		e.at = time.Now()
+		e.took = e.at.Sub(now)
 		r.Ended, r.Cause, r.Result = w.storeTime(e.at), a.ctx.end(), run.Result()
 		w.record(a, run, r, e)
 	}()

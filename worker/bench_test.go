@@ -2,7 +2,7 @@ package worker
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
@@ -15,6 +15,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/testservers"
 	_ "github.com/gobellhop/bellhop/store/all"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 // benchText makes the arguments 48 bytes long.
@@ -28,6 +29,7 @@ var benchStores = []struct {
 }{
 	{"memory", func(testing.TB) string { return "memory:" }},
 	{"sqlite", func(tb testing.TB) string { return "sqlite:" + filepath.Join(tb.TempDir(), "jobs.db") }},
+	{"postgres", func(tb testing.TB) string { return testservers.Postgres(tb).Database(tb) + "&migrate=auto" }},
 	{"mysql", func(tb testing.TB) string { return testservers.MariaDB(tb).Database(tb) + "?migrate=auto" }},
 	{"redis", func(tb testing.TB) string {
 		return testservers.Redis(tb).Database(tb) + "?namespace=bench-" + bellhop.NewID().String()
@@ -36,7 +38,7 @@ var benchStores = []struct {
 
 func benchClient(b *testing.B, address string) *bellhop.Client {
 	b.Helper()
-	client, err := bellhop.Open(b.Context(), address, bellhop.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	client, err := bellhop.Open(b.Context(), address, bellhop.Logger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -52,47 +54,70 @@ func benchClient(b *testing.B, address string) *bellhop.Client {
 // worker, 100 at once, no timeout, no listener.
 func BenchmarkDrain(b *testing.B) {
 	for _, store := range benchStores {
-		b.Run(store.name, func(b *testing.B) {
-			client := benchClient(b, store.address(b))
-			args := make([]item, 0, 10_000)
-			for n := 0; n < b.N; n += len(args) {
-				args = args[:min(cap(args), b.N-n)]
-				for i := range args {
-					args[i] = item{N: 1_000_000 + n + i, Text: benchText}
-				}
-				if _, err := job.EnqueueMany(b.Context(), client, args); err != nil {
-					b.Fatal(err)
-				}
+		b.Run(store.name, func(b *testing.B) { drain(b, benchClient(b, store.address(b))) })
+	}
+}
+
+// BenchmarkExchanges is BenchmarkDrain with different numbers of exchanges under
+// way at once, and a way to the store and back of 0 and 2 ms: what a store's
+// Capabilities.Exchanges is chosen by.
+func BenchmarkExchanges(b *testing.B) {
+	for _, store := range benchStores {
+		for _, trip := range []time.Duration{0, 2 * time.Millisecond} {
+			for _, n := range []int{1, 2, 3, 4} {
+				b.Run(fmt.Sprintf("%s/%v/%d", store.name, trip, n), func(b *testing.B) {
+					s := storetest.NewSlow(benchClient(b, store.address(b)).Store(), func(bellhop.Op) time.Duration { return trip })
+					client, err := bellhop.NewClient(&wide{storetest.Pass{Store: s}, n}, bellhop.Logger(slog.New(slog.DiscardHandler)))
+					if err != nil {
+						b.Fatal(err)
+					}
+					drain(b, client)
+				})
 			}
-			var runs atomic.Int64
-			all := make(chan struct{})
-			w := New(client, Config{Queues: Queues{"default": 100}})
-			w.Handle(job.With(func(context.Context, item) error {
-				if runs.Add(1) == int64(b.N) {
-					close(all)
-				}
-				return nil
-			}))
-			ctx, stop := context.WithCancel(b.Context())
-			done := make(chan error, 1)
-			b.ReportAllocs()
-			b.ResetTimer()
-			cpu := cpuTime()
-			go func() { done <- w.Run(ctx) }()
-			<-all
-			stop() // the drain hands in the last outcomes
-			if err := <-done; err != nil {
-				b.Fatal(err)
-			}
-			cpu = cpuTime() - cpu
-			b.StopTimer()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
-			b.ReportMetric(float64(cpu.Nanoseconds())/float64(b.N), "cpu-ns/op")
-			left, err := client.Count(b.Context(), bellhop.Filter{States: bellhop.AllStates &^ bellhop.States(bellhop.StateSucceeded)}, 10)
-			if err != nil || left > 0 {
-				b.Fatalf("%d jobs are not done; %v", left, err)
-			}
-		})
+		}
+	}
+}
+
+// drain enqueues b.N jobs and measures how a worker works them off.
+func drain(b *testing.B, client *bellhop.Client) {
+	b.Helper()
+	args := make([]item, 0, 10_000)
+	for n := 0; n < b.N; n += len(args) {
+		args = args[:min(cap(args), b.N-n)]
+		for i := range args {
+			args[i] = item{N: 1_000_000 + n + i, Text: benchText}
+		}
+		if _, err := job.EnqueueMany(b.Context(), client, args); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var runs atomic.Int64
+	all := make(chan struct{})
+	w := New(client, Config{Queues: Queues{"default": 100}})
+	w.Handle(job.With(func(context.Context, item) error {
+		if runs.Add(1) == int64(b.N) {
+			close(all)
+		}
+		return nil
+	}))
+	ctx, stop := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	cpu := cpuTime()
+	go func() { done <- w.Run(ctx) }()
+	<-all
+	stop() // the drain hands in the last outcomes
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+	cpu = cpuTime() - cpu
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+	b.ReportMetric(float64(cpu.Nanoseconds())/float64(b.N), "cpu-ns/op")
+	left, err := client.Count(b.Context(), bellhop.Filter{States: bellhop.AllStates &^ bellhop.States(bellhop.StateSucceeded)}, 10)
+	if err != nil || left > 0 {
+		b.Fatalf("%d jobs are not done; %v", left, err)
 	}
 }
 

@@ -61,8 +61,11 @@ type queue struct {
 	woken uint64
 	asked int // claims that calls under way may bring
 
-	done int     // attempts ended since the rate was last reckoned
-	rate float64 // attempts ended in a second
+	done    int           // attempts ended since the rate was last reckoned
+	spent   time.Duration // what they took together
+	starved bool          // since then a slot has found nothing in the buffer
+	rate    float64       // attempts ended in a second
+	boost   int           // prefetch beyond what the rate has earned, while it grows
 }
 
 // held is all that the process holds, under the one lock Worker.mu.
@@ -173,6 +176,7 @@ func (h *held) next(q *queue) *attempt {
 		list = &q.suspects
 	}
 	if len(*list) == 0 {
+		q.starved = true
 		return nil
 	}
 	a := (*list)[0]
@@ -217,9 +221,10 @@ func (h *held) pick() *attempt {
 
 // release frees the slot of an attempt that has ended, and returns what can
 // start for it.
-func (h *held) release(a *attempt) (next *attempt, more []*attempt) {
+func (h *held) release(a *attempt, took time.Duration) (next *attempt, more []*attempt) {
 	a.queue.running--
 	a.queue.done++
+	a.queue.spent += took
 	h.running--
 	h.forget(a)
 	freed := h.suspect == a && a.told // there is no outcome to wait for
@@ -235,7 +240,9 @@ func (h *held) release(a *attempt) (next *attempt, more []*attempt) {
 	return more[0], more[1:]
 }
 
-// reckon brings the queues' rates up to date.
+// reckon brings the queues' rates up to date. The rate is slow to believe in
+// more; so where slots have starved, twice what was just worked off may be taken
+// in advance, as far as all slots together can work it off within the window.
 func (h *held) reckon(now time.Time) {
 	dt := now.Sub(h.reckoned)
 	if dt < time.Millisecond {
@@ -245,7 +252,12 @@ func (h *held) reckon(now time.Time) {
 	share := 1 - math.Exp(-float64(dt)/float64(rateMemory))
 	for _, q := range h.order {
 		q.rate += share * (float64(q.done)/dt.Seconds() - q.rate)
-		q.done = 0
+		q.boost = 0
+		if q.starved && q.done > 0 {
+			each := max(q.spent/time.Duration(q.done), time.Microsecond)
+			q.boost = min(2*q.done, int(h.window/each)*min(q.limit, h.slots))
+		}
+		q.done, q.spent, q.starved = 0, 0, false
 	}
 }
 
@@ -260,7 +272,7 @@ func (h *held) wants(all bool) (wants []bellhop.Want, limit int) {
 		waiting := len(q.buffer)
 		free := max(q.limit-q.running, 0)
 		starting := min(waiting, free) // these wait for no place of their queue
-		prefetch := max(int(q.rate*h.window.Seconds())-(waiting-starting), 0)
+		prefetch := max(max(int(q.rate*h.window.Seconds()), q.boost)-(waiting-starting), 0)
 		limit -= starting
 		surplus += prefetch
 		n := min(free-starting+prefetch-q.asked, maxClaims)

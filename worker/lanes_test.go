@@ -207,14 +207,64 @@ func TestDeadProcessWithSeveralExchangesUnderWay(t *testing.T) {
 		}
 		r.until("all done", func() bool { return r.in(bellhop.StateSucceeded) == 20_000 })
 		pass(time.Minute)
-		w.mu.Lock()
-		expect(t, "claims that calls may bring", w.held.asked, 0)
-		expect(t, "of the queue", w.held.queues["default"].asked, 0)
-		w.mu.Unlock()
+		r.until("no call may bring claims", func() bool { // but for a moment at each poll
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.held.asked == 0 && w.held.queues["default"].asked == 0
+		})
 		expect(t, "successes told", r.countType(bellhop.EventSucceeded), 20_000)
 		if n := l.twice(); n > 5*3*maxClaims {
 			t.Errorf("%d jobs ran twice, want at most those of the exchanges that were under way", n)
 		}
+		w.mustStop()
+	})
+}
+
+// TestWorkerIsQuicklyUpToSpeed: a worker that has just begun takes in twice as
+// much with each exchange, as long as its jobs are quick and its slots starve.
+func TestWorkerIsQuicklyUpToSpeed(t *testing.T) {
+	for slots, most := range map[int]int{10: 11, 100: 8} { // by the rate alone 14 and 10
+		t.Run(fmt.Sprint(slots), func(t *testing.T) {
+			laneBubble(t, 1, func(t *testing.T, r *rig) {
+				s := &recorder{Pass: storetest.Pass{Store: r.far(10 * time.Millisecond)}}
+				r.enqueue(many(10_000)...)
+				w := r.runOn(r.newClient(s), Config{Queues: Queues{"default": slots}}, job.With(ok))
+				r.until("all done", func() bool { return r.in(bellhop.StateSucceeded) == 10_000 })
+				w.mustStop()
+				size := slots
+				for i, e := range s.seen {
+					if e.Limit >= size {
+						size *= 2
+					}
+					if size > maxClaims {
+						t.Logf("%d claims after %d exchanges", e.Limit, i+1)
+						if i >= most {
+							t.Errorf("it took %d exchanges to %d claims, want at most %d", i+1, e.Limit, most)
+						}
+						return
+					}
+				}
+				t.Errorf("it never asked for %d", size)
+			})
+		})
+	}
+}
+
+// TestSlowJobsAreNotTakenInAdvance: where a slot is busy for long, nothing waits behind it.
+func TestSlowJobsAreNotTakenInAdvance(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.enqueue(many(300)...)
+		most := 0
+		w := r.run(Config{Queues: Queues{"default": 3}}, job.With(func(context.Context, item) error {
+			time.Sleep(500 * time.Millisecond) // the bubble's clock: the work that the job stands for
+			return nil
+		}))
+		for range 2000 {
+			most = max(most, r.in(bellhop.StateRunning))
+			pass(10 * time.Millisecond)
+		}
+		expect(t, "claims at most", most, 3)
+		expect(t, "handed back", r.countType(bellhop.EventHandedBack), 0)
 		w.mustStop()
 	})
 }
