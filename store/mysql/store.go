@@ -122,7 +122,7 @@ func start(ctx context.Context, d *database, o *options) (*Store, error) {
 	s.migrations = &sqlstore.Migrations{Dialect: d.dialect, Database: schema, Clock: bellhop.SystemClock{}}
 	s.Store = sqlstore.New(sqlstore.Config{
 		Dialect: d.dialect, Database: d, Shared: true, LowerBounds: true,
-		Capabilities: bellhop.Capabilities{Name: "mysql", Durability: s.server.durability(), Shared: true, Writers: 4},
+		Capabilities: bellhop.Capabilities{Name: "mysql", Durability: s.server.durability(), Shared: true, Writers: 4, Exchanges: 2},
 	})
 	switch o.migrate {
 	case "auto":
