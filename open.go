@@ -40,6 +40,7 @@ func Schemes() []string {
 //	sqlite:jobs.db                      a file beside the program
 //	sqlite:///var/lib/app/jobs.db       a file anywhere
 //	memory:                             this process's memory, for tests
+//	partition:parts.json                several stores as one, which the file names
 //
 // The package of the store must be imported:
 //

@@ -248,12 +248,8 @@ func (c *recent) end(r *bellhop.ExchangeRequest) {
 	}
 }
 
-// note remembers a leg, and returns the id under which it goes: that of the exchange,
-// or one made from it if the same part is asked once more.
-func (c *recent) note(r *bellhop.ExchangeRequest, l *leg) bellhop.ID {
-	if r.Process.IsZero() {
-		return r.ID
-	}
+// note remembers a leg. The same exchange may be under way several times at once.
+func (c *recent) note(r *bellhop.ExchangeRequest, l *leg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.legs[r.ID]
@@ -263,20 +259,20 @@ func (c *recent) note(r *bellhop.ExchangeRequest, l *leg) bellhop.ID {
 			c.order = c.order[1:]
 		}
 	}
-	times := 0
-	for _, b := range before {
-		if b.part == l.part {
-			times++
-		}
+	if !slices.ContainsFunc(before, func(b *leg) bool { return b.part == l.part && b.request.ID == l.request.ID }) {
+		own := &leg{part: l.part, share: l.share, request: l.request}
+		own.request.Outcomes = nil
+		c.legs[r.ID] = append(before, own)
 	}
-	id := r.ID
-	if times > 0 {
-		id = bellhop.IDFromKey("partition", r.ID.String()+" "+strconv.Itoa(times))
+}
+
+// again returns the id under which a part is asked for the time-th time by one
+// exchange: under its own id it would only repeat what it has claimed.
+func again(id bellhop.ID, time int) bellhop.ID {
+	if time == 0 {
+		return id
 	}
-	own := &leg{part: l.part, share: l.share, request: l.request}
-	own.request.ID, own.request.Outcomes = id, nil
-	c.legs[r.ID] = append(before, own)
-	return id
+	return bellhop.IDFromKey("partition", id.String()+" "+strconv.Itoa(time))
 }
 
 // under returns the ids under which exchanges of a process are under way to the parts.

@@ -15,6 +15,9 @@ const (
 	// patience is how long an exchange waits for the other parts once one has
 	// answered well. What they bring later comes with the next exchange.
 	patience = 250 * time.Millisecond
+	// outAfter is how long an exchange must have gone on for its part to count as out
+	// of reach; until then it is only slow.
+	outAfter = 2 * time.Second
 	// strayTimeout bounds how long an exchange goes on that nobody waits for.
 	strayTimeout = 8 * time.Second
 )
@@ -35,7 +38,7 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*bell
 	}
 	x := &exchange{
 		s: s, r: r, reply: &bellhop.ExchangeReply{}, verdicts: make(verdicts, len(r.Outcomes)), known: map[int]bellhop.Refusal{},
-		dues: map[*part]time.Duration{},
+		dues: map[*part]time.Duration{}, times: map[*part]int{},
 	}
 	return x.run(ctx)
 }
@@ -113,6 +116,7 @@ type exchange struct {
 	verdicts verdicts
 	known    map[int]bellhop.Refusal // refusals by outcome
 	dues     map[*part]time.Duration // until the next scheduled job, as just said
+	times    map[*part]int           // that a part was asked for claims
 	answers  chan *leg
 	over     chan struct{} // closed when nobody reads answers any more
 	under    []*leg        // legs under way
@@ -138,6 +142,7 @@ type leg struct {
 	// finished and strayed tell whether the call is over, and whether nobody waits
 	// for it; guarded by part.mu.
 	finished, strayed bool
+	unhook            func() bool // ends what cancels a strayed one when the store is closed
 }
 
 func (x *exchange) run(ctx context.Context) (*bellhop.ExchangeReply, error) {
@@ -150,15 +155,15 @@ func (x *exchange) run(ctx context.Context) (*bellhop.ExchangeReply, error) {
 	before := x.s.recent.begin(x.r)
 	defer x.s.recent.end(x.r)
 	if before != nil {
-		x.repeat(before, places)
+		x.repeat(ctx, before, places)
 	} else {
-		x.begin(x.asking.next(func(p *part) bool { return len(places[p.index]) > 0 }), places, false)
+		x.begin(ctx, x.asking.next(func(p *part) bool { return len(places[p.index]) > 0 }), places, false)
 	}
 	if len(x.under) == 0 && len(x.r.Outcomes) == 0 {
-		x.begin(nil, nil, true) // to hear what there is to hear
+		x.begin(ctx, nil, nil, true) // to hear what there is to hear
 	}
 	err := x.wait(ctx)
-	for err == nil && x.askMore() {
+	for err == nil && x.askMore(ctx) {
 		err = x.wait(ctx)
 	}
 	if err != nil {
@@ -170,31 +175,30 @@ func (x *exchange) run(ctx context.Context) (*bellhop.ExchangeReply, error) {
 
 // repeat asks for the same as an exchange that was made before under the same id,
 // and each part answers with the claims that it made then and that are still held.
-func (x *exchange) repeat(before []*leg, places [][]int) {
+func (x *exchange) repeat(ctx context.Context, before []*leg, places [][]int) {
 	x.asking.final = true
 	for _, l := range before {
-		again := &leg{part: l.part, share: l.share, request: l.request}
-		again.request.Outcomes = nil
 		x.asking.take(l.part)
-		x.start(again)
+		x.times[l.part]++
+		x.start(ctx, &leg{part: l.part, share: l.share, request: l.request})
 	}
-	x.begin(nil, places, false)
+	x.begin(ctx, nil, places, false)
 }
 
 // askMore asks for what is still wanted: if nothing was found at all the parts that
 // were not asked yet; else those that gave all they were asked for, and may have more.
-func (x *exchange) askMore() bool {
+func (x *exchange) askMore(ctx context.Context) bool {
 	if x.gone != nil {
 		return false
 	}
 	shares := x.asking.more()
-	x.begin(shares, nil, false)
+	x.begin(ctx, shares, nil, false)
 	return len(shares) > 0
 }
 
 // begin starts a leg to each part that has a share or outcomes to apply, or to all.
 // Without a share it names no process and so claims nothing.
-func (x *exchange) begin(shares map[*part]*share, places [][]int, all bool) {
+func (x *exchange) begin(ctx context.Context, shares map[*part]*share, places [][]int, all bool) {
 	for _, p := range x.s.parts {
 		l := &leg{part: p, share: shares[p], request: bellhop.ExchangeRequest{ID: x.r.ID, Kinds: x.r.Kinds}}
 		if places != nil {
@@ -206,9 +210,13 @@ func (x *exchange) begin(shares map[*part]*share, places [][]int, all bool) {
 		l.request.Outcomes, l.request.Wants = pick(x.r.Outcomes, l.places), x.r.Wants
 		if l.share != nil {
 			l.request.Process, l.request.Wants, l.request.Limit = x.r.Process, l.share.wants, l.share.limit
-			l.request.ID = x.s.recent.note(x.r, l)
+			l.request.ID = again(x.r.ID, x.times[p])
+			x.times[p]++
+			if !x.r.Process.IsZero() {
+				x.s.recent.note(x.r, l)
+			}
 		}
-		x.start(l)
+		x.start(ctx, l)
 	}
 }
 
@@ -216,7 +224,7 @@ func (x *exchange) begin(shares map[*part]*share, places [][]int, all bool) {
 var errOut = fmt.Errorf("it is out of reach: %w, and %w", bellhop.ErrUnavailable, bellhop.ErrUnchanged)
 
 // start sends a leg on its way.
-func (x *exchange) start(l *leg) {
+func (x *exchange) start(ctx context.Context, l *leg) {
 	if len(x.s.parts) > 1 && !l.part.open(time.Now()) {
 		x.miss(l, &partError{l.part.name, errOut})
 		return
@@ -225,7 +233,7 @@ func (x *exchange) start(l *leg) {
 		x.miss(l, bellhop.ErrClosed)
 		return
 	}
-	ctx, cancel := context.WithCancel(x.s.base)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it may go on when the caller does not wait
 	l.cancel = cancel
 	x.under = append(x.under, l)
 	l.order = x.begun
@@ -272,13 +280,13 @@ func (x *exchange) wait(ctx context.Context) error {
 				x.stray()
 				return nil
 			}
-			x.askMore()
+			x.askMore(ctx)
 			timer.Reset(patience)
 		case <-ctx.Done():
 			for _, l := range x.under {
 				l.cancel()
 				if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-					l.part.heard(x.s.base, errLate)
+					l.part.heard(context.Background(), errLate)
 				}
 			}
 			return fmt.Errorf("partition store: %w", ctx.Err())

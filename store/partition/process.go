@@ -128,8 +128,9 @@ func (p *part) beaten(process bellhop.ID, err error, leave bool) {
 	case err == nil:
 		delete(p.missed, process)
 		p.beatsMissing = max(p.beatsMissing-1, 0)
-	case errors.Is(err, bellhop.ErrProcessGone):
-		delete(p.missed, process) // let the part say so
+	case errors.Is(err, bellhop.ErrProcessGone), leave:
+		delete(p.missed, process) // the part says so itself
+		delete(p.straying, process)
 	default:
 		p.missed[process] = true
 		p.beatsMissing = beatsToSweep

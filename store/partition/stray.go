@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -32,22 +33,30 @@ func (x *exchange) stray() {
 			x.take(l) // its answer lies in the channel, which nobody reads any more
 			continue
 		}
-		l.strayed = true
+		l.strayed, l.unhook = true, context.AfterFunc(x.s.base, l.cancel)
 		if p.straying[process] == nil {
 			p.straying[process] = &straying{}
 		}
 		p.straying[process].under = append(p.straying[process].under, l.request.ID)
 		p.owed++
-		time.AfterFunc(strayTimeout, l.cancel)
 		p.mu.Unlock()
 		x.miss(l, &partError{p.name, errLate})
-		p.heard(x.s.base, errLate)
+		time.AfterFunc(strayTimeout, l.cancel)
+		time.AfterFunc(outAfter-patience, func() {
+			p.mu.Lock()
+			late := !l.finished
+			p.mu.Unlock()
+			if late {
+				p.heard(context.Background(), errLate)
+			}
+		})
 	}
 }
 
 // bring lays down what a stray leg brought where the next exchange finds it.
 func (s *Store) bring(l *leg) {
 	p, process := l.part, l.request.Process
+	l.unhook()
 	var claims []bellhop.Claim
 	if l.err == nil {
 		claims = l.reply.Claims
@@ -56,11 +65,12 @@ func (s *Store) bring(l *leg) {
 	s.ledger.add(claims, p.index)
 	p.mu.Lock()
 	p.owed--
-	st := p.straying[process]
-	st.under = slices.DeleteFunc(st.under, func(id bellhop.ID) bool { return id == l.request.ID })
-	st.claims = append(st.claims, claims...)
-	if st.settled() || errors.Is(l.err, bellhop.ErrProcessGone) {
-		delete(p.straying, process)
+	if st := p.straying[process]; st != nil { // else the process has left: its claims are for the sweep
+		st.under = slices.DeleteFunc(st.under, func(id bellhop.ID) bool { return id == l.request.ID })
+		st.claims = append(st.claims, claims...)
+		if st.settled() || errors.Is(l.err, bellhop.ErrProcessGone) {
+			delete(p.straying, process)
+		}
 	}
 	p.busy = p.busy || len(claims) > 0
 	p.mu.Unlock()
