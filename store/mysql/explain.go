@@ -45,6 +45,7 @@ var troubles = map[uint16]trouble{
 	codeDeadlock: {sqlstore.Conflict, "another transaction was in the way in %s: try the whole transaction again"},
 	codeLockWait: {sqlstore.Locked, "another transaction holds a row in %s: end it, or try again"},
 	1020:         {sqlstore.Conflict, "another transaction was in the way in %s: try the whole transaction again"},
+	1412:         {sqlstore.Conflict, "the schema of %s has just been changed: try again"},
 	3101:         {sqlstore.Conflict, "another transaction was in the way in %s: try the whole transaction again"},
 	3572:         {sqlstore.Locked, "another transaction holds a row in %s: end it, or try again"},
 

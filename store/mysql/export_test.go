@@ -20,3 +20,6 @@ func ConfigOf(address string) (*driver.Config, error) {
 	}
 	return t.config, nil
 }
+
+// Tables are the names of the tables, without their prefix.
+var Tables = tables

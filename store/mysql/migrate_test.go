@@ -6,37 +6,9 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	driver "github.com/go-sql-driver/mysql"
-
-	"github.com/gobellhop/bellhop/internal/testservers"
-	"github.com/gobellhop/bellhop/store/mysql"
 )
 
 var update = flag.Bool("update", false, "write schema.sql anew")
-
-// raw opens a pool of the test's own on the database of an address.
-func raw(t testing.TB, address string, set ...func(*driver.Config)) *sql.DB {
-	t.Helper()
-	c, err := mysql.ConfigOf(address)
-	must(t, err)
-	c.MultiStatements, c.InterpolateParams = true, true
-	for _, f := range set {
-		f(c)
-	}
-	connector, err := driver.NewConnector(c)
-	must(t, err)
-	db := sql.OpenDB(connector)
-	t.Cleanup(func() { _ = db.Close() })
-	return db
-}
-
-func run(t testing.TB, db *sql.DB, query string, args ...any) {
-	t.Helper()
-	if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
-		t.Fatalf("%.200s: %v", query, err)
-	}
-}
 
 // schemaOf returns the statements that make a database's tables.
 func schemaOf(t testing.TB, db *sql.DB) string {
@@ -59,7 +31,7 @@ func schemaOf(t testing.TB, db *sql.DB) string {
 
 // schema.sql shows what the migrations come to.
 func TestSchemaDump(t *testing.T) {
-	address := testservers.MariaDB(t).Database(t)
+	address := newDatabase(t)
 	openAt(t, address+"?migrate=auto")
 	got := schemaOf(t, raw(t, address))
 	if *update {

@@ -173,16 +173,8 @@ func both[R any](m *machine, call func(s bellhop.Store) (R, error), norm func(R)
 	return want, wantErr
 }
 
-// until makes a duration until something comparable: with a running clock to a second.
-func (m *machine) until(d time.Duration) time.Duration {
-	if d < 0 {
-		return -1
-	}
-	if m.drift > 0 {
-		return d.Truncate(time.Second)
-	}
-	return d
-}
+// until makes a duration until something comparable: any that is negative is none.
+func (m *machine) until(d time.Duration) time.Duration { return max(d, -1) }
 
 // check compares all that can be seen, and lets a second pass, so that no two
 // verbs happen at one time.

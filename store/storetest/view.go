@@ -262,6 +262,7 @@ func diff[T any](want, got T, drift time.Duration) string {
 		return ""
 	}
 	d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b time.Time) bool { return sameTime(a, b, drift) }),
+		cmp.Comparer(func(a, b time.Duration) bool { return sameDuration(a, b, drift) }),
 		cmpopts.IgnoreFields(bellhop.Job{}, "Delay"), cmpopts.IgnoreFields(bellhop.Record{}, "Version"),
 		cmp.Comparer(func(a, b error) bool { return errorKind(a) == errorKind(b) }))
 	if d == "" {
@@ -277,8 +278,14 @@ func sameTime(a, b time.Time, drift time.Duration) bool {
 	return a.Sub(b).Abs() < drift
 }
 
+// sameDuration compares what may be left until some time.
+func sameDuration(a, b, drift time.Duration) bool {
+	return a == b || a >= 0 && b >= 0 && (a-b).Abs() < drift
+}
+
 var (
 	timeType  = reflect.TypeFor[time.Time]()
+	leftType  = reflect.TypeFor[time.Duration]()
 	errorType = reflect.TypeFor[error]()
 	bytesType = reflect.TypeFor[[]byte]()
 )
@@ -289,6 +296,8 @@ func same(a, b reflect.Value, drift time.Duration) bool {
 	switch a.Type() {
 	case timeType:
 		return sameTime(a.Interface().(time.Time), b.Interface().(time.Time), drift)
+	case leftType:
+		return sameDuration(time.Duration(a.Int()), time.Duration(b.Int()), drift)
 	case bytesType:
 		return bytes.Equal(a.Bytes(), b.Bytes())
 	case errorType:

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -73,7 +74,7 @@ func (c *claimer) want(ctx context.Context, want bellhop.Want) error {
 		return c.search(ctx, want.Queue, left, nil)
 	}
 	// Looking for priorities passes over deleted rows as well.
-	if list, ok := c.store.bounds.priorities(want.Queue); ok {
+	if list, ok := c.store.bounds.priorities(want.Queue); ok && !c.wakes(want.Queue) {
 		for _, priority := range list {
 			if left <= 0 {
 				break
@@ -122,6 +123,9 @@ func (c *claimer) search(ctx context.Context, queue string, left int, found *[]i
 // lane claims at most limit jobs of one priority of a queue.
 func (c *claimer) lane(ctx context.Context, l lane, limit int) (int, error) {
 	from, full, mixed := c.store.bounds.start(l, c.store.LowerBounds)
+	if c.store.LowerBounds && c.wakes(l.queue) { // this very exchange has handed something back
+		from, full = head, true
+	}
 	began := time.Now()
 	if !mixed {
 		n, unknown, err := c.take(ctx, l, from, limit, allKinds)
@@ -173,6 +177,7 @@ func (c *claimer) take(ctx context.Context, l lane, from position, limit int, st
 		return 0, unknown, err
 	}
 	if c.store.Shared {
+		c.order(before)
 		return n, false, c.moveThese(ctx, c.refs[before:])
 	}
 	where = append(where, c.last.due, c.last.job)
@@ -182,6 +187,31 @@ func (c *claimer) take(ctx context.Context, l lane, from position, limit int, st
 	}
 	_, err = c.Exec(ctx, st.endReady, slices.Concat(where, kinds)...)
 	return n, false, err
+}
+
+// order brings the claims from one on into their order: a database that joins
+// rows in the order that it likes need not sort all columns for that.
+func (c *claimer) order(from int) {
+	claims, ids, refs := c.claims[from:], c.ids[from:], c.refs[from:]
+	place := func(i int) position { return position{claims[i].Place.Due.UnixMicro(), refs[i].job} }
+	sorted := make([]int, len(claims))
+	inOrder := true
+	for i := range sorted {
+		sorted[i] = i
+		inOrder = inOrder && (i == 0 || place(i-1).before(place(i)))
+	}
+	if inOrder {
+		return
+	}
+	slices.SortFunc(sorted, func(a, b int) int {
+		x, y := place(a), place(b)
+		return cmp.Or(cmp.Compare(x.due, y.due), cmp.Compare(x.job, y.job))
+	})
+	c.last = place(sorted[len(sorted)-1])
+	oldClaims, oldIDs, oldRefs := slices.Clone(claims), slices.Clone(ids), slices.Clone(refs)
+	for i, k := range sorted {
+		claims[i], ids[i], refs[i] = oldClaims[k], oldIDs[k], oldRefs[k]
+	}
 }
 
 // moveThese moves the jobs that have been read.

@@ -245,6 +245,11 @@ func (t *txn) wakeFor(j *bellhop.Job) {
 	t.woken = append(t.woken, woken{j.Queue, t.now, []int64{priority}})
 }
 
+// wakes reports whether the transaction makes jobs of a queue ready.
+func (t *txn) wakes(queue string) bool {
+	return slices.ContainsFunc(t.woken, func(w woken) bool { return w.queue == queue })
+}
+
 // tell tells the listeners, and forgets the lower bounds that are none any more.
 func (s *Store) tell(list []woken) {
 	if len(list) == 0 {
