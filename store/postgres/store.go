@@ -52,7 +52,7 @@ func start(ctx context.Context, set *settings, pool *pgxpool.Pool, theirs bool) 
 	s.Store = sqlstore.New(sqlstore.Config{
 		Dialect: d.dialect, Database: d, Shared: true, Woken: s.woken,
 		Capabilities: bellhop.Capabilities{
-			Name: "postgres", Shared: true, Writers: writers, Exchanges: 2, Exchanges: exchanges,
+			Name: "postgres", Shared: true, Writers: writers, Exchanges: exchanges,
 			Durability: "a commit survives a crash of the server, unless its synchronous_commit or fsync is off",
 		},
 	})
