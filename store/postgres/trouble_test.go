@@ -1,0 +1,241 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/faultproxy"
+	"github.com/gobellhop/bellhop/internal/testservers"
+	"github.com/gobellhop/bellhop/store/postgres"
+	"github.com/gobellhop/bellhop/store/storetest"
+)
+
+// back is how long after the server's return everything works again, at most.
+const back = 15 * time.Second
+
+// eventually repeats a call that may fail with ErrUnavailable only, until it succeeds.
+func eventually(t *testing.T, call func(ctx context.Context) error) {
+	t.Helper()
+	for deadline := time.Now().Add(back); ; {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		err := call(ctx)
+		cancel()
+		switch {
+		case err == nil:
+			return
+		case !errors.Is(err, bellhop.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded):
+			t.Fatal(err)
+		case time.Now().After(deadline):
+			t.Fatalf("it does not work %v after the server's return: %v", back, err)
+		}
+		time.Sleep(50 * time.Millisecond) // the server is away: nothing tells when it is back
+	}
+}
+
+func enqueueOne(s bellhop.Store) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: testJobs(1)})
+		return err
+	}
+}
+
+// A server that takes no writes, as after a failover to a standby, is left as soon
+// as another can be had.
+func TestReadOnlyServer(t *testing.T) {
+	server := testservers.StartPostgres(t)
+	s := open(t, with(t, server.Address, "migrate", "auto"))
+	admin := connect(t.Context(), t, server.Address)
+	defer admin.Close(context.Background())
+	set := func(to string) {
+		_, err := admin.Exec(t.Context(), "alter system set default_transaction_read_only = "+to)
+		must(t, err)
+		_, err = admin.Exec(t.Context(), "select pg_reload_conf()")
+		must(t, err)
+	}
+	must(t, enqueueOne(s)(t.Context()))
+	set("on")
+	var err error
+	for err == nil { // the sessions learn of it in their own time
+		err = enqueueOne(s)(t.Context())
+	}
+	if !errors.Is(err, bellhop.ErrUnavailable) || !errors.Is(err, bellhop.ErrUnchanged) || !strings.Contains(err.Error(), "takes no writes") {
+		t.Errorf("enqueueing on a read-only server: %v", err)
+	}
+	_, err = admin.Exec(t.Context(), "set default_transaction_read_only = off")
+	must(t, err)
+	set("off")
+	eventually(t, enqueueOne(s))
+}
+
+// The server is killed under load and comes back: nothing that was acknowledged
+// is lost, errors are of the one kind, and the store goes on by itself.
+func TestServerIsKilled(t *testing.T) {
+	server := testservers.StartPostgres(t)
+	s := open(t, with(t, server.Address, "migrate", "auto"))
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var taken []bellhop.ID
+	for range 4 {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				jobs := testJobs(3)
+				call, done := context.WithTimeout(t.Context(), 5*time.Second)
+				_, err := s.Enqueue(call, &bellhop.EnqueueRequest{Jobs: jobs})
+				done()
+				switch {
+				case err == nil:
+					mu.Lock()
+					taken = append(taken, jobs[0].ID, jobs[1].ID, jobs[2].ID)
+					mu.Unlock()
+				case !errors.Is(err, bellhop.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded):
+					t.Error(err)
+				default:
+					time.Sleep(20 * time.Millisecond) // as a caller would who tries again
+				}
+			}
+		})
+	}
+	for range 2 {
+		time.Sleep(150 * time.Millisecond) // for work to be under way
+		server.Kill()
+		server.Start()
+		eventually(t, enqueueOne(s))
+	}
+	cancel()
+	group.Wait()
+	eventually(t, func(ctx context.Context) error {
+		found, err := s.Get(ctx, taken)
+		if err == nil && len(found) != len(taken) {
+			t.Errorf("%d jobs were acknowledged, %d are there", len(taken), len(found))
+		}
+		return err
+	})
+}
+
+// A frozen server does not hold a caller longer than its context.
+func TestServerFreezes(t *testing.T) {
+	server := testservers.StartPostgres(t)
+	s := open(t, with(t, server.Address, "migrate", "auto"))
+	must(t, enqueueOne(s)(t.Context()))
+	server.Freeze()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := enqueueOne(s)(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("enqueueing on a frozen server: %v", err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("a call with 300 ms took %v", took)
+	}
+	server.Thaw()
+	eventually(t, enqueueOne(s))
+}
+
+// A user's open transaction that holds a unique key keeps waiting the one caller
+// who wants that key, and nobody else.
+func TestUsersTransactionHoldsAKey(t *testing.T) {
+	s := newStore(t)
+	client := newClient(t, s)
+	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
+	must(t, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	first, err := sendWelcome.Enqueue(t.Context(), postgres.Within(client, tx), welcome{1}, bellhop.UniqueKey("held"))
+	must(t, err)
+
+	waiting := make(chan bellhop.Receipt, 1)
+	var group sync.WaitGroup
+	group.Go(func() {
+		receipt, err := sendWelcome.Enqueue(t.Context(), client, welcome{2}, bellhop.UniqueKey("held"))
+		if err != nil {
+			t.Error(err)
+		}
+		waiting <- receipt
+	})
+	began := time.Now()
+	var others sync.WaitGroup
+	for i := range 200 {
+		others.Go(func() {
+			if _, err := sendWelcome.Enqueue(t.Context(), client, welcome{i}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	others.Wait()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the others have waited %v for a transaction of a user", took)
+	}
+	select {
+	case receipt := <-waiting:
+		t.Errorf("the key was taken, or found, while its transaction is open: %+v", receipt)
+	default:
+	}
+	must(t, tx.Commit(t.Context()))
+	group.Wait()
+	if receipt := <-waiting; !receipt.Existing || receipt.ID != first.ID {
+		t.Errorf("the one who waited has got %+v; want the job %s", receipt, first.ID)
+	}
+}
+
+// A user's open transaction that holds a claim holds up no other outcome.
+func TestUsersTransactionHoldsAClaim(t *testing.T) {
+	s := newStore(t)
+	held, other := claimOne(t, s), claimOne(t, s)
+	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
+	must(t, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	must(t, postgres.FinishWithin(t.Context(), s, tx, held.Settle(bellhop.Policy{}, bellhop.Return{})))
+	r := &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: []bellhop.Outcome{
+		held.HandBack("its process is gone"), other.Settle(bellhop.Policy{}, bellhop.Return{}),
+	}}
+	began := time.Now()
+	reply, err := s.Exchange(t.Context(), r)
+	must(t, err)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the exchange has waited %v for a transaction of a user", took)
+	}
+	if len(reply.Refused) != 1 || reply.Refused[0].Index != 0 || stateOf(t, s, other.Token.JobID) != bellhop.StateSucceeded {
+		t.Errorf("refused: %+v; the other is %v", reply.Refused, stateOf(t, s, other.Token.JobID))
+	}
+	must(t, tx.Commit(t.Context()))
+	if got := stateOf(t, s, held.Token.JobID); got != bellhop.StateSucceeded {
+		t.Errorf("the job that was held is %v", got)
+	}
+}
+
+// Behind a pooler in transaction mode, which gives each transaction another
+// connection, the contract holds as well.
+func TestTransactionPooler(t *testing.T) {
+	pooler := faultproxy.NewPooler(t, testservers.Postgres(t).Address)
+	h := storetest.Harness{
+		New: func(t testing.TB) bellhop.Store {
+			return open(t, with(t, pooler.Through(schema(t)), "pooler", "transaction"))
+		},
+		Reopen: harness.Reopen, Advance: harness.Advance,
+	}
+	if testing.Short() {
+		use(t, h.New(t))
+		return
+	}
+	storetest.RunQuick(t, h)
+	if pooler.Transactions() == 0 {
+		t.Error("nothing went through the pooler")
+	}
+}
+
+// Notifications reach a store behind a pooler by another way, if one is named.
+func TestListenBesideAPooler(t *testing.T) {
+	direct := testservers.Postgres(t).Address
+	pooler := faultproxy.NewPooler(t, direct)
+	address := with(t, pooler.Through(schema(t)), "pooler", "transaction", "listen", direct)
+	a, b := open(t, address), open(t, address)
+	others := listenTo(t, b)
+	await(t, others, "", 5*time.Second)
+	must(t, enqueueOne(a)(t.Context()))
+	await(t, others, "default", 5*time.Second)
+}
