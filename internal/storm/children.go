@@ -33,7 +33,7 @@ type blow struct {
 	pid    int
 	frozen bool
 	at     time.Time
-	until  time.Time     // of a freeze
+	until  time.Time     // when it was dead, or went on after a freeze
 	held   int           // claims that it held
 	back   time.Duration // until the last of them was taken back
 }

@@ -173,7 +173,11 @@ const thawing = 100 * time.Millisecond
 // began, and when.
 func (w *weather) struck(r *run) (at time.Time, is bool) {
 	for _, b := range w.blows {
-		if b.pid == r.pid && (b.at.After(r.start) || b.frozen && b.until.Add(thawing).After(r.start)) {
+		until := b.until // until it was dead, or went on
+		if b.frozen {
+			until = until.Add(thawing)
+		}
+		if b.pid == r.pid && until.After(r.start) {
 			return b.at, true
 		}
 	}

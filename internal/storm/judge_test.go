@@ -104,7 +104,8 @@ func (s *scene) again(claim int64) {
 
 // kill ends a process half a second after the first run began.
 func (s *scene) kill(pid int, back time.Duration) {
-	s.w.blows = append(s.w.blows, &blow{pid: pid, at: s.began.Add(500 * time.Millisecond), held: 1, back: back})
+	at := s.began.Add(500 * time.Millisecond)
+	s.w.blows = append(s.w.blows, &blow{pid: pid, at: at, until: at, held: 1, back: back})
 }
 
 // out has the server away for a second, so long after the first run began.

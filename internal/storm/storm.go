@@ -173,6 +173,7 @@ func (w *weather) kill(ctx context.Context, k *child) {
 	id, _ := incarnation(ctx, w.client.Store(), k.pid) // without an id it had not begun
 	b := &blow{pid: k.pid, at: time.Now()}
 	w.children.kill(k)
+	b.until = time.Now() // on a busy machine it may have begun a run after we decided to kill it
 	w.note(b)
 	w.watch(ctx, b, id)
 }

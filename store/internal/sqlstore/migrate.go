@@ -205,9 +205,6 @@ func (m *Migrations) one(ctx context.Context, tx Tx, list []step, to int) (*bell
 	if err := m.Dialect.Lock(ctx, tx); err != nil {
 		return nil, err
 	}
-	if _, err := tx.Exec(ctx, makeSchema); err != nil {
-		return nil, err
-	}
 	have, err := m.version(ctx, tx, list)
 	switch {
 	case err != nil || have == to:
@@ -223,6 +220,10 @@ func (m *Migrations) one(ctx context.Context, tx Tx, list []step, to int) (*bell
 		return &bellhop.MigrationStep{Version: s.version, Name: s.name, Down: true}, err
 	}
 	s := &list[have]
+	// Only now: where nothing is left to do, a role that may change nothing will do.
+	if _, err := tx.Exec(ctx, makeSchema); err != nil {
+		return nil, err
+	}
 	if err := run(ctx, tx, s, s.up); err != nil {
 		return nil, err
 	}
