@@ -67,6 +67,10 @@ type Router interface {
 	// Home returns the part in which a record lives: writes beside jobs must be of
 	// the jobs' part.
 	Home(space, key string) int
+	// Tag returns a word that leads a record into a part if it stands in braces in
+	// the record's key, as in "cursor/{7}": for records that go beside jobs of
+	// whatever part. It is empty if no job can come to the part either.
+	Tag(part int) string
 }
 
 // Migrator is the ability to change the schema.

@@ -13,6 +13,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/outbox"
 	"github.com/gobellhop/bellhop/store/memory"
+	"github.com/gobellhop/bellhop/store/partition"
 )
 
 // chaos is a store behind a bad network. It loses requests and replies, delivers some requests long after the caller was told that
@@ -69,6 +70,8 @@ func (c *chaos) Records(ctx context.Context, q *bellhop.RecordQuery) ([]bellhop.
 	return c.Store.Records(ctx, q)
 }
 
+var queues = []string{"a", "b", "c", "d"}
+
 // mill works jobs off, and forgets them at once: a job that comes a second time runs a second time.
 type mill struct {
 	t       *testing.T
@@ -89,9 +92,12 @@ func (m *mill) turn() {
 	}
 	_, err := m.store.Beat(ctx, &bellhop.Beat{Process: m.process, Lease: 100 * 365 * 24 * time.Hour})
 	must(err)
+	var wants []bellhop.Want
+	for _, queue := range queues {
+		wants = append(wants, bellhop.Want{Queue: queue, Count: 1000})
+	}
 	reply, err := m.store.Exchange(ctx, &bellhop.ExchangeRequest{
-		ID: bellhop.NewID(), Process: m.process.ID, Wants: []bellhop.Want{{Queue: bellhop.DefaultQueue, Count: 1000}}, Limit: 1000,
-		Kinds: []string{greet.Kind()},
+		ID: bellhop.NewID(), Process: m.process.ID, Wants: wants, Limit: 4000, Kinds: []string{greet.Kind()},
 	})
 	must(err)
 	r := &bellhop.ExchangeRequest{ID: bellhop.NewID(), Process: m.process.ID}
@@ -113,25 +119,44 @@ func TestOnce(t *testing.T) {
 	for _, d := range databases {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			if twice, lost := churn(t, d.make(t), false); twice+lost > 0 {
+			if twice, lost := churn(t, d.make(t), inMemory, false); twice+lost > 0 {
 				t.Errorf("%d jobs ran twice, %d were lost", twice, lost)
 			}
 		})
 	}
 }
 
+// The same with a store of several parts.
+func TestOnceInParts(t *testing.T) {
+	t.Parallel()
+	inParts := func(clock bellhop.Clock) bellhop.Store {
+		s, err := partition.New(partition.Config{By: partition.ByQueue, Parts: []partition.Part{
+			{Name: "one", Store: memory.New(memory.WithClock(clock))}, {Name: "two", Store: memory.New(memory.WithClock(clock))},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if twice, lost := churn(t, databases[0].make(t), inParts, false); twice+lost > 0 {
+		t.Errorf("%d jobs ran twice, %d were lost", twice, lost)
+	}
+}
+
+func inMemory(clock bellhop.Clock) bellhop.Store { return memory.New(memory.WithClock(clock)) }
+
 // The test above would see jobs that run twice.
 func TestOnceSeesDoubles(t *testing.T) {
 	t.Parallel()
-	if twice, _ := churn(t, databases[0].make(t), true); twice == 0 {
+	if twice, _ := churn(t, databases[0].make(t), inMemory, true); twice == 0 {
 		t.Error("without the cursor no job has run twice: the test sees nothing")
 	}
 }
 
 // churn enqueues, relays and works through a bad network for a while, and counts jobs that ran more than once, and those that never ran.
-func churn(t *testing.T, address string, unfenced bool) (twice, lost int) {
+func churn(t *testing.T, address string, open func(bellhop.Clock) bellhop.Store, unfenced bool) (twice, lost int) {
 	clock := bellhop.NewManualClock(time.Now())
-	store := memory.New(memory.WithClock(clock))
+	store := open(clock)
 	net := &chaos{Store: store, unfenced: unfenced}
 	r := newRig(t, address, net)
 	m := &mill{t: t, store: store, clock: clock, process: bellhop.Process{ID: bellhop.NewID(), Name: "mill"}, runs: map[bellhop.ID]int{}}
@@ -154,7 +179,7 @@ func churn(t *testing.T, address string, unfenced bool) (twice, lost int) {
 		commit := rand.IntN(4) > 0
 		r.tx(func(tx *sql.Tx) bool {
 			for range 1 + rand.IntN(10) {
-				receipt, err := greet.Enqueue(r.ctx, r.box.Within(tx), "x")
+				receipt, err := greet.Enqueue(r.ctx, r.box.Within(tx), "x", bellhop.Queue(queues[rand.IntN(len(queues))]))
 				r.must(err)
 				if commit {
 					committed[receipt.ID] = true

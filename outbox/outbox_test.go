@@ -201,8 +201,8 @@ func TestMoveAgain(t *testing.T) {
 		if len(reply.Changed) != 1 {
 			t.Fatalf("%+v", reply)
 		}
-		if n, err := r.box.MoveAgain(r.ctx, r.db, 0); n != 0 || err != nil {
-			t.Errorf("%d rows of no time, %v", n, err)
+		if n, err := r.box.MoveAgain(r.ctx, r.db, -time.Hour); n != 0 || err != nil {
+			t.Errorf("%d rows from the future, %v", n, err)
 		}
 		if n, err := r.box.MoveAgain(r.ctx, r.db, time.Minute); n != 2 || err != nil {
 			t.Errorf("%d rows, want 2; %v", n, err)

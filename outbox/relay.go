@@ -71,10 +71,17 @@ type Relay struct {
 	started atomic.Bool
 	hurried atomic.Bool // there was an enqueue in this process, or a call of Wake
 
-	// The rest belongs to the loop's goroutine.
-	state
-	database, target trouble
-	asides           trouble
+	router bellhop.Router // nil for a store of one part
+
+	// These belong to the loop's goroutine.
+	lanes            []*lane
+	identity         string // of the outbox; empty if it is to be read
+	database         trouble
+	asides, refusals trouble
+	eager            time.Duration // how soon to look again although nothing was found; 0 for the usual time
+	failures         int           // to begin, in a row
+	notBefore        time.Time
+	nextPrune        time.Time
 
 	mu    sync.Mutex
 	stats Stats
@@ -95,7 +102,7 @@ type Stats struct {
 	Lag time.Duration
 	// LookedAt is when that was, by the local clock.
 	LookedAt time.Time
-	// Err is why the last round failed; nil if it did not.
+	// Err is why the relay does not get on just now; nil if it does.
 	Err error
 }
 
@@ -113,10 +120,10 @@ func NewRelay(box *Outbox, db *sql.DB, config Config) (*Relay, error) {
 		return nil, fmt.Errorf("outbox: NewRelay: the outbox's client was made by NewClient and has no store: make the relay's outbox on a client of bellhop.Open: %w", bellhop.ErrUnsupported)
 	}
 	r := &Relay{box: box, rows: rows{box.table, db}, store: box.client.Store(), log: box.client.Logger(), config: config}
-	r.bite = config.Batch
+	r.router, _ = bellhop.As[bellhop.Router](r.store)
 	r.database = trouble{log: r.log, down: "the database of the outbox does not answer; the relay goes on trying", up: "the database of the outbox answers again"}
-	r.target = trouble{log: r.log, down: "the store does not take jobs from the outbox; the relay goes on trying", up: "the store takes jobs from the outbox again"}
 	r.asides = trouble{log: r.log, down: "a job in the outbox cannot be moved and is set aside; `bellhop relay status` lists such jobs"}
+	r.refusals = trouble{log: r.log, down: "the store refuses a job of the outbox; the relay goes on with others and tries it again"}
 	r.loop = loop.New("outbox", r.round, loop.Options{OnPanic: func(_ string, v any, stack []byte) {
 		r.log.Error("the relay panicked; it goes on", "panic", fmt.Sprint(v), "stack", string(stack))
 	}})
@@ -161,7 +168,7 @@ func (r *Relay) hurry() {
 	r.loop.Wake()
 }
 
-// round does one step and returns when to do the next.
+// round does one step of each lane and returns when to do the next.
 func (r *Relay) round(ctx context.Context) time.Duration {
 	if left := time.Until(r.notBefore); left > 0 {
 		return left
@@ -169,37 +176,143 @@ func (r *Relay) round(ctx context.Context) time.Duration {
 	if r.hurried.Swap(false) {
 		r.eager = lookPause
 	}
-	found, err := r.step(ctx)
+	if r.identity == "" {
+		if err := r.begin(ctx); err != nil {
+			return r.failed(ctx, &r.failures, &r.notBefore, &r.database, err)
+		}
+		r.failures = 0
+	}
+	if idle, err := r.empty(ctx); err != nil {
+		return r.failed(ctx, &r.failures, &r.notBefore, &r.database, err)
+	} else if idle {
+		return r.idle(ctx)
+	}
+	found, wait := false, loop.Never
+	for _, l := range r.lanes {
+		more, left := l.round(ctx)
+		if ctx.Err() != nil {
+			return 0
+		}
+		found, wait = found || more, min(wait, left)
+		if r.identity == "" {
+			return 0
+		}
+	}
+	r.setErr()
+	if found {
+		r.eager = 0
+		return 0
+	}
+	return min(wait, r.idle(ctx))
+}
+
+// empty reports whether nothing waits at all. It spares the lanes a look of each; a lane alone looks for itself.
+func (r *Relay) empty(ctx context.Context) (bool, error) {
+	if len(r.lanes) == 1 {
+		return false, nil
+	}
+	at := time.Now()
+	list, _, err := r.rows.look(ctx, 0, 1)
+	if err != nil || len(list) > 0 {
+		return false, err
+	}
+	r.failures = 0
+	r.database.over()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.Lag, r.stats.LookedAt = 0, at
+	return true, nil
+}
+
+// setErr tells of the lanes' errors the first.
+func (r *Relay) setErr() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.Err = nil
+	for _, l := range r.lanes {
+		if r.stats.Err == nil {
+			r.stats.Err = l.err
+		}
+	}
+}
+
+// begin reads the outbox's identity and opens the lanes, and lets rows wait again that were of a format too new for an earlier release.
+func (r *Relay) begin(ctx context.Context) error {
+	id, err := r.rows.identify(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := r.rows.retry(ctx, placeLater, formatNow); err != nil {
+		return err
+	}
+	r.identity, r.lanes = id, nil
+	parts := []string{""}
+	if r.router != nil {
+		parts = r.router.Parts()
+	}
+	for i, name := range parts {
+		l := &lane{Relay: r, part: i, key: id, bite: r.config.Batch, sweeping: -1}
+		about := "the store does not take jobs from the outbox; the relay goes on trying"
+		if r.router != nil {
+			tag := r.router.Tag(i)
+			if tag == "" { // no job comes there
+				continue
+			}
+			l.key += "/{" + tag + "}"
+			about = "the part " + name + " of the store does not take jobs from the outbox; the relay goes on trying"
+		}
+		l.target = trouble{log: r.log, down: about, up: "the store takes jobs from the outbox again"}
+		r.lanes = append(r.lanes, l)
+	}
+	return nil
+}
+
+// round does one step, and returns whether there is more to do at once, and else how long the lane rests.
+func (l *lane) round(ctx context.Context) (more bool, wait time.Duration) {
+	if left := time.Until(l.notBefore); left > 0 {
+		return false, left
+	}
+	found, err := l.step(ctx)
 	if ctx.Err() != nil {
+		return false, 0
+	}
+	var side *sideError
+	switch l.err = err; {
+	case errors.Is(err, errBeaten):
+		l.err = nil
+		l.beaten++
+		l.notBefore = time.Now().Add(loop.Jitter(min(firstRest<<min(l.beaten-1, 10), lastRest), 1))
+		return false, time.Until(l.notBefore)
+	case errors.As(err, &side):
+		return false, l.failed(ctx, &l.failures, &l.notBefore, &l.database, err)
+	case err != nil:
+		return false, l.failed(ctx, &l.failures, &l.notBefore, &l.target, err)
+	}
+	l.failures = 0
+	l.database.over()
+	if found {
+		l.beaten = 0
+		return true, 0
+	}
+	wait = loop.Never
+	for _, d := range l.doubts {
+		wait = min(wait, max(time.Until(d.next), lookPause))
+	}
+	return false, wait
+}
+
+// failed notes a failure and returns how long to wait after so many in a row.
+func (r *Relay) failed(ctx context.Context, failures *int, until *time.Time, about *trouble, err error) time.Duration {
+	if ctx.Err() != nil { // it is no failure to be stopped
 		return 0
 	}
 	r.mu.Lock()
 	r.stats.Err = err
 	r.mu.Unlock()
-	var side *sideError
-	switch {
-	case errors.Is(err, errBeaten):
-		r.beaten++
-		r.notBefore = time.Now().Add(loop.Jitter(min(firstRest<<min(r.beaten-1, 10), lastRest), 1))
-		return time.Until(r.notBefore)
-	case err != nil:
-		r.failures++
-		r.notBefore = time.Now().Add(loop.Jitter(min(firstWait<<min(r.failures-1, 10), lastWait), 0.3))
-		about := &r.target
-		if errors.As(err, &side) && side.database {
-			about = &r.database
-		}
-		about.note(err)
-		return time.Until(r.notBefore)
-	}
-	r.failures = 0
-	r.database.over()
-	if found {
-		r.target.over()
-		r.beaten, r.eager = 0, 0
-		return 0
-	}
-	return r.idle(ctx)
+	*failures++
+	*until = time.Now().Add(loop.Jitter(min(firstWait<<min(*failures-1, 10), lastWait), 0.3))
+	about.note(err)
+	return time.Until(*until)
 }
 
 // idle returns how long to wait when nothing was found to move.
@@ -223,8 +336,5 @@ func (r *Relay) idle(ctx context.Context) time.Duration {
 		}
 	}
 	r.notBefore = time.Now().Add(min(wait, lookPause)) // wake-ups come no closer together than this
-	for _, d := range r.doubts {
-		wait = min(wait, max(time.Until(d.next), lookPause))
-	}
 	return wait
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/outbox"
 	"github.com/gobellhop/bellhop/store/memory"
+	"github.com/gobellhop/bellhop/store/partition"
 )
 
 // A delay counts from the enqueue, not from the move; a run-at is kept as it is.
@@ -172,6 +173,51 @@ func TestStoreDown(t *testing.T) {
 		r.eventually("the end of the outage is said", func() bool { return count("takes jobs from the outbox again") == 1 })
 		if n := count("does not take jobs"); n != 1 {
 			t.Errorf("%d lines about the outage, want one", n)
+		}
+	})
+}
+
+// A part of the store that is down holds up no other part, and order within each part is kept.
+func TestParts(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		down := newTrouble(func([]*bellhop.Job) error { return fmt.Errorf("connection refused: %w", bellhop.ErrUnavailable) })
+		store, err := partition.New(partition.Config{
+			By:    partition.ByQueue,
+			Parts: []partition.Part{{Name: "one", Store: memory.New()}, {Name: "two", Store: down}, {Name: "unused", Store: memory.New()}},
+			Pins:  map[string]string{"*": "one", "slow": "two"},
+		})
+		r.must(err)
+		r = rebuilt(r, store)
+		const n = 200
+		var drafts []bellhop.Draft
+		for i := range n {
+			drafts = append(drafts, greet.New(fmt.Sprint(i), bellhop.Queue([]string{"slow", "slow", "slow", "quick"}[i%4])))
+		}
+		receipts := r.enqueue(drafts...)
+		relay, _ := r.relay(func(c *outbox.Config) { c.Batch = 10 })
+		quick := &bellhop.Filter{Queues: []string{"quick"}}
+		r.eventually("the jobs of the part that answers are moved", func() bool {
+			found, err := store.Count(r.ctx, quick, n)
+			return err == nil && found == n/4
+		})
+		late := r.enqueue(greet.New("late", bellhop.Queue("quick")))
+		r.eventually("a later one too", func() bool { return r.get(late[0].ID) != nil })
+		r.eventually("only the jobs of the other part wait", func() bool { return r.status().Waiting == n*3/4 })
+		r.eventually("the other part was tried", func() bool { return relay.Stats().Err != nil })
+		down.set(takes)
+		r.moved()
+		page, err := store.List(r.ctx, &bellhop.Query{Filter: bellhop.Filter{Queues: []string{"slow"}}, Limit: 1000})
+		r.must(err)
+		if len(page.Jobs) != n*3/4 {
+			t.Fatalf("%d jobs in the other part", len(page.Jobs))
+		}
+		for i, k := len(page.Jobs)-1, 0; i >= 0; i, k = i-1, k+1 { // newest first
+			if want := receipts[k/3*4+k%3]; page.Jobs[i].ID != want.ID {
+				t.Fatalf("job %d is %s", k, page.Jobs[i].Args)
+			}
+		}
+		if s := relay.Stats(); s.Moved != n+1 || s.Existing != 0 || s.SetAside != 0 {
+			t.Errorf("%+v", s)
 		}
 	})
 }

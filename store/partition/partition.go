@@ -115,6 +115,9 @@ func (s *Store) Route(j *bellhop.Job) int { return s.router.job(j) }
 // Home implements [bellhop.Router].
 func (s *Store) Home(space, key string) int { return s.router.record(space, key) }
 
+// Tag implements [bellhop.Router].
+func (s *Store) Tag(part int) string { return s.router.tag(part) }
+
 // Ping implements [bellhop.Store]: it fails if any part does, and returns the clock of the first.
 func (s *Store) Ping(ctx context.Context) (time.Time, error) {
 	clocks, err := all(ctx, s, func(ctx context.Context, p *part) (time.Time, error) { return p.store.Ping(ctx) })

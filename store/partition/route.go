@@ -1,6 +1,9 @@
 package partition
 
 import (
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gobellhop/bellhop"
@@ -74,6 +77,22 @@ func (r *router) record(space, key string) int {
 		}
 	}
 	return r.of(space)
+}
+
+// tag returns a word that leads to a part; "" if none does, and then no job does.
+// Numbers first, so that it stays the same when pins are added.
+func (r *router) tag(part int) string {
+	for n := range 10_000 {
+		if word := strconv.Itoa(n); r.of(word) == part {
+			return word
+		}
+	}
+	for _, word := range slices.Sorted(maps.Keys(r.pins)) {
+		if r.pins[word] == part && word != "" && !strings.Contains(word, "}") {
+			return word
+		}
+	}
+	return ""
 }
 
 // hash is FNV-1a. It is part of the stored format: it says where jobs are.
