@@ -44,6 +44,7 @@ func schema(t testing.TB) string {
 		s, err := postgres.Open(t.Context(), with(t, server.Address, "schema", name, "migrate", "auto"))
 		must(t, err)
 		must(t, s.Close())
+		grant(t, server.Address, name)
 	}
 	t.Cleanup(func() {
 		empty(t, server.Address, name)
@@ -51,7 +52,52 @@ func schema(t testing.TB) string {
 		defer schemas.mu.Unlock()
 		schemas.free = append(schemas.free, name)
 	})
-	return with(t, server.Address, "schema", name)
+	return as(t, with(t, server.Address, "schema", name), runRole)
+}
+
+// runRole is the role of daily work: all tests of the contract run under it. It
+// has the grants that docs/postgres.md lists, and no others.
+const runRole = "bellhop_test_app"
+
+// grants are what the role of daily work needs; ROLE and SCHEMA stand for their names.
+const grants = `
+	grant usage on schema SCHEMA to ROLE;
+	grant select on SCHEMA.bellhop_schema to ROLE;
+	grant usage on sequence SCHEMA.bellhop_job_numbers to ROLE;
+	grant select, insert, update, delete on
+		SCHEMA.bellhop_jobs, SCHEMA.bellhop_ready, SCHEMA.bellhop_scheduled, SCHEMA.bellhop_blocked, SCHEMA.bellhop_running,
+		SCHEMA.bellhop_finished, SCHEMA.bellhop_dead, SCHEMA.bellhop_attempts, SCHEMA.bellhop_unique_keys, SCHEMA.bellhop_exchanges,
+		SCHEMA.bellhop_queues, SCHEMA.bellhop_processes, SCHEMA.bellhop_records, SCHEMA.bellhop_counters to ROLE;`
+
+// makeRole passes over what another test program has done at the same moment.
+const makeRole = `do $$ begin create role ROLE login password 'app'; exception when duplicate_object or unique_violation then null; end $$`
+
+func grant(t testing.TB, address, schema string) {
+	ctx := t.Context()
+	conn := connect(ctx, t, address)
+	defer conn.Close(ctx)
+	names := strings.NewReplacer("SCHEMA", pgx.Identifier{schema}.Sanitize(), "ROLE", runRole)
+	for _, sql := range []string{makeRole, grants} {
+		_, err := conn.Exec(ctx, names.Replace(sql))
+		must(t, err)
+	}
+}
+
+// schemaIn returns the schema that an address names.
+func schemaIn(t testing.TB, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	must(t, err)
+	return u.Query().Get("schema")
+}
+
+// as returns the address for another role.
+func as(t testing.TB, address, role string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	must(t, err)
+	u.User = url.UserPassword(role, "app")
+	return u.String()
 }
 
 func empty(t testing.TB, address, name string) {

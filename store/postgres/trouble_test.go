@@ -211,10 +211,11 @@ func TestUsersTransactionHoldsAClaim(t *testing.T) {
 // Behind a pooler in transaction mode, which gives each transaction another
 // connection, the contract holds as well.
 func TestTransactionPooler(t *testing.T) {
-	pooler := faultproxy.NewPooler(t, testservers.Postgres(t).Address)
+	admin := testservers.Postgres(t).Address
+	pooler := faultproxy.NewPooler(t, admin)
 	h := storetest.Harness{
 		New: func(t testing.TB) bellhop.Store {
-			return open(t, with(t, pooler.Through(schema(t)), "pooler", "transaction"))
+			return open(t, with(t, pooler.Through(admin), "pooler", "transaction", "schema", schemaIn(t, schema(t))))
 		},
 		Reopen: harness.Reopen, Advance: harness.Advance,
 	}
@@ -232,7 +233,7 @@ func TestTransactionPooler(t *testing.T) {
 func TestListenBesideAPooler(t *testing.T) {
 	direct := testservers.Postgres(t).Address
 	pooler := faultproxy.NewPooler(t, direct)
-	address := with(t, pooler.Through(schema(t)), "pooler", "transaction", "listen", direct)
+	address := with(t, pooler.Through(direct), "pooler", "transaction", "listen", direct, "schema", schemaIn(t, schema(t)))
 	a, b := open(t, address), open(t, address)
 	others := listenTo(t, b)
 	await(t, others, "", 5*time.Second)

@@ -36,7 +36,7 @@ func worlds(t *testing.T, test func(t *testing.T, s *postgres.Store, begin func(
 	for name, level := range map[string]pgx.TxIsoLevel{"read committed": pgx.ReadCommitted, "serializable": pgx.Serializable} {
 		t.Run("pgx, "+name, func(t *testing.T) {
 			s := newStore(t)
-			pool := newPool(t, testservers.Postgres(t).Address)
+			pool := newPool(t, as(t, testservers.Postgres(t).Address, runRole))
 			test(t, s, func() callerTx {
 				tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})
 				must(t, err)
@@ -182,7 +182,7 @@ func TestWithinFinish(t *testing.T) {
 func TestWithinConflict(t *testing.T) {
 	s := newStore(t)
 	client := newClient(t, s)
-	pool := newPool(t, testservers.Postgres(t).Address)
+	pool := newPool(t, as(t, testservers.Postgres(t).Address, runRole))
 	begin := func() pgx.Tx {
 		tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.Serializable})
 		must(t, err)
