@@ -40,11 +40,13 @@ func (s *Store) Diagnose(ctx context.Context) (all []bellhop.Finding, err error)
 		return all, err
 	}
 	all = append(all, s.lookWriting(ctx)...)
-	processes, err := s.lookProcesses(ctx)
-	if err != nil {
-		return all, err
+	if !slices.ContainsFunc(all, func(f bellhop.Finding) bool { return f.Subject == "layout" && f.Level == levelProblem }) {
+		processes, err := s.lookProcesses(ctx)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, processes...)
 	}
-	all = append(all, processes...)
 	order := []string{levelProblem, levelWarning, levelOK}
 	slices.SortStableFunc(all, func(a, b bellhop.Finding) int {
 		return slices.Index(order, a.Level) - slices.Index(order, b.Level)

@@ -24,6 +24,10 @@ type opening struct {
 	ahead              *atomic.Int64
 }
 
+func (o opening) options() []redis.Option {
+	return []redis.Option{redis.WithNamespace(o.namespace), redis.WithClockAhead(o.ahead)}
+}
+
 // newStore opens a new namespace, which is deleted when the test ends.
 func newStore(t testing.TB, address string) *redis.Store {
 	t.Helper()
@@ -35,7 +39,7 @@ func newStore(t testing.TB, address string) *redis.Store {
 
 func openStore(t testing.TB, o opening, opts ...redis.Option) *redis.Store {
 	t.Helper()
-	s, err := redis.Open(t.Context(), o.address, append([]redis.Option{redis.WithNamespace(o.namespace), redis.WithClockAhead(o.ahead)}, opts...)...)
+	s, err := redis.Open(t.Context(), o.address, append(o.options(), opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
