@@ -152,8 +152,8 @@ type entry struct {
 	started bool
 }
 
-// readEntry reads a job's bytes and its place. An empty job stands for one
-// whose bytes were not asked for.
+// readEntry reads a job's bytes and its place. The bytes are empty if they stand
+// in the place.
 func readEntry(id, job, place string) (*entry, error) {
 	e := &entry{}
 	copy(e.ID[:], id)
@@ -185,6 +185,9 @@ func (e *entry) readPlace(s string) bool {
 		return false
 	}
 	e.Queue, e.Kind, e.Priority = queue, kind, int(lane[0]-'a')+bellhop.MinPriority
+	if content := r.take(int(r.number(2))); content != "" && !readJob(&e.Job, content) {
+		return false
+	}
 	if r.s == "" || r.broken {
 		return !r.broken
 	}

@@ -21,7 +21,7 @@ const layoutVersion = 1
 var layout = []struct{ name, kind, holds string }{
 	{"layout", "string", "the version of this layout"},
 	{"numbers", "hash", `"next": the turn of the next job; "last": when the last was enqueued; "expiring": how many finished jobs will expire; "version": of the last record written`},
-	{"jobs", "hash", "id: what never changes of the job"},
+	{"jobs", "hash", "id: what never changes of the job, if that is more than 256 bytes; else it stands in the place"},
 	{"places", "hash", "id: where the job is, its counters, its attempts' records"},
 	{"order|N", "string", "the ids of the jobs with turns 128*N to 128*N+127, one after the other"},
 	{"blocks", "zset", "N by N: which of these strings there are"},
@@ -66,6 +66,7 @@ var layout = []struct{ name, kind, holds string }{
 //	attempt, failures,
 //	crashes               12
 //	lane                   2 of length, and the lane
+//	content                2 of length, and what never changes of the job; no length if that stands in jobs
 //	tail                   missing if all of it is zero:
 //	  attempts             1    how many records follow
 //	  finished, expires   16
@@ -75,7 +76,7 @@ var layout = []struct{ name, kind, holds string }{
 //	                            number 4, started 8, ended 8; and of a failure class and message with 4 bytes of
 //	                            length each, and the stack
 //
-// Those of a job: metadata with 4 bytes of length, each key and value again with
+// The bytes of what never changes of a job: metadata with 4 bytes of length, each key and value again with
 // 4; then the unique key with 2, the tags with 2 and a NUL after each; 1 and
 // run-at or 9 zeros; attempts 4, timeout 8 in nanoseconds, retention 8 in
 // microseconds and 2 of nanoseconds; and the arguments.

@@ -17,8 +17,8 @@ local function skip(id, state, holder)
 end
 
 -- retention returns how long a job is to be kept once it has ended.
-local function retention(id)
-  local job = call('HGET', NS .. 'jobs', id)
+local function retention(id, p)
+  local job = jobOf(id, p)
   if not job then return keep end
   local o = 5 + number('>I4', job)
   o = o + 2 + number('>I2', job, o)
@@ -32,7 +32,7 @@ local function again(id, p, state)
   local l, t = laneOf(p, 8)
   local flags = byte(p, 8)
   if band(flags, KEYED) ~= 0 then
-    local key = keyOf(id)
+    local key = keyOf(id, p)
     local holder = keys[key] or call('HGET', NS .. 'unique', key)
     if holder then return skip(id, state, holder) end
     keys[key] = id
@@ -78,7 +78,7 @@ local function act(id, p)
   elseif state == '4' then
     signal(id, p)
   else
-    ended(id, p, to, retention(id), reason)
+    ended(id, p, to, retention(id, p), reason)
     changed[#changed + 1] = id
   end
 end

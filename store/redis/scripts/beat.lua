@@ -37,7 +37,7 @@ for i = 1, #ids do
 end
 eachHeld(process, function(id, p)
   if named[id] then return end
-  push(extra, id, call('HGET', NS .. 'jobs', id))
+  push(extra, id, apartFrom({id}, {p})[1])
   extra[#extra + 1] = p
 end)
 return {'ok', nowText, lost, extra, cancelled(process)}

@@ -74,7 +74,7 @@ local function claim(process, exchange, members, from)
   local n, ids, nextClaim, reply = #members, {}, {}, {}
   for i = 1, n do ids[i] = sub(members[i], 7) end
   local olds = fetch('HMGET', NS .. 'places', ids)
-  local jobs = fetch('HMGET', NS .. 'jobs', ids)
+  local jobs = apartFrom(ids, olds)
   local run = exchange .. process .. nowBytes
   local taken, k = {}, 0
   for i = 1, n do
@@ -86,7 +86,7 @@ local function claim(process, exchange, members, from)
         raised = pack('>I6', number('>I6', number6) + 1)
         nextClaim[number6] = raised
       end
-      local t = 57 + byte(p, 55) * 256 + byte(p, 56)
+      local _, t = laneOf(p, 8)
       local new
       if #p < t then
         new = '4' .. raised .. run .. sub(p, 8)
@@ -130,7 +130,7 @@ local function heldBy(process, exchange, wants)
   end)
   local reply = {}
   for i = 1, #held do
-    push(reply, held[i][1], call('HGET', NS .. 'jobs', held[i][1]))
+    push(reply, held[i][1], apartFrom({held[i][1]}, {held[i][2]})[1])
     reply[#reply + 1] = held[i][2]
   end
   return reply

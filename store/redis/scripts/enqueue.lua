@@ -45,7 +45,7 @@ for i = 1, n do
     if own.lane.text ~= text or content(own.job) ~= content(job) then return {'taken', i - 1} end
     exists(i, id, own.state)
   elseif old then
-    if laneOf(old, flagsAt(old)).text ~= text or content(call('HGET', NS .. 'jobs', id)) ~= content(job) then return {'taken', i - 1} end
+    if laneOf(old, flagsAt(old)).text ~= text or content(jobOf(id, old)) ~= content(job) then return {'taken', i - 1} end
     exists(i, id, sub(old, 1, 1))
   else
     local state, due, score, key = '3', nowBytes, nowText, ''
@@ -81,13 +81,19 @@ call('HLEN', NS .. 'unique')
 local block = math.floor(first / 128)
 call('STRLEN', NS .. 'order|' .. block)
 
+local inPlace = 256 -- bytes of a job that stand in its place; more stand apart, so that they are not moved about
 local none6, none16 = pack('>I6', 0), pack('>I4I4I4I4', 0, 0, 0, 0)
 local jobs, order = {}, {}
 for i = 1, k do
-  local f = fresh[i]
-  jobs[2 * i - 1], jobs[2 * i], order[i] = f.id, f.job, f.id
+  local f, inline = fresh[i], ''
+  order[i] = f.id
+  if #f.job <= inPlace then
+    inline = f.job
+  else
+    push(jobs, f.id, f.job)
+  end
   enter(f.id, f.state .. none6 .. char(f.keyed and KEYED or 0) .. f.due .. sub(none16, 1, 4) .. pack('>I6', first + i - 1) .. nowBytes ..
-    sub(f.id, 9) .. sub(none16, 1, 12) .. pack('>I2', #f.lane.text) .. f.lane.text, f.lane, f.score)
+    sub(f.id, 9) .. sub(none16, 1, 12) .. pack('>I2', #f.lane.text) .. f.lane.text .. pack('>I2', #inline) .. inline, f.lane, f.score)
 end
 flush()
 each('HSET', NS .. 'jobs', jobs)

@@ -18,8 +18,8 @@ local function laneFits(text)
 end
 
 -- jobFits looks at what stands in the job's own bytes.
-local function jobFits(id)
-  local job = call('HGET', NS .. 'jobs', id)
+local function jobFits(id, p)
+  local job = jobOf(id, p)
   if not job then return false end
   local o = 5 + number('>I4', job)
   o = o + 2 + number('>I2', job, o)
@@ -43,7 +43,7 @@ local function fits(id, p)
     local enqueued = number('>I8', p, o + 19)
     if f.after and enqueued < f.after or f.before and enqueued >= f.before then return false end
   end
-  return f.tags == '' and f.text == '' or jobFits(id)
+  return f.tags == '' and f.text == '' or jobFits(id, p)
 end
 
 local function turnOf(p)

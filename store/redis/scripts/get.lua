@@ -1,16 +1,17 @@
 #!lua flags=no-writes
--- uses: base
+-- uses: base place
 -- Get: jobs by id, with their history.
 -- Items: the ids.
--- Reply: id, job, place, id ... of those that exist.
+-- Reply: id, job ('' if it stands in the place), place, id ... of those that exist.
 
 local ids, reply = {}, {}
 for i = at + 1, #items do ids[#ids + 1] = items[i] end
-local places, jobs = fetch('HMGET', NS .. 'places', ids), fetch('HMGET', NS .. 'jobs', ids)
+local list = fetch('HMGET', NS .. 'places', ids)
+local jobs = apartFrom(ids, list)
 local k = 0
 for i = 1, #ids do
-  if places[i] then
-    reply[k + 1], reply[k + 2], reply[k + 3] = ids[i], jobs[i], places[i]
+  if list[i] then
+    reply[k + 1], reply[k + 2], reply[k + 3] = ids[i], jobs[i], list[i]
     k = k + 3
   end
 end

@@ -1,8 +1,8 @@
 #!lua flags=no-writes
 -- uses: base place filter
 -- List: a page of jobs that match, the newest first. Count uses it as well.
--- Items: the filter; before which turn ('' for the newest), the limit, how many to look at, what to return ('jobs',
--- 'places' or 'none'), how many bytes of that are enough.
+-- Items: the filter; before which turn ('' for the newest), the limit, how many to look at, what to return ('jobs'
+-- or 'none'), how many bytes of that are enough.
 -- Reply: {where to go on or '', how many, id, job, place, id ...}.
 
 local before, limit, most, what, enough = tonumber(take()), tonumber(take()), tonumber(take()), take(), tonumber(take())
@@ -10,7 +10,7 @@ local reply, n, bytes, k = {'', 0}, 0, 0, 2
 local function found(id, p)
   n = n + 1
   if what == 'none' then return true end
-  local job = what == 'jobs' and call('HGET', NS .. 'jobs', id) or ''
+  local job = apartFrom({id}, {p})[1]
   local o = flagsAt(p)
   local _, t = laneOf(p, o)
   if #p >= t then -- without the records

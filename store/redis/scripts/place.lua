@@ -40,6 +40,11 @@ local function lane(text)
   return l
 end
 
+local function push(list, a, b)
+  local n = #list
+  list[n + 1], list[n + 2] = a, b
+end
+
 local function count(q, state, d)
   q.counts[state] = (q.counts[state] or 0) + d
 end
@@ -49,10 +54,43 @@ local function flagsAt(p)
   return byte(p) == 52 and 48 or 8 -- '4': running
 end
 
+-- contentOf returns where the job's content stands in a place and how long it is: 0 if it stands apart, among the jobs.
+local function contentOf(p, o)
+  local a, b = byte(p, o + 47, o + 48)
+  local c = o + 49 + a * 256 + b
+  a, b = byte(p, c, c + 1)
+  return c + 2, a * 256 + b
+end
+
 -- laneOf returns a place's lane, and where its tail begins.
 local function laneOf(p, o)
-  local n = byte(p, o + 47) * 256 + byte(p, o + 48)
-  return lane(sub(p, o + 49, o + 48 + n)), o + 49 + n
+  local a, b = byte(p, o + 47, o + 48)
+  local c = o + 49 + a * 256 + b
+  local text = sub(p, o + 49, c - 1)
+  a, b = byte(p, c, c + 1)
+  return lanes[text] or lane(text), c + 2 + a * 256 + b
+end
+
+-- jobOf returns a job's bytes; false if they are lost.
+local function jobOf(id, p)
+  local c, n = contentOf(p, flagsAt(p))
+  return n > 0 and sub(p, c, c + n - 1) or call('HGET', NS .. 'jobs', id)
+end
+
+-- apartFrom returns the bytes of those jobs that do not stand in their places; '' for the others.
+local function apartFrom(ids, list)
+  local apart, large, which = {}, {}, {}
+  for i = 1, #ids do
+    local p = list[i]
+    apart[i] = ''
+    if p then
+      local _, n = contentOf(p, flagsAt(p))
+      if n == 0 then push(large, ids[i]) push(which, i) end
+    end
+  end
+  local jobs = fetch('HMGET', NS .. 'jobs', large)
+  for k = 1, #large do apart[which[k]] = jobs[k] end
+  return apart
 end
 
 -- tailOf returns what a place's tail says: reason, progress, result, the number of attempts, and their records.
@@ -66,11 +104,6 @@ end
 
 local function tail(attempts, records, finished, expires, reason, progress, result)
   return char(attempts) .. finished .. expires .. pack('>I4I4I4', #reason, #progress, #result) .. reason .. progress .. result .. records
-end
-
-local function push(list, a, b)
-  local n = #list
-  list[n + 1], list[n + 2] = a, b
 end
 
 -- enter notes a job's new place, which is not running. score is its due time as text, or when it expires if it
@@ -107,15 +140,19 @@ local function expiryOf(p)
   return sub(p, t + 9, t + 16)
 end
 
--- leave notes that a job is no longer where its place p says. It does not touch the unique key.
+-- stop notes that a job is no longer running.
+local function stop(id, p, l)
+  local holder = sub(p, 8, 39)
+  held[holder] = (held[holder] or 0) + 1
+  count(l.queue, '4', -1)
+  if band(byte(p, 48), CANCEL) ~= 0 then push(cancelNot, sub(p, 24, 39), id) end
+end
+
+-- leave notes that a job is no longer where its place p says, which is not running. It does not touch the unique key.
 local function leave(id, p, l)
   local state = sub(p, 1, 1)
   count(l.queue, state, -1)
-  if state == '4' then
-    local holder = sub(p, 8, 39)
-    held[holder] = (held[holder] or 0) + 1
-    if band(byte(p, 48), CANCEL) ~= 0 then push(cancelNot, sub(p, 24, 39), id) end
-  elseif state == '3' then
+  if state == '3' then
     l.gone[#l.gone + 1] = sub(p, 21, 26) .. id
   elseif state == '1' then
     l.queue.gone[#l.queue.gone + 1] = sub(p, 21, 26) .. id
@@ -126,8 +163,8 @@ local function leave(id, p, l)
 end
 
 -- keyOf returns the unique key of a job.
-local function keyOf(id)
-  local job = call('HGET', NS .. 'jobs', id)
+local function keyOf(id, p)
+  local job = jobOf(id, p)
   if not job then return '' end
   local o = 5 + number('>I4', job)
   return sub(job, o + 2, o + 1 + number('>I2', job, o))
@@ -136,7 +173,7 @@ end
 -- free notes that a job's unique key is free, if the job holds it.
 local function free(id, p, o)
   if band(byte(p, o), KEYED) == 0 then return end
-  local key = keyOf(id)
+  local key = keyOf(id, p)
   if call('HGET', NS .. 'unique', key) == id then freed[#freed + 1] = key end
 end
 

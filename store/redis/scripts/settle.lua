@@ -19,11 +19,10 @@ local records80 = pack('>I4', 80) -- the length of a record without a failure, w
 -- part of the record: one byte of outcome, the attempt's number, its times and its failure. when is how long to wait
 -- or to keep, in microseconds, '' for ever; texts is '' or the lengths of reason and result, and both.
 local function settle(id, p, head, when, texts)
-  local ll = byte(p, 95) * 256 + byte(p, 96)
-  local l = lane(sub(p, 97, 96 + ll))
+  local l, t = laneOf(p, 48)
   local n, records, oldReason, progress, oldResult = 0, '', '', '', ''
-  if #p > 96 + ll then
-    oldReason, progress, oldResult, n, records = tailOf(p, 97 + ll)
+  if #p >= t then
+    oldReason, progress, oldResult, n, records = tailOf(p, t)
   end
   local to, part = sub(head, 23, 23), sub(head, 37)
   local reason, result = '', ''
@@ -36,7 +35,7 @@ local function settle(id, p, head, when, texts)
     n, records = 19, sub(records, 5 + number('>I4', records))
   end
   records = records .. (#part == 21 and records80 or pack('>I4', 59 + #part)) .. sub(p, 2, 60) .. part
-  leave(id, p, l)
+  stop(id, p, l)
   local flags = byte(p, 48)
   local finished, expires, score = zero8, zero8, ''
   if to == '3' or to == '1' then
@@ -50,11 +49,11 @@ local function settle(id, p, head, when, texts)
       expires = pack('>I8', now + when)
     end
   end
-  local due = sub(p, 49, 56)
+  local due = sub(p, 49, 82) -- and generation, turn, time of enqueueing, salt
   if to == '1' then
-    due, score = pack('>I8', now + when), format('%.0f', now + when)
+    due, score = pack('>I8', now + when) .. sub(due, 9), format('%.0f', now + when)
   end
-  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(p, 57, 82) .. sub(head, 25, 36) .. sub(p, 95, 96 + ll) ..
+  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(head, 25, 36) .. sub(p, 95, t - 1) ..
     char(n + 1) .. finished .. expires .. pack('>I4I4I4', #reason, #progress, #result) .. reason .. progress .. result .. records
   enter(id, new, l, score)
   return new

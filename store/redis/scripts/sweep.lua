@@ -32,7 +32,7 @@ table.sort(orphans, function(a, b)
 end)
 local reply = {}
 for i = 1, min(limit, #orphans) do
-  push(reply, orphans[i][1], call('HGET', NS .. 'jobs', orphans[i][1]))
+  push(reply, orphans[i][1], apartFrom({orphans[i][1]}, {orphans[i][3]})[1])
   reply[#reply + 1] = orphans[i][3]
 end
 return reply
