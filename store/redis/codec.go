@@ -177,7 +177,7 @@ func (e *entry) readPlace(s string) bool {
 	p.Generation = int(r.number(4))
 	e.turn = r.number(6)
 	e.EnqueuedAt = r.time()
-	r.take(8)
+	r.take(16)
 	p.Attempt, p.Failures, p.Crashes = int(r.number(4)), int(r.number(4)), int(r.number(4))
 	lane := r.take(int(r.number(2)))
 	queue, kind, ok := strings.Cut(lane[min(2, len(lane)):], "|")

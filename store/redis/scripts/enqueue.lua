@@ -93,7 +93,7 @@ for i = 1, k do
     push(jobs, f.id, f.job)
   end
   enter(f.id, f.state .. none6 .. char(f.keyed and KEYED or 0) .. f.due .. sub(none16, 1, 4) .. pack('>I6', first + i - 1) .. nowBytes ..
-    sub(f.id, 9) .. sub(none16, 1, 12) .. pack('>I2', #f.lane.text) .. f.lane.text .. pack('>I2', #inline) .. inline, f.lane, f.score)
+    sub(f.id, 9) .. string.reverse(sub(f.id, 9)) .. sub(none16, 1, 12) .. pack('>I2', #f.lane.text) .. f.lane.text .. pack('>I2', #inline) .. inline, f.lane, f.score)
 end
 flush()
 each('HSET', NS .. 'jobs', jobs)

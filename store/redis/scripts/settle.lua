@@ -14,6 +14,17 @@ end
 
 local records80 = pack('>I4', 80) -- the length of a record without a failure, which most are
 
+local moments = {} -- by how long from now: a time as text and as 8 bytes
+
+local function moment(when)
+  local m = moments[when]
+  if not m then
+    m = {format('%.0f', now + when), pack('>I8', now + when)}
+    moments[when] = m
+  end
+  return m[1], m[2]
+end
+
 -- settle applies one outcome to the job at place p, which is running under its token, and returns its new place.
 -- head is 22 bytes of token, and one each of the state to go to and the suspicion, 12 of counters; then what becomes
 -- part of the record: one byte of outcome, the attempt's number, its times and its failure. when is how long to wait
@@ -34,27 +45,31 @@ local function settle(id, p, head, when, texts)
   if n == 20 then
     n, records = 19, sub(records, 5 + number('>I4', records))
   end
+  local said = noTexts
+  if #reason + #progress + #result + #oldResult > 0 then
+    if to == '3' or to == '1' then result = oldResult end
+    said = pack('>I4I4I4', #reason, #progress, #result) .. reason .. progress .. result
+  end
   records = records .. (#part == 21 and records80 or pack('>I4', 59 + #part)) .. sub(p, 2, 60) .. part
   stop(id, p, l)
   local flags = byte(p, 48)
   local finished, expires, score = zero8, zero8, ''
   if to == '3' or to == '1' then
-    flags, result = band(flags, CANCEL + KEYED), oldResult
+    flags = band(flags, CANCEL + KEYED)
     score = dueText(p, 48)
   else
     free(id, p, 48)
     flags, finished = band(flags, KEYED), nowBytes
-    if when ~= '' then
-      score = format('%.0f', now + when)
-      expires = pack('>I8', now + when)
-    end
+    if when ~= '' then score, expires = moment(when) end
   end
-  local due = sub(p, 49, 82) -- and generation, turn, time of enqueueing, salt
+  local due = sub(p, 49, 90) -- and generation, turn, time of enqueueing, salt
   if to == '1' then
-    due, score = pack('>I8', now + when) .. sub(due, 9), format('%.0f', now + when)
+    local later
+    score, later = moment(when)
+    due = later .. sub(due, 9)
   end
-  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(head, 25, 36) .. sub(p, 95, t - 1) ..
-    char(n + 1) .. finished .. expires .. pack('>I4I4I4', #reason, #progress, #result) .. reason .. progress .. result .. records
+  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(head, 25, 36) .. sub(p, 103, t - 1) ..
+    char(n + 1) .. finished .. expires .. said .. records
   enter(id, new, l, score)
   return new
 end
