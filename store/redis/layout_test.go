@@ -69,7 +69,7 @@ func everything(t *testing.T, s *redis.Store) {
 	jobs[9].UniqueKey, jobs[9].Tags, jobs[9].Meta = "key", []string{"a", "b"}, map[string]string{"k": "v"}
 	enqueue(t, s, jobs...)
 	late := testJobs(1)
-	late[0].Delay = time.Hour
+	late[0].Delay, late[0].Args = time.Hour, []byte(`"`+strings.Repeat("large", 100)+`"`)
 	enqueue(t, s, late...)
 	claims := claim(t, s, p, 6)
 	outcomes := succeeded(claims[:4])
