@@ -83,9 +83,20 @@ func (d *databases) take(t testing.TB) (address string) {
 		s, err := mysql.Open(t.Context(), address+"?migrate=auto")
 		must(t, err)
 		must(t, s.Close())
+		run(t, admin, "grant select, insert, update, delete on "+u.Path[1:]+".* to 'runner'@'%' identified by 'runner'")
 	}
 	t.Cleanup(func() { d.give(t, address) })
-	return address
+	return asRunner(t, address)
+}
+
+// asRunner returns the address with the user that has the rights of the run role
+// alone, as the documentation names them. All tests of the suite use it.
+func asRunner(t testing.TB, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	must(t, err)
+	u.User = url.UserPassword("runner", "runner")
+	return u.String()
 }
 
 // give empties a database and keeps it for the next test, once nobody uses it any more.

@@ -6,6 +6,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/mysql"
 )
 
 var update = flag.Bool("update", false, "write schema.sql anew")
@@ -41,5 +44,117 @@ func TestSchemaDump(t *testing.T) {
 	must(t, err)
 	if got != string(want) {
 		t.Errorf("schema.sql is not what the migrations make; run the test with -update and look at the difference:\n%s", got)
+	}
+}
+
+// Every step goes up, down and up again with 100,000 rows over all states, and
+// the schema is the same after it.
+func TestMigrateUpDownUp(t *testing.T) {
+	address := newDatabase(t)
+	s, db := openAt(t, address+"?migrate=auto"), raw(t, address)
+	before := schemaOf(t, db)
+	_, newest, err := s.Schema(t.Context())
+	must(t, err)
+	for version := newest - 1; version >= 0; version-- {
+		populate(t, db)
+		if n, err := s.Count(t.Context(), &bellhop.Filter{States: bellhop.AllStates}, 200_000); n != 100_000 || err != nil {
+			t.Fatalf("%d jobs, %v", n, err)
+		}
+		var steps []bellhop.MigrationStep
+		must(t, s.MigrateTo(t.Context(), version, func(step bellhop.MigrationStep) { steps = append(steps, step) }))
+		have, _, err := s.Schema(t.Context())
+		if err != nil || have != version || len(steps) != newest-version || !steps[0].Down {
+			t.Fatalf("down to %d: version %d, steps %v, %v", version, have, steps, err)
+		}
+		if version == 0 {
+			if left := schemaOf(t, db); strings.Count(left, "CREATE ") != 1 {
+				t.Errorf("of the schema this is left:\n%s", left)
+			}
+		}
+		must(t, s.MigrateTo(t.Context(), newest, nil))
+		if after := schemaOf(t, db); after != before {
+			t.Errorf("down to %d and up again: the schema is another:\n%s", version, after)
+		}
+	}
+	if err := s.MigrateTo(t.Context(), newest+1, nil); err == nil {
+		t.Error("there is a version above the newest")
+	}
+}
+
+// populate adds 100,000 jobs, an eighth of them in each of the eight states, with history.
+func populate(t *testing.T, db *sql.DB) {
+	t.Helper()
+	run(t, db, `insert into bellhop_jobs (job, id, kind, queue, priority, attempts, enqueued_at, args)
+		select seq, unhex(lpad(hex(seq), 32, '0')), 'k', 'q', 0, 25, seq, '{}' from seq_1_to_100000`)
+	from := func(state string) string { return ` from bellhop_jobs where job % 8 ` + state }
+	run(t, db, `insert into bellhop_ready (queue, priority, due, job, kind) select queue, priority, job, job, kind`+from(`= 0`))
+	run(t, db, `insert into bellhop_scheduled (job, queue, due) select job, queue, job`+from(`= 1`))
+	run(t, db, `insert into bellhop_blocked (job, queue, due) select job, queue, job`+from(`= 2`))
+	run(t, db, `insert into bellhop_running (job, queue, exchange, process, claimed_at, due, generation, claim, attempt, failures, crashes, suspect, cancel)
+		select job, queue, id, id, 1, 1, 0, 1, 1, 0, 0, 0, 0`+from(`= 3`))
+	run(t, db, `insert into bellhop_dead (job, queue, finished_at, due, generation, claim, attempt, failures, crashes, suspect)
+		select job, queue, 1, 1, 0, 1, 1, 1, 0, 0`+from(`= 4`))
+	run(t, db, `insert into bellhop_finished (job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect)
+		select job, job % 8, 1, 1, 1, 0, 1, 1, 0, 0, 0`+from(`> 4`))
+	run(t, db, `insert into bellhop_attempts (job, claim, generation, number, process, exchange, outcome, due, claimed_at)
+		select job, 1, 0, 1, id, id, 1, 1, 1`+from(`> 3`))
+}
+
+// Wherever a migration is interrupted, the next one goes on from there, up and down.
+func TestMigrationInterrupted(t *testing.T) {
+	address := newDatabase(t)
+	s, db := openAt(t, address+"?migrate=auto"), raw(t, address)
+	want := schemaOf(t, db)
+	_, newest, err := s.Schema(t.Context())
+	must(t, err)
+	for _, down := range []bool{true, false} {
+		from, to := 0, newest
+		if down {
+			from, to = newest, 0
+		}
+		text, err := s.MigrationSQL(from, to)
+		must(t, err)
+		statements := strings.Split(text, ";\n")
+		every := 3
+		if testing.Short() {
+			every = 9
+		}
+		for n := 1; n < len(statements)-2; n += every { // the last is an empty line, the one before marks the step
+			must(t, s.MigrateTo(t.Context(), from, nil))
+			for _, statement := range statements[:n] {
+				run(t, db, statement)
+			}
+			must(t, s.MigrateTo(t.Context(), to, nil))
+			if got := schemaOf(t, db); !down && got != want {
+				t.Fatalf("interrupted after %d statements, the schema is another:\n%s", n, got)
+			}
+		}
+	}
+}
+
+// The printed statements make the same schema as the migrations do.
+func TestMigrationSQL(t *testing.T) {
+	first, second := newDatabase(t), newDatabase(t)
+	s := openAt(t, first+"?migrate=auto")
+	_, newest, err := s.Schema(t.Context())
+	must(t, err)
+	up, err := s.MigrationSQL(0, newest)
+	must(t, err)
+	db := raw(t, second)
+	run(t, db, up)
+	if schemaOf(t, db) != schemaOf(t, raw(t, first)) {
+		t.Errorf("the printed statements make another schema:\n%s", schemaOf(t, db))
+	}
+	must(t, openAt(t, second).Close()) // it is taken for migrated
+}
+
+// A step that was made by another program is not built upon.
+func TestMigrationChecksum(t *testing.T) {
+	address := newDatabase(t)
+	must(t, openAt(t, address+"?migrate=auto").Close())
+	run(t, raw(t, address), `update bellhop_schema set checksum = 'other'`)
+	_, err := mysql.Open(t.Context(), address)
+	if err == nil || !strings.Contains(err.Error(), "was made by another program") {
+		t.Fatal(err)
 	}
 }

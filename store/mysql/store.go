@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,6 +92,9 @@ func New(ctx context.Context, pool *sql.DB, opts ...Option) (*Store, error) {
 	d := &database{pool: pool, dialect: &dialect{target: "the pool's database"}}
 	if err := pool.QueryRowContext(ctx, "select database()").Scan(&name); err != nil {
 		return nil, fmt.Errorf("bellhop: open MySQL store: %w", d.explain(err))
+	}
+	if !name.Valid {
+		return nil, errors.New("bellhop: open MySQL store: the pool's sessions have chosen no database: name one in its DSN")
 	}
 	d.dialect.target = fmt.Sprintf("database %q", name.String)
 	s, err := start(ctx, d, o)
