@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { readFileSync } from "node:fs";
 
 const base = 1_000_000_000;
-export const argsOf = (number) => ({ n: base + number, text: "twenty-three letters" });
+export const argsOf = (number) => ({ n: base + number, text: "twenty-two characters-" });
 export const numberOf = (args) => args.n - base;
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));

@@ -8,7 +8,7 @@ require "sidekiq/launcher"
 
 $stdout.sync = true
 BASE = 1_000_000_000
-TEXT = "twenty-three letters"
+TEXT = "twenty-two characters-"
 ORDER = JSON.parse(ENV.fetch("BELLHOP_BENCH_ORDER"))
 THREADS = ARGV[0] == "default" ? 10 : 25
 

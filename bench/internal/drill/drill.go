@@ -79,4 +79,4 @@ type Reply struct {
 }
 
 // Text fills the arguments up to 48 bytes of JSON, as many as a usual small job has.
-const Text = "twenty-three letters---"
+const Text = "twenty-two characters-"

@@ -108,7 +108,13 @@ func (s *backliteSession) EnqueueBulk(ctx context.Context, first, n int) error {
 func (s *backliteSession) Work(ctx context.Context, run func(int)) (func() error, error) {
 	s.run = run
 	s.client.Start(ctx)
-	return func() error { s.client.Stop(ctx); return nil }, nil
+	return func() error {
+		// Stopped in the midst of its work it would wait for tasks that nobody takes any more.
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		s.client.Stop(ctx)
+		return nil
+	}, nil
 }
 
 func (s *backliteSession) Left(context.Context) (int, error) {

@@ -17,7 +17,7 @@ type Args struct {
 // Base is added to the numbers of jobs in their arguments, so that these are 48 bytes long whatever the number.
 const Base = 1_000_000_000
 
-func argsOf(number int) Args { return Args{N: Base + number, Text: drill.Text[:20]} }
+func argsOf(number int) Args { return Args{N: Base + number, Text: drill.Text} }
 
 // Session is one contender at work on one store.
 type Session interface {

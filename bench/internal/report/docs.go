@@ -71,7 +71,8 @@ const docsMethod = `## Method, and what these figures do not say
 - Clients and server share the machine. That favours whoever uses little processor time on either side, as in life; the columns of processor time say how much.
 - Settings are the best that we found in each product's documentation, and its defaults, each printed below. Who thinks that a setting is unfair
   finds it in one file a contender in ` + "`bench/internal/peer`" + `.
-- "Bellhop is" compares like with like: defaults with defaults, finished jobs kept by both or dropped by both. Products that cannot keep finished jobs are compared with
+- Bellhop runs at its defaults throughout: no setting made it faster. So each peer's best and its defaults are compared with the same figures of ours.
+- "Bellhop is" compares like with like: finished jobs kept by both or dropped by both. Products that cannot keep finished jobs are compared with
   Bellhop dropping them, and where a target says so also with Bellhop keeping them. River cannot drop them at once.
 - The disk here is fast at fsync (see below). What commits once for each job loses more on a slower disk; what commits in batches hardly changes.
 - The hand-written minimum claims and acknowledges in batches and keeps history and a record of the attempt, and has nothing else: no retries, due times, uniqueness, leases,

@@ -51,18 +51,13 @@ func (r *Report) Of(g Group) []*Result {
 	return list
 }
 
-// Reference returns our own result that another is compared with: the same task, defaults against defaults, and finished jobs
-// kept or dropped by both if we ran both ways.
+// Reference returns our own result that another is compared with: the same task, and finished jobs kept or dropped
+// by both if we ran both ways. Our best settings are our defaults.
 func (r *Report) Reference(x *Result) *Result {
-	name := "bellhop"
-	switch {
-	case x.Default:
-		name = "bellhop-default"
-	case !x.Keeps:
-		name = "bellhop-drop"
-	}
-	if found := r.Find(x.Store, x.Task, name); found != nil {
-		return found
+	if !x.Keeps {
+		if dropping := r.Find(x.Store, x.Task, "bellhop-drop"); dropping != nil {
+			return dropping
+		}
 	}
 	return r.Find(x.Store, x.Task, "bellhop")
 }

@@ -23,7 +23,7 @@ func Targets() []Target {
 		{"postgres", "drain, best settings", "River", 4, "drain", "drain", "bellhop", []string{"river"}},
 		{"postgres", "drain, best settings", "graphile-worker, which keeps no history, while we do", 2, "drain", "drain", "bellhop", []string{"graphile"}},
 		{"postgres", "drain, best settings, finished jobs dropped", "graphile-worker", 2, "drain", "drain", "bellhop-drop", []string{"graphile"}},
-		{"postgres", "drain, defaults", "River at its defaults", 10, "drain", "drain", "bellhop-default", []string{"river-default"}},
+		{"postgres", "drain, defaults", "River at its defaults", 10, "drain", "drain", "bellhop", []string{"river-default"}},
 		{"postgres", "single enqueues, 64 goroutines", "River", 5, "enqueue-64", "enqueue-64", "bellhop", []string{"river"}},
 		{"postgres", "bulk enqueue", "River's fastest", 1.5, "bulk", "bulk", "bellhop", []string{"river"}},
 		{"postgres", "drain with an old snapshot held", "our own without it", 0.9, "snapshot-held", "snapshot-none", "bellhop", []string{"bellhop"}},

@@ -134,6 +134,9 @@ func (r *Runner) keep(ctx context.Context, e *Entrant, place string, order *dril
 	return nil
 }
 
+// patience is how long a process may take: far longer than any does that gets on.
+const patience = 5 * time.Minute
+
 // carryOut runs a process with an order and returns what it came to.
 func (r *Runner) carryOut(ctx context.Context, c peer.Contender, order drill.Order) (s report.Sample, err error) {
 	text, err := json.Marshal(order)
@@ -146,6 +149,8 @@ func (r *Runner) carryOut(ctx context.Context, c peer.Contender, order drill.Ord
 			return s, err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	child, err := rig.StartChild(ctx, path, args, []string{
 		peer.OrderVariable + "=" + string(text), peer.StoreVariable + "=" + c.Store, peer.FolderVariable + "=" + r.Module,
 	})
