@@ -274,8 +274,8 @@ func drain(t *testing.T, store string, jobs int) map[bellhop.ID]int {
 // counted is the kind of job that counts its runs.
 var counted = bellhop.Define[struct{}]("test.count")
 
-// counting works until so many jobs have run and ended, and returns how often each has run.
-func counting(t *testing.T, client *bellhop.Client, jobs int, config worker.Config) map[bellhop.ID]int {
+// counting works until so many jobs have run and ended, and returns how often each has run. When the first runs, it calls first.
+func counting(t *testing.T, client *bellhop.Client, jobs int, config worker.Config, first ...func()) map[bellhop.ID]int {
 	t.Helper()
 	var mu sync.Mutex
 	runs := map[bellhop.ID]int{}
@@ -284,6 +284,10 @@ func counting(t *testing.T, client *bellhop.Client, jobs int, config worker.Conf
 	w.Handle(counted.With(func(ctx context.Context, _ struct{}) error {
 		mu.Lock()
 		defer mu.Unlock()
+		for _, f := range first {
+			f()
+		}
+		first = nil
 		runs[bellhop.FromContext(ctx).Job().ID]++
 		if len(runs) == jobs {
 			select {

@@ -1,5 +1,5 @@
 // Package faultproxy stands between a client and a server in tests and breaks the connection in the ways that networks do: it
-// cuts, refuses, goes silent, swallows the answers to requests that were carried out, and takes its time.
+// cuts, refuses, goes silent, forgets connections, swallows the answers to requests that were carried out, and takes its time.
 //
 // A [Proxy] passes on whatever is said, both ways; its methods change at any moment how:
 //

@@ -16,6 +16,8 @@ type link struct {
 	gone   chan struct{}   // closed when it is cut
 	once   sync.Once
 	gap    bool // an answer was swallowed; only the goroutine that writes to the client uses it
+
+	forgotten bool // nothing passes any more; by the proxy's mu
 }
 
 // chunk is what was read at once, or the end of what is said.
@@ -105,9 +107,9 @@ func (l *link) wait(d Direction, at time.Time, clock *alarm) bool {
 	p := l.proxy
 	for {
 		p.mu.Lock()
-		f, changed := p.faults, p.changed
+		f, changed, hole := p.faults, p.changed, p.faults.hole || l.forgotten
 		p.mu.Unlock()
-		if f.hole {
+		if hole {
 			select {
 			case <-changed:
 				continue
@@ -121,7 +123,7 @@ func (l *link) wait(d Direction, at time.Time, clock *alarm) bool {
 		}
 		clock.sleep(time.Until(due.Add(f.delay / 2)))
 		p.mu.Lock()
-		again := p.faults.hole
+		again := p.faults.hole || l.forgotten
 		p.mu.Unlock()
 		if !again {
 			return true

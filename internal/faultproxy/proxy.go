@@ -146,6 +146,16 @@ func (p *Proxy) Cut() {
 // meanwhile arrives after Restore, as it does when a network is there again.
 func (p *Proxy) BlackHole() { p.change(func(f *faults) { f.hole = true }) }
 
+// Forget has the connections that are open now pass nothing any more, ever, and stay open; new ones are as usual. So does a firewall
+// that was restarted, or that has waited long enough for a word.
+func (p *Proxy) Forget() {
+	p.change(func(*faults) {
+		for l := range p.links {
+			l.forgotten = true
+		}
+	})
+}
+
 // SwallowReplies has requests pass and answers vanish. The channel is closed once the first answer, or a part of it, is gone: then the
 // server has done what it was asked for and the client does not know. Restore and Cut are for what follows.
 func (p *Proxy) SwallowReplies() (swallowed <-chan struct{}) {

@@ -181,6 +181,25 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
+func TestForget(t *testing.T) {
+	p, e, conn := pair(t)
+	works(t, conn)
+	p.Forget()
+	p.Restore()
+	say(t, conn, "lost")
+	works(t, dial(t, p))
+	if got, err := hear(t, conn, 1, 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("heard %q, %v from a forgotten connection", got, err)
+	}
+	if got := e.text(); got != "hellohello" {
+		t.Errorf("the server has heard %q", got)
+	}
+	p.Cut()
+	if _, err := hear(t, conn, 1, soon); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("cut, and got %v", err)
+	}
+}
+
 func TestSwallowReplies(t *testing.T) {
 	p, e, conn := pair(t)
 	works(t, conn)

@@ -25,6 +25,7 @@ const (
 	codeUnique   = "23505"
 	codeReadOnly = "25006"
 	codeLock     = "55P03"
+	codeProtocol = "08P01"
 )
 
 // troubles are the kinds of trouble behind the server's codes, and what to do.
@@ -77,6 +78,9 @@ func (dialect) Explain(err error) (sqlstore.Trouble, error) {
 	if code := codeOf(err); code != "" {
 		known, ok := troubles[code]
 		switch {
+		case code == codeProtocol && strings.Contains(err.Error(), "startup parameter"):
+			const advice = "a pooler refuses what is set for a session: add pooler=transaction to the address"
+			return sqlstore.Unavailable, &explained{sqlstore.Unavailable, advice, err}
 		case !ok && (strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "58")):
 			return sqlstore.Unavailable, err
 		case !ok || known.advice == "":
