@@ -108,8 +108,10 @@ func benchLoad(ctx context.Context, s bellhop.Store, n int, kind string) error {
 		for i := range jobs {
 			jobs[i] = benchJob(kind)
 		}
-		if _, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: jobs}); err != nil {
-			return err
+		for _, own := range byPart(s, jobs) {
+			if _, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: own}); err != nil {
+				return err
+			}
 		}
 		n -= len(jobs)
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/gobellhop/bellhop"
@@ -60,6 +61,20 @@ func spread(s bellhop.Store) bool {
 		}
 	}
 	return false
+}
+
+// byPart returns the jobs in as many calls as the store has parts for them.
+func byPart(s bellhop.Store, jobs []*bellhop.Job) [][]*bellhop.Job {
+	r, ok := bellhop.As[bellhop.Router](s)
+	if !ok {
+		return [][]*bellhop.Job{jobs}
+	}
+	calls := make([][]*bellhop.Job, len(r.Parts()))
+	for _, j := range jobs {
+		at := r.Route(j)
+		calls[at] = append(calls[at], j)
+	}
+	return slices.DeleteFunc(calls, func(own []*bellhop.Job) bool { return len(own) == 0 })
 }
 
 // inOnePart is a harness for tests that know nothing of parts.
