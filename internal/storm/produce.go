@@ -106,6 +106,14 @@ func (p *producer) enqueue(list []draft) error {
 			p.accept(list, receipts)
 			return nil
 		}
+		if errors.Is(err, bellhop.ErrSpans) { // the store is made of several, of which each takes its own
+			for i := range list {
+				if err := p.enqueue(list[i : i+1]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 		if time.Since(began) > settleWithin || !errors.Is(err, bellhop.ErrUnknown) && !errors.Is(err, bellhop.ErrUnavailable) {
 			return fmt.Errorf("enqueue: %w", err)
 		}
