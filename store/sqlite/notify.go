@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"sync"
 	"time"
@@ -26,8 +27,8 @@ type poller struct {
 }
 
 // Notify implements [bellhop.Notifier]. fn is called at once for what happens
-// through this store, with the queue's name, and some milliseconds after a
-// commit of others, with an empty one.
+// through this store, with the queue's name, and some milliseconds after others
+// have committed something that makes asking worth while, with an empty one.
 func (s *Store) Notify(fn func(queue string)) (stop func()) {
 	remove := s.Store.Notify(fn)
 	s.poller.mu.Lock()
@@ -75,7 +76,7 @@ func (s *Store) poll(end <-chan struct{}, done chan<- struct{}) {
 	defer close(done)
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	seen := map[any]int64{}
+	seen := view{versions: map[any]int64{}}
 	var before written
 	for tick := 0; ; tick++ {
 		select {
@@ -84,7 +85,7 @@ func (s *Store) poll(end <-chan struct{}, done chan<- struct{}) {
 		case <-ticker.C:
 		}
 		now := lastWritten(s.settings.path)
-		if (now != before || time.Since(now.at) < sameTime || tick%int(askEvery/lookEvery) == 0) && s.changed(seen) {
+		if (now != before || time.Since(now.at) < sameTime || tick%int(askEvery/lookEvery) == 0) && s.changed(&seen) {
 			s.Wake()
 		}
 		before = now
@@ -112,11 +113,22 @@ func lastWritten(path string) (w written) {
 	return w
 }
 
-// changed reports whether somebody else has committed since the last look. The
+// view is what the last look has shown.
+type view struct {
+	versions map[any]int64 // of the database, as each connection has seen it
+	nextDue  sql.NullInt64 // of the scheduled jobs
+}
+
+// newsQuery tells whether a job is ready, and when the next scheduled one is due.
+// Without it each beat and each empty answer of one worker would wake all others.
+const newsQuery = "select exists (select 1 from bellhop_ready), (select min(due) from bellhop_scheduled)"
+
+// changed reports whether somebody else has committed what may be news to a worker
+// since the last look: there are ready jobs, or one is due sooner than was known. The
 // connection that we write through tells of the commits of all others, so our
 // own do not count. It is asked only when it is free: whoever uses it learns
 // what is new anyway.
-func (s *Store) changed(seen map[any]int64) bool {
+func (s *Store) changed(seen *view) bool {
 	if !s.theirs {
 		select {
 		case <-s.gate.turn:
@@ -140,10 +152,20 @@ func (s *Store) changed(seen map[any]int64) bool {
 	if err := conn.QueryRowContext(ctx, "pragma data_version").Scan(&version); err != nil {
 		return false
 	}
-	before, known := seen[id]
-	if len(seen) > 100 { // connections come and go
-		clear(seen)
+	before, known := seen.versions[id]
+	if len(seen.versions) > 100 { // connections come and go
+		clear(seen.versions)
 	}
-	seen[id] = version
-	return known && before != version
+	seen.versions[id] = version
+	if !known || before == version {
+		return false
+	}
+	var ready bool
+	var due sql.NullInt64
+	if err := conn.QueryRowContext(ctx, newsQuery).Scan(&ready, &due); err != nil {
+		return true // whatever it is, the worker will hear of it
+	}
+	sooner := due.Valid && (!seen.nextDue.Valid || due.Int64 < seen.nextDue.Int64)
+	seen.nextDue = due
+	return ready || sooner
 }
