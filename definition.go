@@ -72,13 +72,14 @@ func (d *Definition[T]) EnqueueMany(ctx context.Context, e Enqueuer, args []T, o
 // New makes a job that is not yet enqueued, for [Enqueue].
 func (d *Definition[T]) New(args T, opts ...Option) Draft {
 	return Draft{kind: d.kind, opts: opts, base: d.opts, encode: func() ([]byte, error) {
-		if err := ValidStrings(args); err != nil {
+		var v any = args // once, because it costs an allocation
+		if err := ValidStrings(v); err != nil {
 			return nil, err
 		}
 		if err := d.checkArgs(args); err != nil {
 			return nil, err
 		}
-		return d.set.codec.Encode(args)
+		return d.set.codec.Encode(v)
 	}}
 }
 
@@ -253,6 +254,9 @@ func (j *Job) setTags(tags []string) error {
 }
 
 func checkMeta(meta map[string]string) error {
+	if len(meta) == 0 {
+		return nil
+	}
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(meta)) {
 		size += len(key) + len(meta[key])

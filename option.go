@@ -59,6 +59,13 @@ type settings struct {
 // with returns the settings after the options have been applied at a level.
 // What the receiver refers to is not changed.
 func (s settings) with(at level, opts []Option) (settings, error) {
+	if len(opts) == 0 {
+		return s, nil // what follows costs an allocation
+	}
+	return s.apply(at, opts)
+}
+
+func (s settings) apply(at level, opts []Option) (settings, error) {
 	s.tags, s.listeners = slices.Clip(s.tags), slices.Clip(s.listeners)
 	s.middleware, s.policy.Rules = slices.Clip(s.middleware), slices.Clip(s.policy.Rules)
 	s.meta = maps.Clone(s.meta)
