@@ -2,7 +2,8 @@
 //
 // A worker is four loops and any number of attempts:
 //
-//   - exchange (exchange.go) hands in what is finished and takes what is next, in one call to the store;
+//   - exchange (exchange.go) hands in what is finished and takes what is next, in one call to the store; a busy
+//     worker has several such lanes where the store says that they are worth it;
 //   - heartbeat (heartbeat.go) keeps the process alive in the store, and compares what both believe it holds;
 //   - duties (duties.go) does the chores that any process may do: promote, sweep, prune;
 //   - control (control.go) writes progress, gives back what was taken too early, and reports handlers that do not listen.
@@ -13,4 +14,5 @@
 // finishes and claims hundreds of jobs, and a lone job goes at once.
 //
 // What the worker knows about jobs it holds is in one place (held.go), under one lock.
+// How often it asks when there is nothing to do, and how it keeps out of the way of others, is in calm.go.
 package worker
