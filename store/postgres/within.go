@@ -73,6 +73,11 @@ type within struct {
 
 // Enqueue implements [bellhop.TxStore].
 func (w *within) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) (receipts []bellhop.Receipt, err error) {
+	if tx, ok := w.on.(onConn); ok && !tx.alone && len(r.Puts) == 0 && len(r.Jobs) > 0 {
+		if receipts, err = w.enqueueNew(ctx, tx, r.Jobs); codeOf(err) != codeUnique {
+			return receipts, err
+		}
+	}
 	err = w.do(ctx, func() error {
 		receipts, err = w.store.EnqueueIn(ctx, w.tx(bellhop.OpEnqueue), r)
 		return err
@@ -81,6 +86,36 @@ func (w *within) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) (receip
 		return nil, err
 	}
 	return receipts, nil
+}
+
+// enqueueNew takes jobs that are all new, in one round trip.
+func (w *within) enqueueNew(ctx context.Context, tx onConn, jobs []*bellhop.Job) ([]bellhop.Receipt, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.check(ctx); err != nil {
+		return nil, err
+	}
+	d := w.store.database
+	st, args := intakeOf(jobs, d.offset.Load())
+	now := int64(0)
+	batch := &pgx.Batch{}
+	batch.Queue("savepoint bellhop")
+	batch.Queue(d.dialect.SQL(st), args...).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
+	batch.Queue("release savepoint bellhop")
+	if err := w.store.In(ctx, bellhop.OpEnqueue, func() error { return tx.SendBatch(ctx, batch).Close() }); err != nil {
+		w.back(ctx)
+		return nil, err
+	}
+	return sqlstore.ReceiptsOf(jobs, now), nil
+}
+
+// back takes back what has been done since the savepoint. If the context has
+// ended, going back still must not fail.
+func (w *within) back(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	if _, err := w.on.exec(ctx, "rollback to savepoint bellhop", nil); err == nil {
+		_, _ = w.on.exec(ctx, "release savepoint bellhop", nil)
+	}
 }
 
 // Finish implements [bellhop.TxStore].
@@ -105,22 +140,15 @@ func (w *within) tx(op bellhop.Op) *tx {
 func (w *within) do(ctx context.Context, fn func() error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.checked {
-		if err := w.check(ctx); err != nil {
-			return err
-		}
-		w.checked = true
+	if err := w.check(ctx); err != nil {
+		return err
 	}
 	if _, err := w.on.exec(ctx, "savepoint bellhop", nil); err != nil {
 		return w.explain(err)
 	}
 	if err := fn(); err != nil {
-		// The error counts; if the context has ended, going back still must not fail.
-		ctx := context.WithoutCancel(ctx)
-		if _, e := w.on.exec(ctx, "rollback to savepoint bellhop", nil); e == nil {
-			_, _ = w.on.exec(ctx, "release savepoint bellhop", nil)
-		}
-		return err
+		w.back(ctx)
+		return err // which counts more than what may be wrong with going back
 	}
 	_, err := w.on.exec(ctx, "release savepoint bellhop", nil)
 	return w.explain(err)
@@ -139,6 +167,9 @@ const place = `select current_database() || ', table ' || coalesce(to_regclass($
 
 // check finds out whether the transaction is one on the store's database.
 func (w *within) check(ctx context.Context) error {
+	if w.checked {
+		return nil
+	}
 	ours, err := w.store.database.place(ctx)
 	if err != nil {
 		return w.explain(err)
@@ -148,6 +179,7 @@ func (w *within) check(ctx context.Context) error {
 	if err == nil && theirs != ours {
 		err = fmt.Errorf("the transaction is on another database than the store (%s, not %s): open the same for both", theirs, ours)
 	}
+	w.checked = err == nil
 	return w.explain(err)
 }
 

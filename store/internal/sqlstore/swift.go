@@ -94,11 +94,9 @@ func (s *Store) enqueueSwiftly(ctx context.Context, r *bellhop.EnqueueRequest) (
 			return err
 		}
 		t := &txn{store: s, now: now}
-		receipts = make([]bellhop.Receipt, len(r.Jobs))
+		receipts = ReceiptsOf(r.Jobs, now)
 		for i, j := range r.Jobs {
-			receipts[i] = bellhop.Receipt{ID: j.ID, State: bellhop.StateScheduled}
-			if j.Due(at(now)).UnixMicro() <= now {
-				receipts[i].State = bellhop.StateReady
+			if receipts[i].State == bellhop.StateReady {
 				t.wakeFor(j)
 			}
 		}
@@ -109,6 +107,18 @@ func (s *Store) enqueueSwiftly(ctx context.Context, r *bellhop.EnqueueRequest) (
 		return nil, err
 	}
 	return receipts, nil
+}
+
+// ReceiptsOf returns the receipts of new jobs that were enqueued at a moment.
+func ReceiptsOf(jobs []*bellhop.Job, now int64) []bellhop.Receipt {
+	receipts := make([]bellhop.Receipt, len(jobs))
+	for i, j := range jobs {
+		receipts[i] = bellhop.Receipt{ID: j.ID, State: bellhop.StateReady}
+		if j.Due(at(now)).UnixMicro() > now {
+			receipts[i].State = bellhop.StateScheduled
+		}
+	}
+	return receipts
 }
 
 // exchangeSwiftly is Exchange where nothing is out of the ordinary. What is, such

@@ -38,6 +38,11 @@ func (s *Store) FinishIn(ctx context.Context, tx Tx, o bellhop.Outcome) error {
 	})
 }
 
+// In runs fn as a part of a verb, inside a transaction of the caller.
+func (s *Store) In(ctx context.Context, op bellhop.Op, fn func() error) error {
+	return s.verb(ctx, op, func() error { return s.retryTx(fn()) })
+}
+
 // retryTx marks what another transaction has caused: only the caller can do the
 // whole of the transaction again.
 func (s *Store) retryTx(err error) error {
