@@ -90,7 +90,7 @@ func TestSentinel(t *testing.T) {
 	jobs := testJobs(100)
 	enqueue(t, s, jobs...)
 	eventually(t, "the replica does not follow", func() error {
-		if n := cr.HLen(ctx, "{bellhop:sentinel}:jobs").Val(); n != 100 {
+		if n := cr.HLen(ctx, "{bellhop:sentinel}:places").Val(); n != 100 {
 			return fmt.Errorf("it has %d jobs", n)
 		}
 		return nil

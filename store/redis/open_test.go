@@ -90,7 +90,7 @@ func TestAddressInFull(t *testing.T) {
 	o.DB = 3
 	c := goredis.NewClient(o)
 	defer c.Close()
-	if n := c.HLen(t.Context(), "{bellhop:shop.eu}:jobs").Val(); n != 3 {
+	if n := c.HLen(t.Context(), "{bellhop:shop.eu}:places").Val(); n != 3 {
 		t.Errorf("database 3 has %d jobs in the namespace; want 3", n)
 	}
 }
@@ -221,4 +221,40 @@ func TestNewOnTheCallersClient(t *testing.T) {
 	if err := c.Ping(context.Background()).Err(); err != nil {
 		t.Errorf("the caller's client does not work any more: %v", err)
 	}
+}
+
+// The rights that docs/redis.md names are enough for everything.
+func TestRights(t *testing.T) {
+	server := testservers.StartRedis(t)
+	rights := "on >pw resetkeys resetchannels ~{bellhop:shop}:* &{bellhop:shop}:* " +
+		"+@read +@write +@connection +@scripting +@pubsub +info +time +cluster -@dangerous +info"
+	if err := client(t, server.Address).Do(t.Context(), append([]any{"ACL", "SETUSER", "shop"}, anys(strings.Fields(rights))...)...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, opening{address: strings.Replace(server.Address, "redis://", "redis://shop:pw@", 1), namespace: "shop"})
+	woken := make(chan string, 100)
+	defer s.Notify(func(queue string) { woken <- queue })()
+	wait(t, woken, "")
+	everything(t, s)
+	wait(t, woken, "default")
+	findings, err := s.Diagnose(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	for _, f := range findings {
+		if f.Level == "problem" {
+			t.Errorf("%+v", f)
+		}
+	}
+	if d := s.Capabilities().Durability; !strings.Contains(d, "does not tell") {
+		t.Errorf("without the right to read the configuration: %q", d)
+	}
+	says(t, refused(t, strings.Replace(server.Address, "redis://", "redis://shop:pw@", 1), redis.WithNamespace("other")), "the user lacks a right")
+}
+
+func anys(list []string) (all []any) {
+	for _, s := range list {
+		all = append(all, s)
+	}
+	return all
 }

@@ -340,7 +340,7 @@ func TestFailover(t *testing.T) {
 	defer s.Close()
 	enqueue(t, s, testJobs(100)...)
 	eventually(t, "the replica does not follow", func() error {
-		if n := cr.HLen(ctx, "{bellhop:default}:jobs").Val(); n != 100 {
+		if n := cr.HLen(ctx, "{bellhop:default}:places").Val(); n != 100 {
 			return fmt.Errorf("it has %d jobs", n)
 		}
 		return nil

@@ -368,6 +368,9 @@ func (m *machine) actByFilter() {
 	var action bellhop.Action
 	action, f.IDs = m.action(f.IDs)
 	limit := one(m, []int{0, 1, 2, 5}, "limit")
+	if m.drift > 0 && action.To() == bellhop.StateReady {
+		limit = 0 // in several bites the jobs would be due one after the other, and at once where the clock stands still
+	}
 	if len(f.IDs) == 0 {
 		return // would be all
 	}

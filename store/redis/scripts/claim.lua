@@ -31,7 +31,8 @@ local function merge(group, n, members, from)
     return true
   end
   for i = 1, #group do
-    local h = {lane = lane(group[i]), base = 0, at = 1, list = {}}
+    local h = {lane = lane(group[i]), at = 1, list = {}}
+    h.base = h.lane.taken
     if read(h) then heads[#heads + 1] = h end
   end
   local m = #members
