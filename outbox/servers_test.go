@@ -261,3 +261,59 @@ func TestRights(t *testing.T) {
 		})
 	}
 }
+
+// However the database and the connection are set up, jobs of every size come through byte for byte.
+func TestSettings(t *testing.T) {
+	small := testservers.StartMariaDB(t, "max_allowed_packet=1M", "sql_mode=''", "character_set_server=utf8mb3")
+	for name, address := range map[string]func(t *testing.T) string{
+		"sqlite": func(t *testing.T) string { return databases[0].make(t) },
+		"postgres, serializable": func(t *testing.T) string {
+			return with(newPostgres(t), "default_transaction_isolation", "serializable")
+		},
+		"postgres, simple protocol": func(t *testing.T) string {
+			return with(with(newPostgres(t), "default_query_exec_mode", "simple_protocol"), "timezone", "America/New_York")
+		},
+		"postgres, another session for each transaction": func(t *testing.T) string {
+			address := newPostgres(t)
+			return with(faultproxy.NewPooler(t, address).Through(address), "default_query_exec_mode", "exec")
+		},
+		"mariadb, serializable": func(t *testing.T) string {
+			return with(with(newMariaDB(t), "tx_isolation", "'SERIALIZABLE'"), "time_zone", "'-09:30'")
+		},
+		"mariadb, interpolated, other quotes": func(t *testing.T) string {
+			return with(with(newMariaDB(t), "interpolateParams", "true"), "sql_mode", "'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,TRADITIONAL'")
+		},
+		"mariadb, latin1": func(t *testing.T) string { return with(newMariaDB(t), "charset", "latin1") },
+		"mariadb, small packets, not strict": func(t *testing.T) string {
+			return small.Database(t)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, address(t), memory.New())
+			client, err := bellhop.NewClient(r.store, bellhop.MaxArguments(bellhop.MaxArgs))
+			r.must(err)
+			r.box, err = outbox.New(client, r.dialect)
+			r.must(err)
+			sizes := []int{1, 100, 64<<10 - 3, 64 << 10, 900_000}
+			var drafts []bellhop.Draft
+			for i, size := range sizes {
+				drafts = append(drafts, bellhop.RawJob("k", []byte(`"\u00e9`+strings.Repeat(`é'"`[:3], size/3)+`"`), bellhop.Meta("n", fmt.Sprint(i, " 漢💡'\\"))))
+			}
+			for range 30 { // more than goes with one statement
+				drafts = append(drafts, bellhop.RawJob("k", []byte(`"`+strings.Repeat("x", 60_000)+`"`)))
+			}
+			receipts := r.enqueue(drafts...)
+			r.relay()
+			r.moved()
+			for i, size := range sizes {
+				s := r.get(receipts[i].ID)
+				if want := `"\u00e9` + strings.Repeat(`é'"`[:3], size/3) + `"`; s == nil || string(s.Args) != want || s.Meta["n"] != fmt.Sprint(i, " 漢💡'\\") {
+					t.Errorf("a job of %d bytes came through as %+v", size, s)
+				}
+			}
+			if n := r.count(); n != len(drafts) {
+				t.Errorf("%d jobs in the store, want %d", n, len(drafts))
+			}
+		})
+	}
+}

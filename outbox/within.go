@@ -18,7 +18,7 @@ type within struct {
 
 // maxStatement is how many bytes of jobs go with one statement, so that it stays far below what servers accept at their
 // defaults. One job alone may have more.
-const maxStatement = 1 << 20
+const maxStatement = 512 << 10
 
 // Enqueue writes the jobs into the table.
 func (w *within) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellhop.Receipt, error) {

@@ -48,10 +48,6 @@ func openPostgres(address string) (*sql.DB, outbox.Dialect, error) {
 	if err != nil { // the text holds the address
 		return nil, 0, errors.New("the address cannot be read: want postgres://user:password@host:5432/database")
 	}
-	// A transaction of ours that is left open, by a process that stands still, does not hold up the database for long.
-	if config.RuntimeParams["idle_in_transaction_session_timeout"] == "" {
-		config.RuntimeParams["idle_in_transaction_session_timeout"] = "10s"
-	}
 	return stdlib.OpenDB(*config), outbox.PostgreSQL, nil
 }
 
