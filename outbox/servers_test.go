@@ -170,7 +170,11 @@ func TestBothRestart(t *testing.T) {
 		}
 	}
 	produce()
-	for i := range 3 {
+	rounds := 3
+	if testing.Short() {
+		rounds = 2
+	}
+	for i := range rounds {
 		store.Kill()
 		produce() // goes on without the store
 		store.Start()
@@ -264,6 +268,7 @@ func TestRights(t *testing.T) {
 
 // However the database and the connection are set up, jobs of every size come through byte for byte.
 func TestSettings(t *testing.T) {
+	t.Parallel()
 	small := testservers.StartMariaDB(t, "max_allowed_packet=1M", "sql_mode=''", "character_set_server=utf8mb3")
 	for name, address := range map[string]func(t *testing.T) string{
 		"sqlite": func(t *testing.T) string { return databases[0].make(t) },
@@ -289,6 +294,7 @@ func TestSettings(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t, address(t), memory.New())
 			client, err := bellhop.NewClient(r.store, bellhop.MaxArguments(bellhop.MaxArgs))
 			r.must(err)

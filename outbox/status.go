@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -30,10 +29,10 @@ func (o *Outbox) Status(ctx context.Context, db *sql.DB) (Status, error) {
 	t := rows{o.table, db}
 	var s Status
 	for _, c := range []struct {
-		places string
-		into   *int
-	}{{strconv.Itoa(placeWaits), &s.Waiting}, {fmt.Sprintf("%d, %d", placeAside, placeLater), &s.SetAside}, {strconv.Itoa(placeMoved), &s.Kept}} {
-		count := fmt.Sprintf("select count(*) from (select seq from %s where place in (%s) limit %d) c", t.name, c.places, StatusLimit)
+		where string
+		into  *int
+	}{{t.waiting, &s.Waiting}, {fmt.Sprintf("place in (%d, %d)", placeAside, placeLater), &s.SetAside}, {fmt.Sprintf("place = %d", placeMoved), &s.Kept}} {
+		count := fmt.Sprintf("select count(*) from (select seq from %s where %s limit %d) c", t.name, c.where, StatusLimit)
 		if err := t.query(ctx, count, func(r *sql.Rows) error { return r.Scan(c.into) }); err != nil {
 			return s, fmt.Errorf("outbox: look at the table %s: %w", o.bare, err)
 		}
