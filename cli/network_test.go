@@ -46,7 +46,11 @@ func drafts(n int) (list []bellhop.Draft, ids []bellhop.ID) {
 // TestEnqueueCutOff enqueues many jobs at once while the connection fails at any byte, on the way there or back: all of them are in the
 // store or none is, the error says that this is not known, and doing it again makes each job exist once.
 func TestEnqueueCutOff(t *testing.T) {
-	const jobs, times = 300, 9
+	const jobs = 300
+	times := 9
+	if testing.Short() {
+		times = 3
+	}
 	for _, s := range servers {
 		t.Run(s.name, func(t *testing.T) {
 			p, through, direct := proxied(t, s.shared(t))

@@ -68,7 +68,7 @@ func admin(t *testing.T, address string, statements ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	exec := func(statement string) error { return nil }
+	var exec func(statement string) error
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
