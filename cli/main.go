@@ -14,7 +14,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9/logging"
 )
+
+// The driver of Redis prints to the standard error what its calls return as errors anyway. A command says it once.
+func init() { logging.Disable() }
 
 // Main runs the command that args name, without the program's own name before them, and returns the exit code. env looks up
 // environment variables, as [os.Getenv] does. When ctx ends, or the process is asked to stop by a signal, commands end; serve

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"log/slog"
 	"net/url"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -160,6 +162,12 @@ func TestServerRefusals(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					for _, args := range commands {
 						complains(t, c.address, exitUnavailable, c.words, args...)
+					}
+					// As a process, drivers might have their say besides.
+					cmd := exec.Command(os.Args[0], "jobs", "list")
+					cmd.Env = append(os.Environ(), asBellhop+"=1", "BELLHOP_STORE="+c.address)
+					if out, err := cmd.CombinedOutput(); err == nil || strings.Count(string(out), "\n") != 1 {
+						t.Errorf("as a process it says %q, %v", out, err)
 					}
 				})
 			}

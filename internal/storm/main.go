@@ -32,9 +32,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/worker"
 )
+
+// The driver of Redis prints to the standard error what its calls return as errors anyway: in an outage, all the time.
+func init() { logging.Disable() }
 
 // settings of a storm.
 type settings struct {
