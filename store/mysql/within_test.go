@@ -268,6 +268,6 @@ func waitFor(t testing.TB, what string, is func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}
-		time.Sleep(5 * time.Millisecond) // between two looks
+		time.Sleep(150 * time.Millisecond) // InnoDB shows what it is doing no more than ten times a second, counted from the last look
 	}
 }
