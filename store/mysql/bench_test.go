@@ -56,7 +56,7 @@ func fill(b *testing.B, db *sql.DB, n int) {
 	first := time.Now().Add(24*time.Hour).UnixMicro() << 11
 	for _, text := range []string{
 		`insert into bellhop_jobs (job, id, kind, queue, priority, attempts, enqueued_at, args)
-			select %[1]d + seq, unhex(lpad(hex(seq), 32, 'f')), 'test.job', 'default', 0, 25, 1, '{}' from seq_1_to_%[2]d`,
+			select %[1]d + seq, unhex(lpad(hex(seq), 32, '0')), 'test.job', 'default', 0, 25, 1, '{}' from seq_1_to_%[2]d`,
 		`insert into bellhop_ready (queue, priority, due, job, kind) select 'default', 0, %[1]d + seq, %[1]d + seq, 'test.job' from seq_1_to_%[2]d`,
 	} {
 		_, err := db.ExecContext(b.Context(), fmt.Sprintf(text, first, n))
