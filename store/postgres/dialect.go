@@ -20,12 +20,13 @@ var migrations embed.FS
 // dialect is PostgreSQL's. All names are qualified by the schema, so that nothing
 // depends on a session's search path.
 type dialect struct {
+	name   string // of the schema
 	schema string // as it stands in front of a name: `"public".`
 	kept   *sync.Map
 }
 
 func newDialect(schema string) dialect {
-	return dialect{schema: pgx.Identifier{schema}.Sanitize() + ".", kept: &sync.Map{}}
+	return dialect{name: schema, schema: pgx.Identifier{schema}.Sanitize() + ".", kept: &sync.Map{}}
 }
 
 func (dialect) Name() string { return "postgres" }
@@ -111,11 +112,14 @@ func (dialect) Lock(ctx context.Context, tx sqlstore.Tx) error {
 	return tx.Query(ctx, lockSchema, func(sqlstore.Row) error { return nil }, int64(migrationLock))
 }
 
-var hasTable = sqlstore.Define("has table", `select to_regclass(?) is not null`)
+// hasTable reads the catalogue itself: to_regclass would answer from a cache that
+// is not brought up to date by waiting for the lock.
+var hasTable = sqlstore.Define("has table", `select exists (
+	select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = ? and c.relname = ?)`)
 
 // HasTable implements [sqlstore.Dialect].
 func (d dialect) HasTable(ctx context.Context, tx sqlstore.Tx, name string) (there bool, err error) {
-	err = tx.Query(ctx, hasTable, func(r sqlstore.Row) error { return r.Scan(&there) }, d.schema+name)
+	err = tx.Query(ctx, hasTable, func(r sqlstore.Row) error { return r.Scan(&there) }, d.name, name)
 	return there, err
 }
 

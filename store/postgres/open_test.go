@@ -122,7 +122,7 @@ func TestCallersPool(t *testing.T) {
 				again.Advance(s.(*postgres.Store).Advanced())
 				return again
 			}
-			if testing.Short() || name == "simple protocol" { // which goes the ways of exec
+			if testing.Short() || name != "serializable and elsewhere" {
 				use(t, h.New(t))
 				return
 			}
