@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	// patience is how long an exchange waits for the other parts once one has
-	// answered well. What they bring later comes with the next exchange.
-	patience = 250 * time.Millisecond
+	// patience is how long an exchange waits for a part if others have answered, and
+	// outPatience if the part was out of reach before. What it brings later comes with
+	// a later exchange.
+	patience    = time.Second
+	outPatience = 100 * time.Millisecond
 	// outAfter is how long an exchange must have gone on for its part to count as out
 	// of reach; until then it is only slow.
 	outAfter = 2 * time.Second
@@ -139,6 +141,7 @@ type leg struct {
 	reply   *bellhop.ExchangeReply
 	err     error
 	cancel  context.CancelFunc
+	until   time.Time // when the patience with it is over
 	// finished and strayed tell whether the call is over, and whether nobody waits
 	// for it; guarded by part.mu.
 	finished, strayed bool
@@ -243,6 +246,7 @@ func (x *exchange) start(ctx context.Context, l *leg) {
 		l.part.askedAt, l.part.woken = time.Now(), false // what becomes ready from now on is news
 		l.part.mu.Unlock()
 	}
+	l.until = time.Now().Add(l.part.patience())
 	go func() {
 		defer x.s.calls.Done()
 		defer cancel()
@@ -266,9 +270,11 @@ func (x *exchange) start(ctx context.Context, l *leg) {
 // wait takes in the answers of all legs, or of as many as come while it has
 // patience. If none has come by then the other parts are asked besides.
 func (x *exchange) wait(ctx context.Context) error {
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for len(x.under) > 0 {
+		first := slices.MinFunc(x.under, func(a, b *leg) int { return a.until.Compare(b.until) })
+		timer.Reset(time.Until(first.until))
 		select {
 		case l := <-x.answers:
 			if at := slices.Index(x.under, l); at >= 0 { // else it was taken already
@@ -277,11 +283,11 @@ func (x *exchange) wait(ctx context.Context) error {
 			}
 		case <-timer.C:
 			if x.answered > 0 {
-				x.stray()
-				return nil
+				x.stray(first)
+				continue
 			}
+			first.until = time.Now().Add(patience)
 			x.askMore(ctx)
-			timer.Reset(patience)
 		case <-ctx.Done():
 			for _, l := range x.under {
 				l.cancel()

@@ -102,6 +102,16 @@ func (p *part) mayTry(now time.Time) bool {
 	return p.owed == 0 && (p.outSince.IsZero() || !now.Before(p.retryAt))
 }
 
+// patience is how long an exchange waits for the part if others have answered.
+func (p *part) patience() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.outSince.IsZero() {
+		return patience
+	}
+	return outPatience
+}
+
 // answers are errors by which a store that is in reach refuses a call.
 var answers = []error{
 	bellhop.ErrInvalid, bellhop.ErrIDTaken, bellhop.ErrConflict, bellhop.ErrProcessGone, bellhop.ErrStale,

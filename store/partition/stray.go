@@ -19,38 +19,35 @@ type straying struct {
 // settled reports whether no reply is owed and none lies here.
 func (st *straying) settled() bool { return st == nil || len(st.under) == 0 && len(st.claims) == 0 }
 
-// stray leaves the legs that have not answered to themselves. Their outcomes are
-// unsettled, and what they claim comes with a later exchange of the process. Until
-// they are over the part is asked for nothing more.
-func (x *exchange) stray() {
-	legs := x.under
-	x.under = nil
-	for _, l := range legs {
-		p, process := l.part, l.request.Process
-		p.mu.Lock()
-		if l.finished {
-			p.mu.Unlock()
-			x.take(l) // its answer lies in the channel, which nobody reads any more
-			continue
-		}
-		l.strayed, l.unhook = true, context.AfterFunc(x.s.base, l.cancel)
-		if p.straying[process] == nil {
-			p.straying[process] = &straying{}
-		}
-		p.straying[process].under = append(p.straying[process].under, l.request.ID)
-		p.owed++
+// stray leaves a leg that has not answered to itself. Its outcomes are unsettled,
+// and what it claims comes with a later exchange of the process. Until it is over the
+// part is asked for nothing more.
+func (x *exchange) stray(l *leg) {
+	x.under = slices.DeleteFunc(x.under, func(o *leg) bool { return o == l })
+	p, process := l.part, l.request.Process
+	p.mu.Lock()
+	if l.finished {
 		p.mu.Unlock()
-		x.miss(l, &partError{p.name, errLate})
-		time.AfterFunc(strayTimeout, l.cancel)
-		time.AfterFunc(outAfter-patience, func() {
-			p.mu.Lock()
-			late := !l.finished
-			p.mu.Unlock()
-			if late {
-				p.heard(context.Background(), errLate)
-			}
-		})
+		x.take(l) // its answer is on the way
+		return
 	}
+	l.strayed, l.unhook = true, context.AfterFunc(x.s.base, l.cancel)
+	if p.straying[process] == nil {
+		p.straying[process] = &straying{}
+	}
+	p.straying[process].under = append(p.straying[process].under, l.request.ID)
+	p.owed++
+	p.mu.Unlock()
+	x.miss(l, &partError{p.name, errLate})
+	time.AfterFunc(strayTimeout, l.cancel)
+	time.AfterFunc(outAfter-patience, func() {
+		p.mu.Lock()
+		late := !l.finished
+		p.mu.Unlock()
+		if late {
+			p.heard(context.Background(), errLate)
+		}
+	})
 }
 
 // bring lays down what a stray leg brought where the next exchange finds it.
