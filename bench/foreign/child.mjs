@@ -126,7 +126,7 @@ export async function child(open, bulk) {
       await start();
       const stop = await session.work((number) => ledger.run(number));
       const jobs = await produce(order.callers, 1, async (made) => {
-        while (made - ledger.runs.size > 5000) await sleep(1);
+        while (made - ledger.runs.size > 1000) await sleep(1);
       });
       while (ledger.runs.size < jobs) await sleep(1);
       ledger.done();

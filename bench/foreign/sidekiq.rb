@@ -132,7 +132,7 @@ end
 def sustain(session)
   start
   stop = session.work
-  jobs = produce(session, [ORDER["callers"], 16].min, 1) { |made| made - LEDGER.ran > 5000 }
+  jobs = produce(session, [ORDER["callers"], 16].min, 1) { |made| made - LEDGER.ran > 1000 }
   await(session, jobs)
   finish(jobs)
   stop.call

@@ -287,7 +287,7 @@ func (c *child) await(ctx context.Context, ledger *Ledger, settle bool) error {
 }
 
 // sustainedAhead is how many jobs the producers may be ahead of the worker.
-const sustainedAhead = 5000
+const sustainedAhead = 1000
 
 // sustain measures enqueueing and working at once: jobs from the first enqueue to the last completion.
 func (c *child) sustain(ctx context.Context) error {

@@ -26,7 +26,7 @@ type Contender struct {
 	Keeps bool
 	// Default says that the settings are the product's defaults.
 	Default bool
-	// Weaker says that it promises less than the others: what was committed may be lost with the machine.
+	// Weaker says that it is less durable than the same product's other entry: what was committed may be lost with the machine.
 	Weaker bool
 	// DrainOnly says that only the drain is measured: other tasks are for the best of the family.
 	DrainOnly bool

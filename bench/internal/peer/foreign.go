@@ -27,7 +27,7 @@ func init() {
 	sidekiq := Contender{
 		Name: "sidekiq", Store: "redis", Title: "Sidekiq", Family: "sidekiq", Version: "6.4.1 (Debian)",
 		Settings:    "25 threads; it does not keep finished jobs, and a killed process loses those at work; bulk: push_bulk of 1000",
-		BulkCallers: 1, BulkSize: 1000, Program: "sidekiq.rb", Weaker: true,
+		BulkCallers: 1, BulkSize: 1000, Program: "sidekiq.rb",
 	}
 	sidekiqDefault := sidekiq
 	sidekiqDefault.Name, sidekiqDefault.Title, sidekiqDefault.Default = "sidekiq-default", "Sidekiq, defaults", true

@@ -46,15 +46,23 @@ func (r *Runner) groups(store string) []Group {
 		return b.groups
 	}
 	server := store != "sqlite"
-	b.add("drain", "Drain", b.each(b.contenders(all), "drain", drain()))
+	drains := b.each(b.contenders(all), "drain", drain())
+	for _, e := range drains {
+		e.Full = e.Contender.Name == "bellhop"
+	}
+	b.add("drain", "Drain", drains)
 	for _, callers := range []int{1, 16, 64} {
 		task := fmt.Sprintf("enqueue-%d", callers)
-		b.add(task, fmt.Sprintf("Single enqueues from %d goroutines", callers), b.each(b.contenders(best), task, Entrant{
+		choice := best
+		if callers == 64 {
+			choice = func(c peer.Contender) bool { return best(c) || c.Weaker && !c.Default }
+		}
+		b.add(task, fmt.Sprintf("Single enqueues from %d goroutines", callers), b.each(b.contenders(choice), task, Entrant{
 			Order: drill.Order{Action: drill.Enqueue, Callers: callers, Seconds: r.Enqueue.Seconds()},
 		}))
 	}
 	b.add("bulk", "Bulk enqueue", b.each(b.contenders(best), "bulk", Entrant{Order: drill.Order{Action: drill.Bulk, Seconds: r.Enqueue.Seconds()}}))
-	b.add("sustained", "Enqueue from 64 goroutines and work, together", b.each(b.contenders(products), "sustained", Entrant{
+	b.add("sustained", "Enqueue from 64 goroutines and work, together", b.each(b.contenders(func(c peer.Contender) bool { return best(c) && products(c) }), "sustained", Entrant{
 		Order: drill.Order{Action: drill.Sustain, Callers: 64, Seconds: r.Enqueue.Seconds()},
 	}))
 	b.add("latency", "From enqueue to start on an idle system, one job every 10 ms", b.each(b.contenders(products), "latency", Entrant{
@@ -78,7 +86,7 @@ func (r *Runner) groups(store string) []Group {
 
 // short is a little of everything.
 func (b *builder) short() {
-	some := func(c peer.Contender) bool { return best(c) && !c.Weaker || c.Name == "minimum-drop" }
+	some := func(c peer.Contender) bool { return best(c) || c.Name == "minimum-drop" }
 	b.add("drain", "Drain", b.each(b.contenders(some), "drain", drain()))
 	b.add("enqueue-16", "Single enqueues from 16 goroutines", b.each(b.contenders(best), "enqueue-16", Entrant{
 		Order: drill.Order{Action: drill.Enqueue, Callers: 16, Seconds: b.r.Enqueue.Seconds()},
@@ -100,8 +108,12 @@ func (b *builder) short() {
 func drain() Entrant { return Entrant{Order: drill.Order{Action: drill.Drain}} }
 
 // Choices of contenders.
-func all(peer.Contender) bool    { return true }
-func best(c peer.Contender) bool { return !c.Default && !c.DrainOnly && (c.Keeps || c.KeepsNone()) }
+func all(peer.Contender) bool { return true }
+
+func best(c peer.Contender) bool {
+	return !c.Default && !c.DrainOnly && !c.Weaker && (c.Keeps || c.KeepsNone())
+}
+
 func products(c peer.Contender) bool {
 	return c.Family != "minimum" && (c.Default || best(c))
 }
@@ -144,7 +156,9 @@ func (b *builder) add(name, title string, entrants []*Entrant) {
 func (b *builder) beside() {
 	var entrants []*Entrant
 	list := b.contenders(ours)
-	entrants = append(entrants, b.each(list, "drain-alone", drain())...)
+	alone := drain()
+	alone.Churned = true // its database is kept like the others
+	entrants = append(entrants, b.each(list, "drain-alone", alone)...)
 	for _, mark := range []string{drill.Paused, drill.Future, drill.Unknown} {
 		e := drain()
 		e.Beside, e.BesideJobs = mark, b.r.Beside

@@ -21,7 +21,9 @@ type Entrant struct {
 	Order     drill.Order
 	// RoundTrip is added to the way to the server.
 	RoundTrip time.Duration
-	// Beside is the mark of BesideJobs more jobs in the store that are not to be worked.
+	// Full gives it all the jobs, however long that takes.
+	Full bool
+	// Beside is the mark of BesideJobs more jobs in the store that are not to be worked, in a database that is kept from run to run.
 	Beside     string
 	BesideJobs int
 	// Backlog is how many more jobs wait than are worked, in a database that is kept from run to run.
@@ -48,7 +50,7 @@ type kept struct {
 }
 
 // keeps reports whether the entrant's database is kept from run to run.
-func (e *Entrant) keeps() bool { return e.Backlog > 0 || e.Pinned || e.Churned }
+func (e *Entrant) keeps() bool { return e.Backlog > 0 || e.Beside != "" || e.Pinned || e.Churned }
 
 // measure makes one run of a number of jobs.
 func (r *Runner) measure(ctx context.Context, e *Entrant, jobs int) (report.Sample, error) {
@@ -81,44 +83,21 @@ func (r *Runner) measure(ctx context.Context, e *Entrant, jobs int) (report.Samp
 	return r.carryOut(ctx, e.Contender, order)
 }
 
-// fill puts the jobs of a drain, and those beside them before.
+// fill puts jobs.
 func (r *Runner) fill(ctx context.Context, e *Entrant, order drill.Order) error {
 	order.Action = drill.Fill
-	if e.Beside != "" {
-		beside := order
-		beside.Mark, beside.Jobs, beside.First = e.Beside, e.BesideJobs, order.First+order.Jobs
-		if _, err := r.carryOut(ctx, e.Contender, beside); err != nil {
-			return fmt.Errorf("putting %s jobs: %w", e.Beside, err)
-		}
-	}
 	if _, err := r.carryOut(ctx, e.Contender, order); err != nil {
-		return fmt.Errorf("putting jobs: %w", err)
+		return fmt.Errorf("putting %s jobs: %w", order.Mark, err)
 	}
 	return nil
 }
 
-// keep prepares a run in a database that is kept from run to run: the first time it makes the backlog, or opens the old snapshot;
-// then it puts as many jobs as will be worked.
+// keep prepares a run in a database that is kept from run to run: the first time it makes the backlog, or the jobs beside, or opens
+// the old snapshot; then it puts as many jobs as will be worked.
 func (r *Runner) keep(ctx context.Context, e *Entrant, place string, order *drill.Order) error {
 	if e.kept == nil {
-		address, err := r.store.Fresh(ctx, place)
-		if err != nil {
+		if err := r.found(ctx, e, place, *order); err != nil {
 			return err
-		}
-		e.kept = &kept{address: address, made: time.Now(), unpin: func() {}}
-		order.Address = address
-		if e.Backlog > 0 {
-			backlog := *order
-			backlog.Jobs = e.Backlog
-			if err := r.fill(ctx, e, backlog); err != nil {
-				return err
-			}
-			e.kept.next = e.Backlog
-		}
-		if e.Pinned {
-			if e.kept.unpin, err = r.store.Pin(ctx, place); err != nil {
-				return err
-			}
 		}
 	}
 	order.Address, order.First = e.kept.address, e.kept.next
@@ -132,6 +111,26 @@ func (r *Runner) keep(ctx context.Context, e *Entrant, place string, order *dril
 	order.Worked = e.kept.worked
 	e.kept.worked += order.Jobs
 	return nil
+}
+
+// found makes the database that is kept.
+func (r *Runner) found(ctx context.Context, e *Entrant, place string, order drill.Order) error {
+	address, err := r.store.Fresh(ctx, place)
+	if err != nil {
+		return err
+	}
+	e.kept = &kept{address: address, made: time.Now(), unpin: func() {}}
+	order.Address, order.Mark = address, e.Beside
+	if order.Jobs = max(e.Backlog, e.BesideJobs); order.Jobs > 0 {
+		if err := r.fill(ctx, e, order); err != nil {
+			return err
+		}
+		e.kept.next = order.Jobs
+	}
+	if e.Pinned {
+		e.kept.unpin, err = r.store.Pin(ctx, place)
+	}
+	return err
 }
 
 // patience is how long a process may take: far longer than any does that gets on.

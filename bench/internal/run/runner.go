@@ -266,10 +266,16 @@ func (r *Runner) warm(ctx context.Context, g Group, e *Entrant) int {
 		e.Order.Limit = 2 * r.Budget.Seconds() // of those that are slow, a part is enough
 		defer func() { e.Order.Limit = 0 }()
 	}
+	seconds := e.Order.Seconds
+	e.Order.Seconds /= 3
 	s, err := r.measure(ctx, e, jobs)
+	e.Order.Seconds = seconds
 	if err != nil {
 		r.failed(ctx, g, e, err)
 		return jobs
+	}
+	if e.Full {
+		return r.Size
 	}
 	if s.Seconds < r.Budget.Seconds()/4 && jobs < r.Size && (e.Order.Action == drill.Drain || e.Order.Action == drill.Worker) {
 		// What starting took would hide the rate: once more, with more jobs.
