@@ -55,20 +55,17 @@ const (
 
 var errBeaten = errors.New("another relay has moved meanwhile")
 
-// sideError says on which side a round failed.
-type sideError struct {
-	database bool
-	err      error
-}
+// databaseError says that it was the user's database that failed, and not the store.
+type databaseError struct{ err error }
 
-func (e *sideError) Error() string { return e.err.Error() }
-func (e *sideError) Unwrap() error { return e.err }
+func (e *databaseError) Error() string { return e.err.Error() }
+func (e *databaseError) Unwrap() error { return e.err }
 
 func ofDatabase(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &sideError{true, err}
+	return &databaseError{err}
 }
 
 // step moves one batch. It reports whether there was anything to look at.

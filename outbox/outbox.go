@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/loop"
 )
 
 // Outbox writes jobs into a table of the user's database, inside the user's transactions. One value serves a whole
@@ -65,11 +67,28 @@ func Schema(dialect Dialect, opts ...Option) (string, error) {
 	return strings.Join(t.schema(), ";\n\n") + ";\n", nil
 }
 
-// Create makes the table, unless it is there.
-func (o *Outbox) Create(ctx context.Context, db *sql.DB) error {
+// Create makes the table, unless it is there. Any number of processes may do so at once.
+func (o *Outbox) Create(ctx context.Context, db *sql.DB) (err error) {
+	for try := range 5 {
+		if err = o.create(ctx, db); err == nil || ctx.Err() != nil {
+			break
+		}
+		// PostgreSQL's "if not exists" fails if another session makes the same thing at this moment.
+		select {
+		case <-ctx.Done():
+		case <-time.After(loop.Jitter(10*time.Millisecond<<try, 1)):
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("outbox: make the table %s: %w", o.bare, err)
+	}
+	return nil
+}
+
+func (o *Outbox) create(ctx context.Context, db *sql.DB) error {
 	for _, statement := range o.schema() {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("outbox: make the table %s: %w", o.bare, err)
+			return err
 		}
 	}
 	return nil

@@ -216,6 +216,26 @@ func TestMoveAgain(t *testing.T) {
 	})
 }
 
+// Processes that start together may all make the table.
+func TestCreateAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		for range 5 {
+			_, err := r.db.ExecContext(r.ctx, "drop table bellhop_outbox")
+			r.must(err)
+			errs := make(chan error, 8)
+			for range cap(errs) {
+				go func() { errs <- r.box.Create(r.ctx, r.db) }()
+			}
+			for range cap(errs) {
+				if err := <-errs; err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		r.must(r.box.Check(r.ctx, r.db))
+	})
+}
+
 // A table of any name in any schema will do.
 func TestNames(t *testing.T) {
 	for _, d := range databases {

@@ -276,14 +276,14 @@ func (l *lane) round(ctx context.Context) (more bool, wait time.Duration) {
 	if ctx.Err() != nil {
 		return false, 0
 	}
-	var side *sideError
+	var database *databaseError
 	switch l.err = err; {
 	case errors.Is(err, errBeaten):
 		l.err = nil
 		l.beaten++
 		l.notBefore = time.Now().Add(loop.Jitter(min(firstRest<<min(l.beaten-1, 10), lastRest), 1))
 		return false, time.Until(l.notBefore)
-	case errors.As(err, &side):
+	case errors.As(err, &database):
 		return false, l.failed(ctx, &l.failures, &l.notBefore, &l.database, err)
 	case err != nil:
 		return false, l.failed(ctx, &l.failures, &l.notBefore, &l.target, err)

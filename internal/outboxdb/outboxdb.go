@@ -31,7 +31,7 @@ func Open(address string) (*sql.DB, outbox.Dialect, error) {
 	open, ok := map[string]func(string) (*sql.DB, outbox.Dialect, error){
 		"postgres": openPostgres, "postgresql": openPostgres, "mysql": openMySQL, "mariadb": openMySQL, "sqlite": openSQLite,
 	}[scheme]
-	err := errors.New("want an address that begins with postgres:, mysql: or sqlite:")
+	err := errors.New("want an address with the scheme postgres, mysql or sqlite")
 	if ok && rest != "" {
 		var db *sql.DB
 		var dialect outbox.Dialect
