@@ -75,9 +75,7 @@ if k == 0 then
   put(writes)
   return {'ok', nowText, concat(codes), existing}
 end
-call('HLEN', NS .. 'jobs')
 call('ZCARD', NS .. 'blocks')
-call('HLEN', NS .. 'unique')
 local block = math.floor(first / 128)
 call('STRLEN', NS .. 'order|' .. block)
 
@@ -90,6 +88,7 @@ for i = 1, k do
   if #f.job <= inPlace then
     inline = f.job
   else
+    if not jobs[1] then call('HLEN', NS .. 'jobs') end
     push(jobs, f.id, f.job)
   end
   enter(f.id, f.state .. none6 .. char(f.keyed and KEYED or 0) .. f.due .. sub(none16, 1, 4) .. pack('>I6', first + i - 1) .. nowBytes ..

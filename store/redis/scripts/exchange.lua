@@ -12,12 +12,13 @@ for i = 1, tonumber(take()) do wants[i] = {take(), tonumber(take())} end
 local writes, misfit = takePuts()
 if not writes then return {'conflict', misfit} end
 
+local outcomes = tonumber(items[at + 1])
 local working, alive = process ~= '', false
 local paused, claims, repeated = {}, {}, false
 for i = 1, #wants do
   local name = wants[i][1]
   if call('SISMEMBER', NS .. 'paused', name) == 1 then paused[name] = true end
-  if working and limit > 0 then
+  if working and limit > 0 and outcomes > 0 then -- else nothing is written before the claims
     local texts = wantedLanes(name, kinds)
     for k = 1, #texts do call('ZCARD', NS .. 'ready|' .. texts[k]) end
   end
@@ -29,7 +30,6 @@ if working then
 end
 local earliest = call('ZRANGE', NS .. 'due', 0, 0, 'WITHSCORES')
 
-local outcomes = tonumber(items[at + 1])
 local refused = settleAll()
 if outcomes > #refused / 2 then
   flush()

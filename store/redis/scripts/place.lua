@@ -203,9 +203,9 @@ local function length(command, key, list)
   if next(list) then call(command, NS .. key) end
 end
 
--- look reads what flush is going to write, and remembers which lanes are empty.
+-- look reads what flush is going to write, but for the places, which every script has read by then, and remembers
+-- which lanes are empty.
 local function look()
-  length('HLEN', 'places', places)
   length('HLEN', 'unique', freed)
   length('ZCARD', 'expiring', expire)
   if expiring ~= 0 then call('HLEN', NS .. 'numbers') end
