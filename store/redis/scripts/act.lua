@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: base place filter
+-- uses: base place held filter
 -- Act: does an action to jobs, by id or by filter.
 -- Items: the filter; the action's name, the states that it may start from, the state that it leads to, how long a
 -- job is kept then that does not say so itself, the reason, before which turn ('' for the newest), the limit, and how

@@ -50,8 +50,8 @@ local function turnOf(p)
   return number('>I6', p, flagsAt(p) + 13)
 end
 
--- scanIDs is scan among the jobs that the filter names.
-local function scanIDs(before, limit, fn)
+-- idsNamed returns the ids that the filter names, each once.
+local function idsNamed()
   local ids, known = {}, {}
   for i = 1, #f.ids, 16 do
     local id = sub(f.ids, i, i + 15)
@@ -59,6 +59,21 @@ local function scanIDs(before, limit, fn)
       ids[#ids + 1], known[id] = id, true
     end
   end
+  return ids
+end
+
+-- idsHeld returns the ids of running jobs: those of the filter's process, or all.
+local function idsHeld()
+  local ids = {}
+  local holders = f.process ~= '' and {f.process} or call('SMEMBERS', NS .. 'holders')
+  for i = 1, #holders do
+    eachHeld(holders[i], function(id) ids[#ids + 1] = id end)
+  end
+  return ids
+end
+
+-- scanIDs is scan among the given ids.
+local function scanIDs(ids, before, limit, fn)
   local list, found = fetch('HMGET', NS .. 'places', ids), {}
   for i = 1, #ids do
     local p = list[i]
@@ -72,34 +87,55 @@ local function scanIDs(before, limit, fn)
   return ''
 end
 
+-- blockPage returns ids and turns of a block of jobs before a turn, the newest first, and before which turn to go on;
+-- nothing at the end.
+local function blockPage(before)
+  local block = call('ZREVRANGEBYSCORE', NS .. 'blocks', before and math.floor((before - 1) / 128) or '+inf', '-inf', 'LIMIT', 0, 1)[1]
+  if not block then return nil end
+  local order, first = call('GET', NS .. 'order|' .. block) or '', tonumber(block) * 128
+  local ids, turns = {}, {}
+  for i = math.floor(#order / 16), 1, -1 do
+    if not before or first + i - 1 < before then
+      push(ids, sub(order, 16 * i - 15, 16 * i))
+      push(turns, first + i - 1)
+    end
+  end
+  return ids, turns, first
+end
+
+-- deadPage is blockPage for dead jobs.
+local function deadPage(before)
+  local list = call('ZREVRANGEBYSCORE', NS .. 'dead', before and '(' .. format('%.0f', before) or '+inf', '-inf', 'WITHSCORES', 'LIMIT', 0, 500)
+  if not list[1] then return nil end
+  local ids, turns = {}, {}
+  for i = 1, #list, 2 do
+    push(ids, list[i])
+    push(turns, tonumber(list[i + 1]))
+  end
+  return ids, turns, turns[#turns]
+end
+
 -- scan calls fn for jobs that match, the newest first, until limit of them have matched, most have been looked at,
 -- or fn returns false. It returns where to go on: the turn of the last job looked at; '' at the end. Without before
 -- it begins with the newest.
 local function scan(before, limit, most, fn)
-  if f.ids ~= '' then return scanIDs(before, limit, fn) end
-  local top = before and math.floor((before - 1) / 128) or math.huge
+  if f.ids ~= '' then return scanIDs(idsNamed(), before, limit, fn) end
+  if f.process ~= '' or f.states == '4' then return scanIDs(idsHeld(), before, limit, fn) end
+  local page = f.states == '8' and deadPage or blockPage
   local found, looked, last = 0, 0, nil
   while true do
-    local blocks = call('ZREVRANGEBYSCORE', NS .. 'blocks', top == math.huge and '+inf' or top, '-inf', 'LIMIT', 0, 20)
-    if #blocks == 0 then return '' end
-    for b = 1, #blocks do
-      local block = tonumber(blocks[b])
-      local order, ids = call('GET', NS .. 'order|' .. blocks[b]) or '', {}
-      for i = 1, #order / 16 do ids[i] = sub(order, 16 * i - 15, 16 * i) end
-      local list = fetch('HMGET', NS .. 'places', ids)
-      for i = #ids, 1, -1 do
-        local turn = block * 128 + i - 1
-        if not before or turn < before then
-          if found == limit or looked == most then return format('%.0f', last) end
-          looked, last = looked + 1, turn
-          local p = list[i]
-          if p and turnOf(p) == turn and fits(ids[i], p) then
-            found = found + 1
-            if fn(ids[i], p) == false then return format('%.0f', last) end
-          end
-        end
+    local ids, turns, rest = page(before)
+    if not ids then return '' end
+    local list = fetch('HMGET', NS .. 'places', ids)
+    for i = 1, #ids do
+      if found == limit or looked == most then return format('%.0f', last) end
+      looked, last = looked + 1, turns[i]
+      local p = list[i]
+      if p and turnOf(p) == last and fits(ids[i], p) then
+        found = found + 1
+        if fn(ids[i], p) == false then return format('%.0f', last) end
       end
-      top = block - 1
     end
+    before = rest
   end
 end

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- uses: base place filter
+-- uses: base place held filter
 -- List: a page of jobs that match, the newest first. Count uses it as well.
 -- Items: the filter; before which turn ('' for the newest), the limit, how many to look at, what to return ('jobs'
 -- or 'none'), how many bytes of that are enough.
