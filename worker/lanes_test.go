@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 type far struct {
 	storetest.Pass
 	trip time.Duration
+	jams time.Duration // by up to so much longer is the way there, at random
 
 	mu         sync.Mutex
 	now, most  int
@@ -39,7 +41,7 @@ func (s *far) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*bellho
 		s.changed = diff
 	}
 	s.mu.Unlock()
-	time.Sleep(s.trip / 2) // the bubble's clock: the way there, and the way back
+	time.Sleep(s.trip/2 + rand.N(s.jams+1)) // the bubble's clock: the way there, and the way back
 	reply, err := s.Pass.Exchange(ctx, r)
 	time.Sleep(s.trip / 2)
 	s.mu.Lock()
@@ -265,6 +267,44 @@ func TestSlowJobsAreNotTakenInAdvance(t *testing.T) {
 		}
 		expect(t, "claims at most", most, 3)
 		expect(t, "handed back", r.countType(bellhop.EventHandedBack), 0)
+		w.mustStop()
+	})
+}
+
+// lateBeats has the beats on their way for longer than an exchange.
+type lateBeats struct{ *far }
+
+func (s lateBeats) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, error) {
+	time.Sleep(2 * s.trip) // the bubble's clock: the way there, and the way back
+	defer time.Sleep(s.trip / 2)
+	return s.Pass.Beat(ctx, b)
+}
+
+// TestBeatsBesideSeveralExchanges: a beat that was sent before a claim came
+// names the claim as one that the process does not know. If the job is done by then,
+// handing it back in another exchange than its success would run it again.
+func TestBeatsBesideSeveralExchanges(t *testing.T) {
+	laneBubble(t, 3, func(t *testing.T, r *rig) {
+		r.worth = 1
+		s := lateBeats{r.far(10 * time.Millisecond)}
+		s.jams = 50 * time.Millisecond
+		var l ledger
+		config := Config{Queues: Queues{"default": 50}, Beat: 5 * time.Millisecond, Lease: time.Minute}
+		w := r.runOn(r.newClient(s), config, job.With(func(ctx context.Context, v item) error {
+			time.Sleep(time.Duration(v.N%7) * time.Millisecond) // the bubble's clock: the work that the job stands for
+			l.add(ctx)
+			return nil
+		}))
+		for range 10 {
+			r.enqueue(many(1000)...)
+			pass(300 * time.Millisecond)
+		}
+		r.until("all done", func() bool { return r.in(bellhop.StateSucceeded) == 10_000 })
+		expect(t, "jobs that ran twice", l.twice(), 0)
+		expect(t, "stale attempts", r.countStale(), 0)
+		if s.most < 2 {
+			t.Errorf("%d exchanges at once: the test shows nothing", s.most)
+		}
 		w.mustStop()
 	})
 }
