@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"log/slog"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -14,7 +15,7 @@ import (
 // done, in the worker and in the store in memory, for a handler that does not ask
 // for more. It is seven; the collector's work is what a quick job mostly costs.
 func TestAnAttemptAllocatesLittle(t *testing.T) {
-	client, err := bellhop.NewClient(memory.New())
+	client, err := bellhop.NewClient(memory.New(), bellhop.Logger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
