@@ -135,6 +135,7 @@ func (w *Worker) unknown(extra []bellhop.Claim) (any bool) {
 		}
 	}
 	note(w.outbox.outcomes)
+	note(w.outbox.later)
 	for _, l := range w.lanes {
 		if l.pending != nil {
 			note(l.pending.request.Outcomes)
