@@ -260,7 +260,7 @@ func (w *weather) tell(v *verdict, blew time.Duration, revived int) {
 	line("ended", "%d succeeded, %d discarded, %d dead as they should", v.ended[bellhop.StateSucceeded], v.ended[bellhop.StateDiscarded], v.ended[bellhop.StateDead])
 	line("runs", "%d, of these %d again after a kill or freeze (%d after the effect, %d beside it)", v.runs, v.extra, v.cut, v.late)
 	if w.server != "" {
-		line("outages", "%s, and %d runs again that only they explain", spread(w.away()), v.outed)
+		line("outages", "%s, and %d runs again that only they explain", spread(w.absences()), v.outed)
 	}
 	line("stale, not believed", "%d", v.refused)
 	line("killed three times", "%d, run again by hand", revived)

@@ -52,6 +52,7 @@ type settings struct {
 	freezes int           // one in so many kills is a freeze; 0 for none
 	server  string        // a private server to start, by its store's name; empty for none
 	outages int           // how often to kill the server
+	away    time.Duration // for how long at most
 	private *testservers.Instance
 	times   times
 	out     io.Writer
@@ -80,6 +81,7 @@ func main() {
 	flag.IntVar(&s.freezes, "freeze", 20, "stop instead of kill once in so many times (0: never)")
 	flag.StringVar(&s.server, "server", "", "start a private server for the store: postgres, mysql or redis")
 	flag.IntVar(&s.outages, "outages", 0, "how often to kill the private server, spread over the storm, and start it again")
+	flag.DurationVar(&s.away, "away", 2*time.Second, "for how long the private server stays away at most, before it is started")
 	flag.DurationVar(&s.times.Beat, "beat", worker.DefaultBeat, "the workers' heartbeat")
 	flag.DurationVar(&s.times.Lease, "lease", worker.DefaultLease, "the workers' lease")
 	flag.DurationVar(&s.times.Sweep, "sweep", worker.DefaultSweep, "how often the workers sweep")
@@ -122,6 +124,8 @@ func (s *settings) check() error {
 		return errors.New("-server starts a server of its own: it cannot have a -store beside")
 	case s.outages < 0 || s.outages > s.kills || s.outages > 0 && s.server == "":
 		return errors.New("want no negative outages, no more of them than kills, and a -server that they may hit")
+	case s.outages > 0 && s.away <= 0:
+		return errors.New("want a positive time for which the server is away")
 	case s.server == "" && s.store == "":
 		s.store = "sqlite:" + s.folder + "/jobs.db"
 	}

@@ -50,7 +50,7 @@ func (w *weather) strikeServer(ctx context.Context) error {
 	if err := w.private.Kill(); err != nil {
 		return err
 	}
-	time.Sleep(time.Duration(w.random.Int64N(int64(2 * time.Second)))) // a random moment is the point
+	time.Sleep(time.Duration(w.random.Int64N(int64(w.away)))) // a random moment is the point
 	if err := w.private.Start(); err != nil {
 		return err
 	}
@@ -74,8 +74,8 @@ func (w *weather) outed(r *run) (at time.Time, is bool) {
 	return at, false
 }
 
-// away returns how long the outages were.
-func (w *weather) away() (list []time.Duration) {
+// absences returns how long the outages were.
+func (w *weather) absences() (list []time.Duration) {
 	for _, o := range w.downs {
 		list = append(list, o.until.Sub(o.from))
 	}

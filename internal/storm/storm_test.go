@@ -54,7 +54,7 @@ func TestServers(t *testing.T) {
 				t.Skip("the store is not selected")
 			}
 			s := quick(t, 4, 0)
-			s.server, s.outages = server, 2
+			s.server, s.outages, s.away = server, 2, 2*time.Second
 			if testing.Short() {
 				s.kills, s.outages = 2, 1
 			}
