@@ -158,7 +158,9 @@ func fifty(t *testing.T, address string) {
 	}
 	_, last, _, _ := y.read()
 	polls := int(2 * time.Since(began).Seconds() * workers)
-	if n := last - first - polls; n > 10*single {
+	n := last - first - polls
+	t.Logf("%d jobs that came one by one led to %d exchanges besides the polls", single, n)
+	if n > single*workers/2 { // a stampede would be all of them each time; a busy machine makes it more than a few
 		t.Errorf("%d jobs that came one by one led to %d exchanges besides the polls; want a few each", single, n)
 	}
 
