@@ -29,6 +29,10 @@ func init() {
 			BulkCallers: 4, BulkSize: 1000,
 			Open: openBellhop(false),
 		}
+		if store == "redis" {
+			ours.KeepsAtMost = 100_000
+			ours.Settings += "; keeps at most 100,000 finished jobs, as Redis is memory"
+		}
 		drop := ours
 		drop.Name, drop.Title, drop.Keeps = "bellhop-drop", "Bellhop, finished jobs dropped", false
 		drop.Settings = "as the other; Retention(1s), pruned every second"

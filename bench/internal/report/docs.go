@@ -77,8 +77,8 @@ const docsMethod = `## Method, and what these figures do not say
 - The disk here is fast at fsync (see below). What commits once for each job loses more on a slower disk; what commits in batches hardly changes.
 - The hand-written minimum claims and acknowledges in batches and keeps history and a record of the attempt, and has nothing else: no retries, due times, uniqueness, leases,
   priorities, or wake-ups. No product can reach all of it. A variant keeps nothing.
-- A difference below 1.3 × in rate means nothing here. Where a target is that near, nine interleaved pairs decide, by rate and by processor time a job of client and server
-  together: the target holds if one of the 95 % intervals includes it.
+- A difference below 1.3 × in rate means nothing here. Where a target is that near, nine interleaved pairs decide, by the processor time a job of client and server together,
+  and by rate if its interval is no wider than that noise to both sides: a target that the medians miss still holds if it lies within the 95 % interval.
 - commits/job are transactions as the server counts them (Redis: commands); log B/job are bytes of WAL, of redo log and binlog, of the append-only file, or for SQLite all that the
   process wrote; buffers/job are pages looked at.
 - We wrote the contest and take part in it. The programs are in the repository; run them.

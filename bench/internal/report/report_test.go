@@ -116,6 +116,11 @@ func TestJudge(t *testing.T) {
 	if v := r.Judge(river); v.Holds {
 		t.Errorf("3.9 times without any spread passes for 4 times: %+v", v)
 	}
+	theirs := r.Find("postgres", "drain", "river")
+	theirs.Samples[0].Rate, theirs.Samples[2].Rate = 1000, 100_000
+	if v := r.Judge(river); v.Holds || v.Rate.High < 4 {
+		t.Errorf("an interval that is wide enough for anything passes: %+v", v)
+	}
 	if v := r.Judge(Target{Store: "redis"}); v.Measured || v.Word() != "not measured" {
 		t.Errorf("what was not measured is judged: %+v", v)
 	}

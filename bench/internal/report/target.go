@@ -76,8 +76,9 @@ func (r *Report) Judge(t Target) Verdict {
 	v.Pairs = min(len(ours.Samples), len(theirs.Samples))
 	v.Near = v.Ratio > t.Want/Noise && v.Ratio < t.Want*Noise
 	v.Holds = v.Ratio >= t.Want
-	if v.Near {
-		v.Holds = max(v.Rate.High, v.CPU.High) >= t.Want
+	if v.Near && !v.Holds {
+		// An interval of rates that is itself wider than the noise, to both sides, says nothing.
+		v.Holds = v.CPU.High >= t.Want || v.Rate.High >= t.Want && v.Rate.High <= v.Rate.Low*Noise*Noise
 	}
 	return v
 }

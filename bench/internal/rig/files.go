@@ -25,6 +25,10 @@ func (f *files) Fresh(_ context.Context, name string) (string, error) {
 	return "sqlite:" + filepath.Join(dir, "jobs.db"), nil
 }
 
+func (f *files) Drop(_ context.Context, name string) error {
+	return os.RemoveAll(filepath.Join(f.folder, name))
+}
+
 func (f *files) Settle(context.Context, string) error       { return nil }
 func (f *files) Counters(context.Context) (Counters, error) { return Counters{}, nil }
 func (f *files) CPU() float64                               { return 0 }
@@ -38,6 +42,7 @@ type memory struct{}
 
 func (memory) Describe() []string                            { return []string{"in the worker's own memory"} }
 func (memory) Fresh(context.Context, string) (string, error) { return "memory:", nil }
+func (memory) Drop(context.Context, string) error            { return nil }
 func (memory) Settle(context.Context, string) error          { return nil }
 func (memory) Counters(context.Context) (Counters, error)    { return Counters{}, nil }
 func (memory) CPU() float64                                  { return 0 }

@@ -62,12 +62,16 @@ func (m *mariadb) Describe() []string {
 }
 
 func (m *mariadb) Fresh(ctx context.Context, name string) (string, error) {
-	for _, statement := range []string{"drop database if exists `%s`", "create database `%s`"} {
-		if _, err := m.admin.ExecContext(ctx, fmt.Sprintf(statement, name)); err != nil {
-			return "", err
-		}
+	if err := m.Drop(ctx, name); err != nil {
+		return "", err
 	}
-	return m.place(name), nil
+	_, err := m.admin.ExecContext(ctx, "create database `"+name+"`")
+	return m.place(name), err
+}
+
+func (m *mariadb) Drop(ctx context.Context, name string) error {
+	_, err := m.admin.ExecContext(ctx, "drop database if exists `"+name+"`")
+	return err
 }
 
 func (m *mariadb) Settle(ctx context.Context, name string) error {

@@ -3,7 +3,6 @@ package rig
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -43,12 +42,16 @@ func (p *postgres) Describe() []string {
 }
 
 func (p *postgres) Fresh(ctx context.Context, name string) (string, error) {
-	for _, sql := range []string{"drop database if exists %s with (force)", "create database %s"} {
-		if _, err := p.admin.Exec(ctx, fmt.Sprintf(sql, pgx.Identifier{name}.Sanitize())); err != nil {
-			return "", err
-		}
+	if err := p.Drop(ctx, name); err != nil {
+		return "", err
 	}
-	return p.place(name), nil
+	_, err := p.admin.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize())
+	return p.place(name), err
+}
+
+func (p *postgres) Drop(ctx context.Context, name string) error {
+	_, err := p.admin.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize()+" with (force)")
+	return err
 }
 
 func (p *postgres) Settle(ctx context.Context, name string) error {

@@ -13,16 +13,17 @@ import (
 )
 
 // redisSettings are those of a queue that is not to lose its jobs: an append-only file, written to disk once a second.
-var redisSettings = []string{"appendonly yes", "appendfsync everysec", `save ""`, "auto-aof-rewrite-percentage 0", "maxmemory-policy noeviction"}
+var redisSettings = []string{"appendonly yes", "appendfsync everysec", `save ""`, "auto-aof-rewrite-percentage 0", "maxmemory-policy noeviction", "databases 1000"}
 
 type redisServer struct {
 	server
 	admin   *redis.Client
 	version string
+	numbers map[string]int // of the databases, by name
 }
 
 func startRedis(ctx context.Context) (_ Store, err error) {
-	r := &redisServer{}
+	r := &redisServer{numbers: map[string]int{}}
 	if r.Instance, err = testservers.Launch(testservers.NameRedis, redisSettings...); err != nil {
 		return nil, err
 	}
@@ -44,9 +45,22 @@ func (r *redisServer) Describe() []string {
 	return []string{"Redis " + r.version, "settings " + strings.Join(redisSettings, ", ")}
 }
 
-// Fresh empties the server: contenders come one after the other.
-func (r *redisServer) Fresh(ctx context.Context, _ string) (string, error) {
-	return r.Address, r.admin.FlushAll(ctx).Err()
+// Fresh gives each name a numbered database of its own.
+func (r *redisServer) Fresh(ctx context.Context, name string) (string, error) {
+	if _, known := r.numbers[name]; !known {
+		r.numbers[name] = len(r.numbers)
+	}
+	return r.place(strconv.Itoa(r.numbers[name])), r.Drop(ctx, name)
+}
+
+func (r *redisServer) Drop(ctx context.Context, name string) error {
+	_, err := r.admin.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Do(ctx, "select", r.numbers[name])
+		p.FlushDB(ctx)
+		p.Do(ctx, "select", 0)
+		return nil
+	})
+	return err
 }
 
 // Settle waits until the append-only file is on disk.

@@ -29,6 +29,8 @@ type Store interface {
 	Describe() []string
 	// Fresh makes an empty place of a name, in place of an earlier one, and returns its address.
 	Fresh(ctx context.Context, name string) (address string, err error)
+	// Drop empties a place that is no longer needed.
+	Drop(ctx context.Context, name string) error
 	// Settle brings the server to rest after a fill: statistics are gathered, dirty pages are on disk.
 	Settle(ctx context.Context, name string) error
 	// Counters reads the server's counters.

@@ -80,7 +80,11 @@ func (r *Runner) measure(ctx context.Context, e *Entrant, jobs int) (report.Samp
 		defer delay.Close()
 		order.Address = delay.Address
 	}
-	return r.carryOut(ctx, e.Contender, order)
+	s, err := r.carryOut(ctx, e.Contender, order)
+	if err == nil && !e.keeps() {
+		err = r.store.Drop(ctx, place)
+	}
+	return s, err
 }
 
 // fill puts jobs.
