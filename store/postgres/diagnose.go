@@ -17,7 +17,7 @@ func (s *Store) Diagnose(ctx context.Context) ([]bellhop.Finding, error) {
 }
 
 // oldest is the first release whose SQL the statements need; they are tested on 15.
-const oldest = 13_00_00
+const oldest = 14_00_00
 
 func (s *Store) lookServer(ctx context.Context) ([]bellhop.Finding, error) {
 	var version, text string
@@ -31,7 +31,7 @@ func (s *Store) lookServer(ctx context.Context) ([]bellhop.Finding, error) {
 	case standby, readOnly:
 		return sqlstore.Found(sqlstore.LevelProblem, "server", "name the primary in the address, or add target_session_attrs=read-write", "%s takes no writes", text)
 	case number < oldest:
-		return sqlstore.Found(sqlstore.LevelProblem, "server", "use PostgreSQL 13 or newer", "%s is too old", text)
+		return sqlstore.Found(sqlstore.LevelProblem, "server", "use PostgreSQL 14 or newer", "%s is too old", text)
 	}
 	return sqlstore.Found(sqlstore.LevelOK, "server", "", "%s, schema %q", text, s.settings.schema)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
@@ -17,6 +18,20 @@ func (s *Store) Advance(d time.Duration) { s.database.offset.Add(d.Microseconds(
 // Advanced is by how much it was moved on.
 func (s *Store) Advanced() time.Duration {
 	return time.Duration(s.database.offset.Load()) * time.Microsecond
+}
+
+// OpenOn is [Open] on a pool that was made for the same address, or on a new one if
+// it is nil, and leaves it open in the end.
+func OpenOn(ctx context.Context, address string, pool *pgxpool.Pool) (*Store, *pgxpool.Pool, error) {
+	set, config, err := parse(address)
+	if err == nil && pool == nil {
+		pool, err = pgxpool.NewWithConfig(ctx, config)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := start(ctx, set, pool, false)
+	return s, pool, err
 }
 
 // FinishWithin finishes as [Within] does.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/testservers"
@@ -133,12 +134,46 @@ func with(t testing.TB, address string, parameters ...string) string {
 	return u.String()
 }
 
+// kept are the pools that outlive the stores on them while a test says so: a new
+// session costs the server as much as many a test.
+var kept keeper
+
+type keeper struct {
+	mu    sync.Mutex
+	pools map[string]*pgxpool.Pool // by address; nil if none are kept
+}
+
+func keepPools(t testing.TB) {
+	kept.mu.Lock()
+	kept.pools = map[string]*pgxpool.Pool{}
+	kept.mu.Unlock()
+	t.Cleanup(func() {
+		kept.mu.Lock()
+		defer kept.mu.Unlock()
+		for _, pool := range kept.pools {
+			pool.Close()
+		}
+		kept.pools = nil
+	})
+}
+
+func (k *keeper) open(ctx context.Context, address string) (*postgres.Store, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pools == nil {
+		return postgres.Open(ctx, address)
+	}
+	s, pool, err := postgres.OpenOn(ctx, address, k.pools[address])
+	k.pools[address] = pool
+	return s, err
+}
+
 // addresses are those of the stores that tests have opened.
 var addresses sync.Map
 
 func open(t testing.TB, address string) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), address)
+	s, err := kept.open(t.Context(), address)
 	must(t, err)
 	addresses.Store(s, address)
 	t.Cleanup(func() { _ = s.Close() })

@@ -169,6 +169,8 @@ func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 		pool.Close()
 		return nil, err
 	}
+	stop := store.database.shut
+	store.database.shut = func() { stop(); pool.Close() }
 	return store, nil
 }
 

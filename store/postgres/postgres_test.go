@@ -15,6 +15,6 @@ var harness = storetest.Harness{
 	Advance: func(s bellhop.Store, d time.Duration) { s.(*postgres.Store).Advance(d) },
 }
 
-func TestStore(t *testing.T) { storetest.Run(t, harness) }
+func TestStore(t *testing.T) { keepPools(t); storetest.Run(t, harness) }
 
-func BenchmarkStore(b *testing.B) { storetest.Bench(b, harness) }
+func BenchmarkStore(b *testing.B) { keepPools(b); storetest.Bench(b, harness) }

@@ -30,7 +30,8 @@ const (
 	exchanges = 2
 )
 
-// start makes a store on a pool, and looks at the schema.
+// start makes a store on a pool, and looks at the schema. theirs says that the
+// pool's sessions are not set up for the store. Closing the store leaves the pool open.
 func start(ctx context.Context, set *settings, pool *pgxpool.Pool, theirs bool) (*Store, error) {
 	d := &database{
 		pool: pool, name: set.schema, dialect: newDialect(set.schema), local: theirs || set.pooler == "transaction",
@@ -44,9 +45,6 @@ func start(ctx context.Context, set *settings, pool *pgxpool.Pool, theirs bool) 
 	d.shut = func() {
 		s.ear.stop()
 		s.sender.stop()
-		if !theirs {
-			pool.Close()
-		}
 	}
 	s.migrations = &sqlstore.Migrations{Dialect: d.dialect, Database: d, Clock: bellhop.SystemClock{}}
 	s.Store = sqlstore.New(sqlstore.Config{

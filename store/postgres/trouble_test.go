@@ -223,6 +223,7 @@ func TestTransactionPooler(t *testing.T) {
 		use(t, h.New(t))
 		return
 	}
+	keepPools(t)
 	storetest.RunQuick(t, h)
 	if pooler.Transactions() == 0 {
 		t.Error("nothing went through the pooler")
