@@ -158,7 +158,7 @@ const (
 	// firstWait and lastWait bound the wait after a failure, firstRest and lastRest that of a relay that was beaten.
 	firstWait, lastWait = 100 * time.Millisecond, 5 * time.Second
 	firstRest, lastRest = 20 * time.Millisecond, 2 * time.Second
-	// pruneEvery is how often rows that are kept are looked over.
+	// pruneEvery is how often rows that are kept are looked over, or as often as they are kept for, but no more than once a second.
 	pruneEvery = time.Minute
 	pollSpread = 0.7
 )
@@ -322,7 +322,7 @@ func (r *Relay) idle(ctx context.Context) time.Duration {
 		if err != nil {
 			r.database.note(err)
 		}
-		r.nextPrune = time.Now().Add(loop.Jitter(pruneEvery, 0.2))
+		r.nextPrune = time.Now().Add(loop.Jitter(min(max(r.config.Keep, time.Second), pruneEvery), 0.2))
 		if more && err == nil {
 			r.nextPrune = time.Time{}
 			return time.Millisecond
