@@ -61,8 +61,12 @@ func openBellhop(drop bool) func(context.Context, drill.Order) (Session, error) 
 	}
 }
 
-// migrating lets a server's schema be made when it is opened; SQLite's is anyway, and Redis has none.
+// migrating lets a server's schema be made when it is opened; SQLite's is anyway, and Redis has none. There all finished jobs are to be
+// kept, as in the other stores, and not the last 100,000 only.
 func migrating(address string) string {
+	if strings.HasPrefix(address, "redis:") {
+		return address + "?keep_finished=10000000"
+	}
 	if !strings.HasPrefix(address, "postgres:") && !strings.HasPrefix(address, "mysql:") {
 		return address
 	}

@@ -21,8 +21,11 @@ local ids = {}
 for i = 1, n do ids[i] = items[at + 4 * i - 3] end
 local known = fetch('HMGET', NS .. 'places', ids)
 
+local reverse = string.reverse
 local content = function(job) return sub(job, 5 + number('>I4', job)) end
-local fresh, mine, keys = {}, {}, {} -- taken jobs; by id; holders of unique keys
+local k, fresh, jobs, where = 0, {}, {}, {} -- taken jobs: ids, bytes, lanes
+local later, keyed = {}, {} -- due time as bytes and text of those that are scheduled; unique keys: by place among the taken
+local mine, keys = {}, {} -- place among the taken by id and by unique key
 local codes, existing = {}, {}
 
 local function exists(i, id, state)
@@ -32,7 +35,8 @@ end
 
 -- holderOf returns who holds a unique key, and the holder's state.
 local function holderOf(key)
-  if keys[key] then return keys[key].id, keys[key].state end
+  local m = keys[key]
+  if m then return fresh[m], later[m] and '1' or '3' end
   local id = call('HGET', NS .. 'unique', key)
   local place = id and call('HGET', NS .. 'places', id)
   if place then return id, sub(place, 1, 1) end
@@ -42,35 +46,34 @@ for i = 1, n do
   local id, job, text, more = take(), take(), take(), take()
   local old, own = known[i], mine[id]
   if own then
-    if own.lane.text ~= text or content(own.job) ~= content(job) then return {'taken', i - 1} end
-    exists(i, id, own.state)
+    if where[own].text ~= text or content(jobs[own]) ~= content(job) then return {'taken', i - 1} end
+    exists(i, id, later[own] and '1' or '3')
   elseif old then
     if laneOf(old, flagsAt(old)).text ~= text or content(jobOf(id, old)) ~= content(job) then return {'taken', i - 1} end
     exists(i, id, sub(old, 1, 1))
   else
-    local state, due, score, key = '3', nowBytes, nowText, ''
+    local scheduled, key = nil, ''
     if more ~= '' then
       local how, value = sub(more, 1, 1), number('>I8', more, 2)
       key = sub(more, 10)
       if how == 'd' then value = now + value end
       if how ~= 'n' and value > now then
-        state, score = '1', format('%.0f', value)
-        due = how == 'a' and sub(more, 2, 9) or pack('>I8', value)
+        scheduled = {how == 'a' and sub(more, 2, 9) or pack('>I8', value), format('%.0f', value)}
       end
     end
-    local holder, holderState
-    if key ~= '' then holder, holderState = holderOf(key) end
+    local holder, state
+    if key ~= '' then holder, state = holderOf(key) end
     if holder then
-      exists(i, holder, holderState)
+      exists(i, holder, state)
     else
-      local f = {id = id, job = job, lane = lane(text), state = state, due = due, score = score, keyed = key ~= ''}
-      fresh[#fresh + 1], mine[id], codes[i] = f, f, state
-      if f.keyed then keys[key] = f end
+      k = k + 1
+      fresh[k], jobs[k], where[k], later[k], mine[id] = id, job, lanes[text] or lane(text), scheduled, k
+      codes[i] = scheduled and '1' or '3'
+      if key ~= '' then keyed[k], keys[key] = true, k end
     end
   end
 end
 
-local k = #fresh
 if k == 0 then
   put(writes)
   return {'ok', nowText, concat(codes), existing}
@@ -80,29 +83,37 @@ local block = math.floor(first / 128)
 call('STRLEN', NS .. 'order|' .. block)
 
 local inPlace = 256 -- bytes of a job that stand in its place; more stand apart, so that they are not moved about
-local none6, none16 = pack('>I6', 0), pack('>I4I4I4I4', 0, 0, 0, 0)
-local jobs, order = {}, {}
+local zero6, zero4 = pack('>I6', 0), pack('>I4', 0)
+local plain, apart = zero6 .. '\0' .. nowBytes .. zero4, {}
+local ends = {} -- by lane: counters and lane
 for i = 1, k do
-  local f, inline = fresh[i], ''
-  order[i] = f.id
-  if #f.job <= inPlace then
-    inline = f.job
-  else
-    if not jobs[1] then call('HLEN', NS .. 'jobs') end
-    push(jobs, f.id, f.job)
+  local id, l, inline, due = fresh[i], where[i], jobs[i], later[i]
+  if #inline > inPlace then
+    if not apart[1] then call('HLEN', NS .. 'jobs') end
+    push(apart, id, inline)
+    inline = ''
   end
-  enter(f.id, f.state .. none6 .. char(f.keyed and KEYED or 0) .. f.due .. sub(none16, 1, 4) .. pack('>I6', first + i - 1) .. nowBytes ..
-    sub(f.id, 9) .. string.reverse(sub(f.id, 9)) .. sub(none16, 1, 12) .. pack('>I2', #f.lane.text) .. f.lane.text .. pack('>I2', #inline) .. inline, f.lane, f.score)
+  local last = ends[l]
+  if not last then
+    last = zero8 .. zero4 .. pack('>I2', #l.text) .. l.text
+    ends[l] = last
+  end
+  local turn, salt = pack('>I6', first + i - 1), sub(id, 9)
+  local head = plain
+  if due or keyed[i] then
+    head = zero6 .. char(keyed[i] and KEYED or 0) .. (due and due[1] or nowBytes) .. zero4
+  end
+  enter(id, (due and '1' or '3') .. head .. turn .. nowBytes .. salt .. reverse(salt) .. last .. pack('>I2', #inline) .. inline, l, due and due[2] or nowText)
 end
 flush()
-each('HSET', NS .. 'jobs', jobs)
-for key, f in pairs(keys) do call('HSET', NS .. 'unique', key, f.id) end
+each('HSET', NS .. 'jobs', apart)
+for key, m in pairs(keys) do call('HSET', NS .. 'unique', key, fresh[m]) end
 call('HSET', NS .. 'numbers', 'next', format('%.0f', first + k), 'last', nowText)
 -- The ids of one block stand in one string, in the order of enqueueing.
 local i = 1
 while i <= k do
   local last = min(k, (block + 1) * 128 - first)
-  if call('APPEND', NS .. 'order|' .. block, concat(order, '', i, last)) == 16 * (last - i + 1) then
+  if call('APPEND', NS .. 'order|' .. block, concat(fresh, '', i, last)) == 16 * (last - i + 1) then
     call('ZADD', NS .. 'blocks', block, block)
   end
   i, block = last + 1, block + 1
