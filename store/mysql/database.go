@@ -57,7 +57,7 @@ func (d *database) Close() error {
 	return d.pool.Close()
 }
 
-func (d *database) run(ctx context.Context, step sqlstore.Step, read bool, fn func(sqlstore.Tx) error) error {
+func (d *database) run(ctx context.Context, step sqlstore.Step, read bool, fn func(sqlstore.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -79,6 +79,9 @@ func (d *database) run(ctx context.Context, step sqlstore.Step, read bool, fn fu
 	defer func() {
 		if !done { // an error, or a panic
 			giveUp(ctx, conn)
+		}
+		if code := codeOf(err); code == codeReadOnly || code == codeReadOnlyMode {
+			discard(conn) // after a failover, a new one may lead to the new primary
 		}
 	}()
 	if read {
@@ -136,8 +139,13 @@ func finally(ctx context.Context, conn *sql.Conn, statement string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if _, err := conn.ExecContext(ctx, statement); err != nil {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		discard(conn)
 	}
+}
+
+// discard makes the pool throw a connection away.
+func discard(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
 // session is what a transaction runs on: a connection of a pool, or the caller's own transaction.

@@ -8,12 +8,14 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"database/sql"
 	"encoding/pem"
 	"errors"
 	"math/big"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,11 +192,16 @@ func TestServerOfItsOwn(t *testing.T) {
 	s := openAt(t, asRunner(t, address)+"?tls=unverified")
 	t.Run("small packets", func(t *testing.T) { smallPackets(t, s) })
 	t.Run("read only", func(t *testing.T) {
+		before := sessions(t, admin)
 		run(t, admin, "set global read_only = 1")
 		_, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1)})
 		if !errors.Is(err, bellhop.ErrUnavailable) || !strings.Contains(err.Error(), "takes no writes") {
 			t.Errorf("enqueue: %v", err)
 		}
+		waitFor(t, "the connection to be thrown away", func() bool { // a new one may lead to a new primary
+			now := sessions(t, admin)
+			return slices.ContainsFunc(before, func(id int64) bool { return !slices.Contains(now, id) })
+		})
 		if f := finding(t, s, "read-only"); f.Level != "problem" {
 			t.Errorf("the doctor: %+v", f)
 		}
@@ -203,6 +210,21 @@ func TestServerOfItsOwn(t *testing.T) {
 		must(t, err)
 	})
 	t.Run("gone and back", func(t *testing.T) { goneAndBack(t, s, server) })
+}
+
+// sessions returns the run role's connections.
+func sessions(t *testing.T, admin *sql.DB) (ids []int64) {
+	t.Helper()
+	rows, err := admin.QueryContext(t.Context(), "select id from information_schema.processlist where user = 'runner'")
+	must(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		must(t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	must(t, rows.Err())
+	return ids
 }
 
 // smallPackets: what is too much for one statement goes in several, and what no
