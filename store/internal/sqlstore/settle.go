@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -22,6 +23,7 @@ var (
 	holdRunning  = define("hold running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {lock}`)
 	holdUnlocked = define("hold unlocked running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {skip}`)
 	refByID      = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
+	refsByID     = define("rows by id", `select id, job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id in (`+bite+`)`)
 	addAttempt   = define("add attempt", `insert into bellhop_attempts
 		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
 		select r.job, r.claim, r.generation, r.process, r.exchange, r.due, r.claimed_at, ?, ?, ?, ?, ?
@@ -44,6 +46,8 @@ var (
 	queueOf       = define("queue of job", `select queue from bellhop_jobs where job = ?`)
 	recordedClaim = define("recorded outcome", `select a.outcome from bellhop_jobs j cross join bellhop_attempts a
 		where j.id = ? and a.job = j.job and a.claim = ? and a.exchange = ?`)
+	recordedClaims = define("recorded outcomes", `select j.id, a.claim, a.exchange, a.outcome from bellhop_jobs j cross join bellhop_attempts a
+		where j.id in (`+bite+`) and a.job = j.job`)
 )
 
 // settlement is what becomes of the outcomes of one call.
@@ -133,18 +137,26 @@ func (s *settlement) sort() (plain, others []int) {
 
 // lookUp finds the rows of the jobs that this store did not hand out itself.
 func (s *settlement) lookUp(ctx context.Context) error {
+	var ids []bellhop.ID
 	for i := range s.refs {
-		if s.refs[i].job != 0 {
-			continue
+		if s.refs[i].job == 0 {
+			ids = append(ids, s.outcomes[i].Token.JobID)
 		}
-		var job, keyed num
-		id := s.outcomes[i].Token.JobID
-		if err := s.Query(ctx, refByID, func(r Row) error { return r.Scan(&job, &keyed) }, id[:]); err != nil {
-			return err
-		}
-		s.refs[i] = jobRef{int64(job), keyed != 0, -1, -1}
 	}
-	return nil
+	found := make(map[bellhop.ID]jobRef, len(ids))
+	err := s.inBites(ctx, refsByID, ids, func(r Row) error {
+		var id uid
+		var job, keyed num
+		err := r.Scan(&id, &job, &keyed)
+		found[bellhop.ID(id)] = jobRef{int64(job), keyed != 0, -1, -1}
+		return err
+	})
+	for i := range s.refs {
+		if s.refs[i].job == 0 {
+			s.refs[i] = found[s.outcomes[i].Token.JobID]
+		}
+	}
+	return err
 }
 
 // hold locks the rows of the claims, where several transactions may write at
@@ -300,18 +312,41 @@ func (t *txn) expiry(keep time.Duration) any {
 // refuse answers outcomes whose claim is not held: a success if the same
 // outcome is recorded for it, else a refusal.
 func (s *settlement) refuse(ctx context.Context) ([]bellhop.Refusal, error) {
+	recorded, err := s.recordedAll(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var refused []bellhop.Refusal
 	for _, i := range s.stale {
-		recorded, err := s.recorded(ctx, &s.outcomes[i].Token)
-		if err != nil {
-			return nil, err
-		}
-		if recorded != s.outcomes[i].Kind {
-			refused = append(refused, bellhop.Refusal{Index: i, Err: bellhop.ErrStale, Recorded: recorded})
+		if kind := recorded[s.outcomes[i].Token]; kind != s.outcomes[i].Kind {
+			refused = append(refused, bellhop.Refusal{Index: i, Err: bellhop.ErrStale, Recorded: kind})
 		}
 	}
 	slices.SortFunc(refused, func(a, b bellhop.Refusal) int { return cmp.Compare(a.Index, b.Index) })
 	return refused, nil
+}
+
+// recordedAll returns what is recorded for the claims of stale outcomes.
+func (s *settlement) recordedAll(ctx context.Context) (map[bellhop.Token]bellhop.OutcomeKind, error) {
+	recorded := make(map[bellhop.Token]bellhop.OutcomeKind, len(s.stale))
+	if len(s.stale) == 1 {
+		token := s.outcomes[s.stale[0]].Token
+		kind, err := s.recorded(ctx, &token)
+		recorded[token] = kind
+		return recorded, err
+	}
+	ids := make([]bellhop.ID, len(s.stale))
+	for k, i := range s.stale {
+		ids[k] = s.outcomes[i].Token.JobID
+	}
+	err := s.inBites(ctx, recordedClaims, ids, func(r Row) error {
+		var id, exchange uid
+		var claim, kind num
+		err := r.Scan(&id, &claim, &exchange, &kind)
+		recorded[bellhop.Token{JobID: bellhop.ID(id), Number: int64(claim), Exchange: bellhop.ID(exchange)}] = bellhop.OutcomeKind(kind)
+		return err
+	})
+	return recorded, err
 }
 
 // recorded returns what is recorded for a claim that has ended, or 0.
@@ -319,4 +354,25 @@ func (t *txn) recorded(ctx context.Context, token *bellhop.Token) (bellhop.Outco
 	var kind num
 	err := t.Query(ctx, recordedClaim, func(r Row) error { return r.Scan(&kind) }, token.JobID[:], token.Number, token.Exchange[:])
 	return bellhop.OutcomeKind(kind), err
+}
+
+// bite is a list of so many parameters that a call of a thousand is a few
+// statements, and so few that a call of one is no waste.
+var bite = "?" + strings.Repeat(", ?", biteSize-1)
+
+const biteSize = 50
+
+// inBites runs a query with a bite in it for all ids. The last one is filled up
+// with an id that was there already.
+func (t *txn) inBites(ctx context.Context, st *Stmt, ids []bellhop.ID, scan func(Row) error) error {
+	args := make([]any, biteSize)
+	for some := range slices.Chunk(ids, biteSize) {
+		for i := range args {
+			args[i] = some[min(i, len(some)-1)][:]
+		}
+		if err := t.Query(ctx, st, scan, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
