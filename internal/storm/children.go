@@ -26,6 +26,7 @@ type child struct {
 	ended  chan struct{}
 	err    error // how it ended; read after ended
 	frozen atomic.Bool
+	heard  bool // it has beaten twice
 }
 
 // blow is a kill, or a freeze, of one process.
@@ -160,6 +161,28 @@ func (k *child) begun(ctx context.Context, store bellhop.Store, within time.Dura
 		}
 		time.Sleep(20 * time.Millisecond) // polled: the store tells nobody of a new process
 	}
+}
+
+// works waits until the process has been heard of twice: then it has had the answer to its first beat, without which it would not begin.
+func (k *child) works(ctx context.Context, store bellhop.Store, within time.Duration) error {
+	var first time.Time
+	for deadline := time.Now().Add(within); !k.heard && !k.frozen.Load(); {
+		list, err := store.Processes(ctx)
+		for _, p := range list {
+			switch {
+			case p.PID != k.pid:
+			case first.IsZero():
+				first = p.BeatAt
+			case p.BeatAt.After(first):
+				k.heard = true
+			}
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("worker process %d does not work within %v: %v", k.pid, within, err)
+		}
+		time.Sleep(20 * time.Millisecond) // polled: the store tells nobody of a beat
+	}
+	return nil
 }
 
 // killAll leaves nothing behind.

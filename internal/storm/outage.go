@@ -38,11 +38,11 @@ func (s *settings) closeServer() error {
 	return s.private.Close()
 }
 
-// strikeServer kills the server and starts it again a little later. Worker processes that have not opened the store yet are waited for:
-// that they do not begin without a server is no matter of this storm.
+// strikeServer kills the server and starts it again a little later. Worker processes that have only just been started are waited
+// for: that they do not begin without a server is no matter of this storm.
 func (w *weather) strikeServer(ctx context.Context) error {
 	for _, k := range w.children.list() {
-		if err := k.begun(ctx, w.client.Store(), 30*time.Second); err != nil {
+		if err := k.works(ctx, w.client.Store(), 30*time.Second); err != nil {
 			return err
 		}
 	}
