@@ -13,16 +13,16 @@ import (
 
 func init() {
 	for _, servers := range []int{1, 4} {
+		words := map[int]string{1: "one server", 4: "4 servers"}[servers]
 		drop := Contender{
-			Name: fmt.Sprintf("asynq-drop-%d", servers), Store: "redis", Title: fmt.Sprintf("Asynq, %d servers, finished jobs dropped", servers),
+			Name: fmt.Sprintf("asynq-drop-%d", servers), Store: "redis", Title: "Asynq, "+words+", finished jobs dropped",
 			Family: "asynq", Module: "github.com/hibiken/asynq",
-			Settings: fmt.Sprintf("%d servers of concurrency 50, TaskCheckInterval 200 ms (the shortest), no Retention; it has no bulk enqueue: single ones from 64 goroutines",
-				servers),
+			Settings: words + " of concurrency 50, TaskCheckInterval 200 ms (the shortest), no Retention; it has no bulk enqueue: single ones from 64 goroutines",
 			BulkCallers: 64, BulkSize: 10, Open: openAsynq(servers, 50, 200*time.Millisecond, 0),
 		}
 		keep := drop
-		keep.Name, keep.Title, keep.Keeps = fmt.Sprintf("asynq-%d", servers), fmt.Sprintf("Asynq, %d servers", servers), true
-		keep.Settings = fmt.Sprintf("as the others, %d servers, Retention 24 h", servers)
+		keep.Name, keep.Title, keep.Keeps = fmt.Sprintf("asynq-%d", servers), "Asynq, "+words, true
+		keep.Settings = words + " of concurrency 50, TaskCheckInterval 200 ms, Retention 24 h"
 		keep.Open = openAsynq(servers, 50, 200*time.Millisecond, 24*time.Hour)
 		keep.DrainOnly, drop.DrainOnly = servers < 4, servers < 4
 		add(keep, drop)

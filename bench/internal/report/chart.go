@@ -5,6 +5,7 @@ import (
 	"html"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -125,7 +126,7 @@ func (c Chart) ranges(b *strings.Builder, p Panel, y int) int {
 	bottom := y + len(p.Bars)*rowHeight
 	for _, ms := range decades {
 		fmt.Fprintf(b, `<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`+"\n", onLog(ms), onLog(ms), y, bottom)
-		text(b, int(onLog(ms)), bottom+13, "tick", "middle", Number(ms)+" ms")
+		text(b, int(onLog(ms)), bottom+13, "tick", "middle", strconv.FormatFloat(ms, 'g', -1, 64)+" ms")
 	}
 	for _, bar := range p.Bars {
 		c.label(b, bar, y)

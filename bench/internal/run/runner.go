@@ -229,7 +229,7 @@ func (r *Runner) age(ctx context.Context, g Group) {
 	}
 	for g.Name == "snapshot" && time.Since(oldest) < r.Hold && ctx.Err() == nil {
 		for _, e := range g.Entrants {
-			if e.fault == nil {
+			if e.fault == nil && e.Full {
 				if _, err := r.measure(ctx, e, e.size); err != nil {
 					r.failed(ctx, g, e, err)
 				}
