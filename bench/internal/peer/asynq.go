@@ -15,9 +15,9 @@ func init() {
 	for _, servers := range []int{1, 4} {
 		words := map[int]string{1: "one server", 4: "4 servers"}[servers]
 		drop := Contender{
-			Name: fmt.Sprintf("asynq-drop-%d", servers), Store: "redis", Title: "Asynq, "+words+", finished jobs dropped",
+			Name: fmt.Sprintf("asynq-drop-%d", servers), Store: "redis", Title: "Asynq, " + words + ", finished jobs dropped",
 			Family: "asynq", Module: "github.com/hibiken/asynq",
-			Settings: words + " of concurrency 50, TaskCheckInterval 200 ms (the shortest), no Retention; it has no bulk enqueue: single ones from 64 goroutines",
+			Settings:    words + " of concurrency 50, TaskCheckInterval 200 ms (the shortest), no Retention; it has no bulk enqueue: single ones from 64 goroutines",
 			BulkCallers: 64, BulkSize: 10, Open: openAsynq(servers, 50, 200*time.Millisecond, 0),
 		}
 		keep := drop
