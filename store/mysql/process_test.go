@@ -187,3 +187,45 @@ func TestNoDeadlockIsSeen(t *testing.T) {
 		t.Log("it ended early")
 	}
 }
+
+// While one claimer's transaction is open, another gets other jobs, and waits for
+// nothing: a claim locks what it returns and no more.
+func TestClaimersPassEachOther(t *testing.T) {
+	address := spare.take(t)
+	first, second := openAt(t, address), openAt(t, address)
+	ctx, p, q := t.Context(), testProcess(), testProcess()
+	for _, id := range []bellhop.Process{p, q} {
+		_, err := first.Beat(ctx, &bellhop.Beat{Process: id, Lease: time.Hour})
+		must(t, err)
+	}
+	_, err := first.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: testJobs(10)})
+	must(t, err)
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	first.SetStep(func(_ context.Context, _ bellhop.Op, statement string, done bool) error {
+		if statement == "commit" && !done {
+			close(inside)
+			<-goOn
+		}
+		return nil
+	})
+	replies := make(chan *bellhop.ExchangeReply, 1)
+	go func() {
+		defer close(replies)
+		reply, err := first.Exchange(context.WithoutCancel(ctx), request(p, 4))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		replies <- reply
+	}()
+	<-inside
+	limited, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	theirs, err := second.Exchange(limited, request(q, 10))
+	close(goOn)
+	must(t, err)
+	ours := <-replies
+	if ours == nil || len(ours.Claims) != 4 || len(theirs.Claims) != 6 {
+		t.Fatalf("claimed %+v and %d jobs; want 4 and 6", ours, len(theirs.Claims))
+	}
+}
