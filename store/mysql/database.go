@@ -109,6 +109,26 @@ func (d *database) run(ctx context.Context, step sqlstore.Step, read bool, fn fu
 	return t.named(ctx, "commit", commit)
 }
 
+// Look implements [sqlstore.Looker]. In a session that is not ours even a query by
+// itself may begin a transaction.
+func (d *database) Look(ctx context.Context, step sqlstore.Step, st *sqlstore.Stmt, scan func(sqlstore.Row) error, args ...any) (ahead int64, err error) {
+	if !d.own {
+		return d.ahead.Load(), d.Read(ctx, step, func(tx sqlstore.Tx) error { return tx.Query(ctx, st, scan, args...) })
+	}
+	leave, err := d.sit(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	conn, err := d.pool.Conn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	t := &transaction{database: d, session: conn, conn: conn, step: step}
+	return d.ahead.Load(), t.Query(ctx, st, scan, args...)
+}
+
 // urgent marks the context of a call that takes no seat.
 type urgent struct{}
 

@@ -67,6 +67,7 @@ var macros = strings.NewReplacer(
 	"{lock}", "for update",
 	"{share}", "lock in share mode",
 	"{skip}", "for update skip locked",
+	"{now}", serverNow,
 	" cross join ", " straight_join ",
 )
 

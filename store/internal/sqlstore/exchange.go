@@ -32,6 +32,12 @@ var (
 
 // Exchange implements [bellhop.Store].
 func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *bellhop.ExchangeReply, err error) {
+	if reply, err = s.lookFirst(ctx, r); reply != nil || err != nil {
+		return reply, err
+	}
+	if claims(r) {
+		defer func() { s.idle.note(reply, err) }()
+	}
 	var gone bool
 	if s.swift != nil && len(r.Puts) == 0 {
 		reply, gone, err = s.exchangeSwiftly(ctx, r)

@@ -50,15 +50,18 @@ type Store struct {
 	bounds    bounds
 	watch     watch
 	listeners listeners
-	swift     Swift // nil if the database has none
+	swift     Swift  // nil if the database has none
+	looker    Looker // likewise
+	idle      idleness
 }
 
 type stepFunc = func(ctx context.Context, op bellhop.Op, statement string, done bool) error
 
 // New returns a store. The schema must be there.
 func New(c Config) *Store {
-	s := &Store{Config: c}
+	s := &Store{Config: c, idle: idleness{epoch: time.Now()}}
 	s.swift, _ = c.Database.(Swift)
+	s.looker, _ = c.Database.(Looker)
 	return s
 }
 
