@@ -30,8 +30,7 @@ func init() {
 			Open: openBellhop(false),
 		}
 		if store == "redis" {
-			ours.KeepsAtMost = 100_000
-			ours.Settings += "; keeps at most 100,000 finished jobs, as Redis is memory"
+			ours.Settings += "; keep_finished=10000000: its default keeps the last 100,000 only, as Redis is memory"
 		}
 		drop := ours
 		drop.Name, drop.Title, drop.Keeps = "bellhop-drop", "Bellhop, finished jobs dropped", false

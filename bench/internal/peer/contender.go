@@ -24,8 +24,6 @@ type Contender struct {
 	Settings string
 	// Keeps says that finished jobs stay in the store.
 	Keeps bool
-	// KeepsAtMost bounds how many it keeps; 0 if nothing does.
-	KeepsAtMost int
 	// Default says that the settings are the product's defaults.
 	Default bool
 	// Weaker says that it is less durable than the same product's other entry: what was committed may be lost with the machine.

@@ -71,14 +71,16 @@ const docsMethod = `## Method, and what these figures do not say
 - Clients and server share the machine. That favours whoever uses little processor time on either side, as in life; the columns of processor time say how much.
 - Settings are the best that we found in each product's documentation, and its defaults, each printed below. Who thinks that a setting is unfair
   finds it in one file a contender in ` + "`bench/internal/peer`" + `.
-- Bellhop runs at its defaults throughout: no setting made it faster. So each peer's best and its defaults are compared with the same figures of ours.
+- Bellhop runs at its defaults throughout: no setting made it faster. (On Redis it is told to keep all finished jobs, as on the
+  other stores, instead of the last 100,000, so that they can be counted.) So each peer's best and its defaults are compared with the same figures of ours.
 - "Bellhop is" compares like with like: finished jobs kept by both or dropped by both. Products that cannot keep finished jobs are compared with
   Bellhop dropping them, and where a target says so also with Bellhop keeping them. River cannot drop them at once.
-- The disk here is fast at fsync (see below). What commits once for each job loses more on a slower disk; what commits in batches hardly changes.
+- How fast the disk here is at fsync stands below. What commits once for each job loses more on a slower disk; what commits in batches hardly changes.
 - The hand-written minimum claims and acknowledges in batches and keeps history and a record of the attempt, and has nothing else: no retries, due times, uniqueness, leases,
   priorities, or wake-ups. No product can reach all of it. A variant keeps nothing.
 - A difference below 1.3 × in rate means nothing here. Where a target is that near, nine interleaved pairs decide, by the processor time a job of client and server together,
-  and by rate if its interval is no wider than that noise to both sides: a target that the medians miss still holds if it lies within the 95 % interval.
+  or by rate: a target that the medians miss still holds if it lies within or below the 95 % interval. An interval that is wider than that noise to both sides
+  decides nothing.
 - commits/job are transactions as the server counts them (Redis: commands); log B/job are bytes of WAL, of redo log and binlog, of the append-only file, or for SQLite all that the
   process wrote; buffers/job are pages looked at.
 - We wrote the contest and take part in it. The programs are in the repository; run them.

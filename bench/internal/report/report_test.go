@@ -121,6 +121,18 @@ func TestJudge(t *testing.T) {
 	if v := r.Judge(river); v.Holds || v.Rate.High < 4 {
 		t.Errorf("an interval that is wide enough for anything passes: %+v", v)
 	}
+	for i, cpu := range []float64{1, 10, 100} {
+		theirs.Samples[i].Rate, theirs.Samples[i].ClientCPU = 10_000, cpu
+	}
+	if v := r.Judge(river); v.Holds || v.CPU.High < 4 {
+		t.Errorf("an interval of processor time that is wide enough for anything passes: %+v", v)
+	}
+	for _, x := range r.Results {
+		x.Samples = x.Samples[:min(len(x.Samples), 1)]
+	}
+	if v := r.Judge(river); v.Holds || v.CPU.High < 4 {
+		t.Errorf("one pair, which has no interval, passes: %+v", v)
+	}
 	if v := r.Judge(Target{Store: "redis"}); v.Measured || v.Word() != "not measured" {
 		t.Errorf("what was not measured is judged: %+v", v)
 	}

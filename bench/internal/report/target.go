@@ -77,10 +77,15 @@ func (r *Report) Judge(t Target) Verdict {
 	v.Near = v.Ratio > t.Want/Noise && v.Ratio < t.Want*Noise
 	v.Holds = v.Ratio >= t.Want
 	if v.Near && !v.Holds {
-		// An interval of rates that is itself wider than the noise, to both sides, says nothing.
-		v.Holds = v.CPU.High >= t.Want || v.Rate.High >= t.Want && v.Rate.High <= v.Rate.Low*Noise*Noise
+		v.Holds = v.CPU.reaches(t.Want) || v.Rate.reaches(t.Want)
 	}
 	return v
+}
+
+// reaches reports whether the interval includes a value or lies above it. One that is itself wider than the noise, to
+// both sides, includes anything and says nothing.
+func (i Interval) reaches(want float64) bool {
+	return i.Low >= want || i.High >= want && i.High <= i.Low*Noise*Noise
 }
 
 // Opponent returns whose result a target was judged against.
