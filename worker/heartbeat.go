@@ -109,6 +109,7 @@ func (w *Worker) lost(tokens []bellhop.Token, now time.Time) (unstarted []*attem
 			continue
 		}
 		if !a.slot {
+			a.ctx.stop(bellhop.ErrLeaseLost, now) // it may be given a slot before it is told of
 			unstarted = append(unstarted, a)
 			continue
 		}

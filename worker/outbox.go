@@ -43,11 +43,13 @@ func (b *outbox) postpone(c *call, unsettled []int, now time.Time) (which map[in
 		return nil
 	}
 	which = make(map[int]bool, len(unsettled))
+	if len(b.later) == 0 { // else those that wait already would wait ever longer
+		b.laterAt = now.Add(unsettledPause)
+	}
 	for _, i := range unsettled {
 		which[i] = true
 		b.later, b.laterSenders = append(b.later, c.request.Outcomes[i]), append(b.laterSenders, c.senders[i])
 	}
-	b.laterAt = now.Add(unsettledPause)
 	return which
 }
 

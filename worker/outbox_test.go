@@ -21,6 +21,21 @@ func TestOutcomesTakenBackAreCopied(t *testing.T) {
 	expect(t, "what the first call carries", first.request.Outcomes[0].Attempt, 7)
 }
 
+// TestUnsettledOutcomesWaitNoLonger: while a part of the store leaves one outcome
+// after the other unsettled, the first ones, whose part may be back, go again in time.
+func TestUnsettledOutcomesWaitNoLonger(t *testing.T) {
+	var b outbox
+	began := time.Now()
+	for after := time.Duration(0); after < unsettledPause; after += unsettledPause / 5 {
+		c := &call{request: bellhop.ExchangeRequest{Outcomes: make([]bellhop.Outcome, 1)}, senders: make([]sender, 1)}
+		b.postpone(c, []int{0}, began.Add(after))
+	}
+	b.resume(began.Add(unsettledPause - 1))
+	expect(t, "outcomes that go too early", b.len(), 0)
+	b.resume(began.Add(unsettledPause))
+	expect(t, "outcomes that go again", b.len(), 5)
+}
+
 // TestSmallStepsOfNextDue: each reply says that the next job is due a little
 // sooner than the last one said. The duties loop must hear of it in time.
 func TestSmallStepsOfNextDue(t *testing.T) {

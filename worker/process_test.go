@@ -418,3 +418,17 @@ func TestReplyToADeadIncarnation(t *testing.T) {
 		w.mustStop()
 	})
 }
+
+// TestLostBeforeItStarted: a slot may become free for an attempt whose claim is lost
+// before it is told of. Its handler does not run.
+func TestLostBeforeItStarted(t *testing.T) {
+	w := New(newRig(t, 1).client, Config{Queues: Queues{"default": 1}})
+	token := bellhop.Token{JobID: bellhop.NewID(), Number: 1, Exchange: bellhop.NewID()}
+	a := &attempt{claim: bellhop.Claim{Token: token, Job: &bellhop.Job{ID: token.JobID}}, queue: w.held.queues["default"]}
+	w.held.add(a)
+	expect(t, "lost before they started", len(w.lost([]bellhop.Token{token}, time.Now())), 1)
+	expect(t, "given a slot all the same", len(w.held.startable()), 1)
+	if err := a.ctx.begin(t.Context(), time.Now(), 0); err != bellhop.ErrLeaseLost {
+		t.Errorf("the handler may begin: begin returned %v", err)
+	}
+}
