@@ -61,6 +61,7 @@ type batcher struct {
 	mu      sync.Mutex
 	waiting []*enqueueCall
 	active  int
+	apart   int // calls that wait for a lock by themselves
 	closed  bool
 	idle    sync.Cond // signalled when active falls to 0
 }
@@ -195,8 +196,13 @@ func (b *batcher) send(calls []*enqueueCall) {
 	receipts, err := b.call(all, len(calls) > 1)
 	if err != nil && len(calls) > 1 && !undecided(err) && !errors.Is(err, ErrUnavailable) {
 		half := len(calls) / 2
-		b.send(calls[:half])
-		b.send(calls[half:])
+		for _, part := range [][]*enqueueCall{calls[:half], calls[half:]} {
+			if len(part) == 1 && errors.Is(err, ErrLocked) {
+				b.sendApart(part)
+			} else {
+				b.send(part)
+			}
+		}
 		return
 	}
 	for _, c := range calls {
@@ -210,6 +216,20 @@ func (b *batcher) send(calls []*enqueueCall) {
 		}
 		close(c.done)
 	}
+}
+
+// sendApart sends a call that may have to wait for a lock, and lets the others go on.
+func (b *batcher) sendApart(calls []*enqueueCall) {
+	b.mu.Lock()
+	b.apart++
+	b.mu.Unlock()
+	go func() {
+		b.send(calls)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.apart--
+		b.idle.Broadcast()
+	}()
 }
 
 // undecided reports whether the jobs may be there in spite of the error.
@@ -235,7 +255,7 @@ func (b *batcher) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	for b.active > 0 {
+	for b.active > 0 || b.apart > 0 {
 		b.idle.Wait()
 	}
 }
