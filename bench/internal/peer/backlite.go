@@ -50,7 +50,6 @@ func (backliteDropped) Config() backlite.QueueConfig {
 	return backlite.QueueConfig{Name: "bench", MaxAttempts: 25, Timeout: time.Minute, Backoff: time.Second}
 }
 
-// registered queue: see open.
 type backliteSession struct {
 	db     *sql.DB
 	client *backlite.Client

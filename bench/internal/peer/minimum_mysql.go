@@ -17,7 +17,7 @@ import (
 
 func init() {
 	least := Contender{
-		Name: "minimum", Store: "mysql", Title: "Hand-written minimum", Family: "minimum", Version: "this file", Keeps: true,
+		Name: "minimum", Store: "mysql", Title: "Hand-written minimum", Family: "minimum", Version: "in bench", Keeps: true,
 		Settings: "ready, running, done and attempts tables, READ COMMITTED, claim and acknowledge 1000 in one transaction, 2 workers, deadlocks tried again; " +
 			"bulk: 1000 in an insert from 2 goroutines",
 		BulkCallers: 2, BulkSize: 1000, Open: openMinimumMySQL(true),

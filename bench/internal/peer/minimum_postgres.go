@@ -16,7 +16,7 @@ const minimumBatch = 1000
 
 func init() {
 	least := Contender{
-		Name: "minimum", Store: "postgres", Title: "Hand-written minimum", Family: "minimum", Version: "this file", Keeps: true,
+		Name: "minimum", Store: "postgres", Title: "Hand-written minimum", Family: "minimum", Version: "in bench", Keeps: true,
 		Settings: "narrow ready and running tables, claim and acknowledge 1000 in one statement each, 2 connections; finished jobs go to a done " +
 			"table and each attempt gets a row; bulk: COPY of 5000 from 2 connections",
 		BulkCallers: 2, BulkSize: 5000,

@@ -12,7 +12,7 @@ import (
 
 func init() {
 	least := Contender{
-		Name: "minimum", Store: "redis", Title: "Hand-written minimum", Family: "minimum", Version: "this file", Keeps: true,
+		Name: "minimum", Store: "redis", Title: "Hand-written minimum", Family: "minimum", Version: "in bench", Keeps: true,
 		Settings: "a hash for each job, a list of ids, a sorted set of leases; one script claims 1000, one acknowledges 1000, which leaves the attempt in the " +
 			"job's hash and the id in a sorted set of finished ones; 2 workers; bulk: 1000 in a pipeline from 2 goroutines",
 		BulkCallers: 2, BulkSize: 1000, Open: openMinimumRedis(true),

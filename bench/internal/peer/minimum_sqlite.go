@@ -13,7 +13,7 @@ import (
 
 func init() {
 	least := Contender{
-		Name: "minimum", Store: "sqlite", Title: "Hand-written minimum", Family: "minimum", Version: "this file", Keeps: true,
+		Name: "minimum", Store: "sqlite", Title: "Hand-written minimum", Family: "minimum", Version: "in bench", Keeps: true,
 		Settings: "ready, running, done and attempts tables, claim and acknowledge 1000 in one transaction of statements over json_each, one connection, " +
 			"synchronous=FULL, modernc.org/sqlite; single enqueues are a commit each; bulk: 1000 in a statement",
 		BulkCallers: 1, BulkSize: 1000, Open: openMinimumSQLite(true),

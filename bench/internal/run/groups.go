@@ -57,7 +57,11 @@ func (r *Runner) groups(store string) []Group {
 		if callers == 64 {
 			choice = func(c peer.Contender) bool { return best(c) || c.Weaker && !c.Default }
 		}
-		b.add(task, fmt.Sprintf("Single enqueues from %d goroutines", callers), b.each(b.contenders(choice), task, Entrant{
+		title := fmt.Sprintf("Single enqueues from %d goroutines", callers)
+		if callers == 1 {
+			title = "Single enqueues, one after the other"
+		}
+		b.add(task, title, b.each(b.contenders(choice), task, Entrant{
 			Order: drill.Order{Action: drill.Enqueue, Callers: callers, Seconds: r.Enqueue.Seconds()},
 		}))
 	}
