@@ -25,15 +25,17 @@ var decoders = sync.Pool{New: func() any {
 
 // decodeJSON does what [json.Unmarshal] does. Whatever a decoder cannot read to
 // the end is read again by Unmarshal, for its error, and the decoder, which
-// remembers errors and leftovers, is let go.
+// remembers errors and leftovers, is let go. What is read without an error is read
+// once: v may have methods of its own that are called for it.
 func decodeJSON(data []byte, v any) error {
 	if len(data) > reuseUpTo {
 		return json.Unmarshal(data, v)
 	}
 	d := decoders.Get().(*decoder)
-	d.text.Reset(data)
+	text := bytes.TrimRight(data, " \t\r\n") // a decoder leaves blanks at the end unread
+	d.text.Reset(text)
 	from := d.json.InputOffset()
-	if d.json.Decode(v) != nil || d.json.InputOffset()-from != int64(len(data)) {
+	if d.json.Decode(v) != nil || d.json.InputOffset()-from != int64(len(text)) {
 		return json.Unmarshal(data, v)
 	}
 	d.text.Reset(nil)

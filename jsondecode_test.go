@@ -73,3 +73,17 @@ func TestDecodedValuesAreTheirOwn(t *testing.T) {
 		t.Errorf("decoded one after the other: %+v and %+v", first, second)
 	}
 }
+
+// reads counts how often it is decoded.
+type reads int
+
+func (r *reads) UnmarshalJSON([]byte) error { *r++; return nil }
+
+func TestDecodeJSONReadsOnce(t *testing.T) {
+	for _, text := range []string{`{}`, ` {}`, `{} `, "{}\r\n\t", `12 `} {
+		var r reads
+		if err := decodeJSON([]byte(text), &r); err != nil || r != 1 {
+			t.Errorf("%q was read %d times, error %v", text, r, err)
+		}
+	}
+}

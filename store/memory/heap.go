@@ -9,6 +9,7 @@ type heap struct {
 	run   []node // sorted; from head on, and holes in it have no job
 	head  int
 	base  int // of all that ever stood in run, how many stood before run[0]
+	holes int // in run, behind head
 	nodes []node
 	count int
 }
@@ -84,16 +85,34 @@ func (j *job) remove() {
 }
 
 // leaveHole takes the node at a place of the run out. The run never begins with
-// a hole, and what it has left behind is freed when that is most of it.
+// a hole, and what it has left behind, or left out, is freed when that is most of it.
 func (h *heap) leaveHole(at int) {
 	h.run[at].job = 0
+	h.holes++
 	for h.head < len(h.run) && h.run[h.head].job == 0 {
 		h.head++
+		h.holes--
 	}
-	if h.head == len(h.run) || h.head > 64 && h.head > len(h.run)/2 {
+	switch {
+	case h.head == len(h.run) || h.head > 64 && h.head > len(h.run)/2:
 		h.base += h.head
 		h.run, h.head = h.run[:copy(h.run, h.run[h.head:])], 0
+	case h.holes > 64 && h.holes > len(h.run)/2:
+		h.squeeze()
 	}
+}
+
+// squeeze closes the holes in the run, where jobs leave from behind one that stays.
+func (h *heap) squeeze() {
+	end := 0
+	for _, n := range h.run[h.head:] {
+		if n.job != 0 {
+			h.run[end] = n
+			h.jobs.at(n.job).slot = -1 - h.base - end
+			end++
+		}
+	}
+	h.run, h.head, h.holes = h.run[:end], 0, 0
 }
 
 // up puts n at the free place at, or above it.

@@ -49,8 +49,10 @@ func TestHeapIsASortedList(t *testing.T) {
 				}
 			},
 			"take any": func(t *rapid.T) {
-				if len(model) > 0 {
-					leave(model[rapid.IntRange(0, len(model)-1).Draw(t, "which")])
+				for range rapid.IntRange(1, 40).Draw(t, "n") {
+					if len(model) > 0 {
+						leave(model[rapid.IntRange(0, len(model)-1).Draw(t, "which")])
+					}
 				}
 			},
 			"": func(t *rapid.T) {
@@ -89,5 +91,29 @@ func TestHeapFreesWhatItHasGivenOut(t *testing.T) {
 	}
 	if cap(h.run) > 1000 || len(s.chunks) > 10 {
 		t.Errorf("100 jobs take room for %d in the heap and %d chunks of the slab", cap(h.run), len(s.chunks))
+	}
+}
+
+// TestHeapFreesWhatHasLeftFromTheMiddle: jobs that are cancelled behind one that
+// stays leave nothing behind.
+func TestHeapFreesWhatHasLeftFromTheMiddle(t *testing.T) {
+	s := &slab{}
+	h := &heap{jobs: s}
+	var latest []*job
+	for i := range int64(100_000) {
+		j := s.take()
+		j.seq = i
+		h.push(j, i)
+		if latest = append(latest, j); len(latest) > 10 {
+			latest[1].remove()
+			s.give(latest[1])
+			latest = slices.Delete(latest, 1, 2)
+		}
+	}
+	if h.first() != latest[0] || !slices.Equal(slices.Collect(h.all), latest) {
+		t.Errorf("of 10 jobs the heap has %d", h.len())
+	}
+	if cap(h.run) > 1000 || len(s.chunks) > 10 {
+		t.Errorf("10 jobs take room for %d in the heap and %d chunks of the slab", cap(h.run), len(s.chunks))
 	}
 }
