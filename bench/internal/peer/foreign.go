@@ -26,7 +26,7 @@ func init() {
 
 	sidekiq := Contender{
 		Name: "sidekiq", Store: "redis", Title: "Sidekiq", Family: "sidekiq", Version: "6.4.1 (Debian)",
-		Settings:    "25 threads; it does not keep finished jobs, and a killed process loses those at work; bulk: push_bulk of 1000",
+		Settings:    "25 threads; it does not keep finished jobs, and a killed process loses those at work; beside work it enqueues from 16 threads; bulk: push_bulk of 1000",
 		BulkCallers: 1, BulkSize: 1000, Program: "sidekiq.rb",
 	}
 	sidekiqDefault := sidekiq
