@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -60,16 +61,19 @@ type batcher struct {
 
 	mu      sync.Mutex
 	waiting []*enqueueCall
-	active  int
-	apart   int // calls that wait for a lock by themselves
+	active  int // goroutines that send what waits
+	// locked are calls of which the store said [ErrLocked], and patient the goroutines that send
+	// them, each alone: they wait for somebody's transaction, and nobody else waits for them.
+	locked  []*enqueueCall
+	patient int
 	closed  bool
-	idle    sync.Cond // signalled when active falls to 0
+	idle    sync.Cond // signalled when active and patient have fallen to 0
 }
 
 // enqueueCall is one caller's jobs on their way through a batch.
 type enqueueCall struct {
 	jobs     []*Job
-	sent     bool // guarded by batcher.mu
+	sent     bool // and not known to have failed; guarded by batcher.mu
 	receipts []Receipt
 	err      error
 	done     chan struct{}
@@ -132,10 +136,9 @@ func (b *batcher) withdraw(call *enqueueCall) bool {
 	if call.sent {
 		return false
 	}
-	for i, w := range b.waiting {
-		if w == call {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			break
+	for _, list := range []*[]*enqueueCall{&b.waiting, &b.locked} {
+		if i := slices.Index(*list, call); i >= 0 {
+			*list = slices.Delete(*list, i, i+1)
 		}
 	}
 	return true
@@ -169,9 +172,8 @@ func (b *batcher) next() []*enqueueCall {
 		n++
 	}
 	if n == 0 {
-		if b.active--; b.active == 0 {
-			b.idle.Broadcast()
-		}
+		b.active--
+		b.idle.Broadcast()
 		return nil
 	}
 	calls := b.waiting[:n:n]
@@ -193,18 +195,58 @@ func (b *batcher) send(calls []*enqueueCall) {
 			all = append(all, c.jobs...)
 		}
 	}
-	receipts, err := b.call(all, len(calls) > 1)
-	if err != nil && len(calls) > 1 && !undecided(err) && !errors.Is(err, ErrUnavailable) {
-		half := len(calls) / 2
-		for _, part := range [][]*enqueueCall{calls[:half], calls[half:]} {
-			if len(part) == 1 && errors.Is(err, ErrLocked) {
-				b.sendApart(part)
-			} else {
-				b.send(part)
-			}
-		}
+	receipts, err := b.call(all, true)
+	if len(calls) == 1 && errors.Is(err, ErrLocked) {
+		b.setAside(calls[0])
 		return
 	}
+	if err != nil && len(calls) > 1 && !undecided(err) && !errors.Is(err, ErrUnavailable) {
+		half := len(calls) / 2
+		b.send(calls[:half])
+		b.send(calls[half:])
+		return
+	}
+	answer(calls, receipts, err)
+}
+
+// setAside lets a call wait for somebody's transaction without anybody waiting for
+// the call. Nothing of it was taken, so it may be withdrawn again.
+func (b *batcher) setAside(call *enqueueCall) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	call.sent = false
+	b.locked = append(b.locked, call)
+	if b.patient < b.writers {
+		b.patient++
+		go b.runLocked()
+	}
+}
+
+// runLocked sends the calls that were set aside, one after the other, until there is none.
+func (b *batcher) runLocked() {
+	for call := b.nextLocked(); call != nil; call = b.nextLocked() {
+		receipts, err := b.call(call.jobs, false)
+		answer([]*enqueueCall{call}, receipts, err)
+	}
+}
+
+// nextLocked takes a call that was set aside; nil if there is none, and then the runner has ended.
+func (b *batcher) nextLocked() *enqueueCall {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.locked) == 0 {
+		b.patient--
+		b.idle.Broadcast()
+		return nil
+	}
+	call := b.locked[0]
+	b.locked = slices.Delete(b.locked, 0, 1)
+	call.sent = true
+	return call
+}
+
+// answer tells the callers what came of the jobs that they sent together.
+func answer(calls []*enqueueCall, receipts []Receipt, err error) {
 	for _, c := range calls {
 		switch {
 		case err == nil:
@@ -216,20 +258,6 @@ func (b *batcher) send(calls []*enqueueCall) {
 		}
 		close(c.done)
 	}
-}
-
-// sendApart sends a call that may have to wait for a lock, and lets the others go on.
-func (b *batcher) sendApart(calls []*enqueueCall) {
-	b.mu.Lock()
-	b.apart++
-	b.mu.Unlock()
-	go func() {
-		b.send(calls)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.apart--
-		b.idle.Broadcast()
-	}()
 }
 
 // undecided reports whether the jobs may be there in spite of the error.
@@ -255,7 +283,7 @@ func (b *batcher) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	for b.active > 0 || b.apart > 0 {
+	for b.active > 0 || b.patient > 0 {
 		b.idle.Wait()
 	}
 }

@@ -219,7 +219,7 @@ type EnqueueRequest struct {
 	Jobs []*Job
 	// Puts are preconditions and writes that belong to the jobs.
 	Puts   []RecordWrite
-	Shared bool // the jobs are several callers': fail with [ErrLocked] rather than wait long for another transaction
+	Shared bool // other callers wait for this call's end: fail with [ErrLocked] rather than wait long for another transaction
 }
 
 // ExchangeRequest hands in what is finished and asks for what is next.

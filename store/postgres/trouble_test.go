@@ -137,8 +137,8 @@ func TestServerFreezes(t *testing.T) {
 	eventually(t, enqueueOne(s))
 }
 
-// A user's open transaction that holds a unique key keeps waiting the one caller
-// who wants that key, and nobody else.
+// A user's open transaction that holds a unique key keeps those callers waiting
+// who want that key, however many they are, and nobody else.
 func TestUsersTransactionHoldsAKey(t *testing.T) {
 	s := newStore(t)
 	client := newClient(t, s)
@@ -148,15 +148,18 @@ func TestUsersTransactionHoldsAKey(t *testing.T) {
 	first, err := sendWelcome.Enqueue(t.Context(), postgres.Within(client, tx), welcome{1}, bellhop.UniqueKey("held"))
 	must(t, err)
 
-	waiting := make(chan bellhop.Receipt, 1)
+	const callers = 8 // more than there are enqueues at once
+	waiting := make(chan bellhop.Receipt, callers)
 	var group sync.WaitGroup
-	group.Go(func() {
-		receipt, err := sendWelcome.Enqueue(t.Context(), client, welcome{2}, bellhop.UniqueKey("held"))
-		if err != nil {
-			t.Error(err)
-		}
-		waiting <- receipt
-	})
+	for range callers {
+		group.Go(func() {
+			receipt, err := sendWelcome.Enqueue(t.Context(), client, welcome{2}, bellhop.UniqueKey("held"))
+			if err != nil {
+				t.Error(err)
+			}
+			waiting <- receipt
+		})
+	}
 	began := time.Now()
 	var others sync.WaitGroup
 	for i := range 200 {
@@ -177,8 +180,10 @@ func TestUsersTransactionHoldsAKey(t *testing.T) {
 	}
 	must(t, tx.Commit(t.Context()))
 	group.Wait()
-	if receipt := <-waiting; !receipt.Existing || receipt.ID != first.ID {
-		t.Errorf("the one who waited has got %+v; want the job %s", receipt, first.ID)
+	for range callers {
+		if receipt := <-waiting; !receipt.Existing || receipt.ID != first.ID {
+			t.Errorf("one who waited has got %+v; want the job %s", receipt, first.ID)
+		}
 	}
 }
 
