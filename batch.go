@@ -202,11 +202,30 @@ func (b *batcher) send(calls []*enqueueCall) {
 	}
 	if err != nil && len(calls) > 1 && !undecided(err) && !errors.Is(err, ErrUnavailable) {
 		half := len(calls) / 2
+		if errors.Is(err, ErrLocked) {
+			half = keylessFirst(calls)
+		}
 		b.send(calls[:half])
 		b.send(calls[half:])
 		return
 	}
 	answer(calls, receipts, err)
+}
+
+// keylessFirst divides calls of which one waits for a lock: first those without
+// unique keys, which is what locks are about, and if that divides nothing, in halves.
+func keylessFirst(calls []*enqueueCall) (half int) {
+	keyed := func(j *Job) bool { return j.UniqueKey != "" }
+	for i, c := range calls {
+		if !slices.ContainsFunc(c.jobs, keyed) {
+			calls[i], calls[half] = calls[half], c
+			half++
+		}
+	}
+	if half == 0 || half == len(calls) {
+		half = len(calls) / 2
+	}
+	return half
 }
 
 // setAside lets a call wait for somebody's transaction without anybody waiting for

@@ -170,7 +170,7 @@ func TestUsersTransactionHoldsAKey(t *testing.T) {
 		})
 	}
 	others.Wait()
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("the others have waited %v for a transaction of a user", took)
 	}
 	select {
