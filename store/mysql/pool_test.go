@@ -206,3 +206,73 @@ func TestBytesAreKept(t *testing.T) {
 		}
 	}
 }
+
+// Job numbers are the server's time and something random. With a clock that stands
+// still, calls often come by numbers that are taken: they try again, and nothing
+// is mistaken for what another call has added.
+func TestNumbersThatAreTaken(t *testing.T) {
+	ctx := t.Context()
+	s, err := mysql.New(ctx, raw(t, spare.take(t), params("timestamp", "1800000000.000001")))
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	p := testProcess()
+	_, err = s.Beat(ctx, &bellhop.Beat{Process: p, Lease: time.Hour})
+	must(t, err)
+	const calls = 250 // of 2048 numbers: two calls meet with a probability beyond 1 - 1e-6
+	var ids []bellhop.ID
+	claimed := map[bellhop.ID]bool{}
+	for i := range calls {
+		jobs := testJobs(1)
+		_, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: jobs})
+		must(t, err)
+		if ids = append(ids, jobs[0].ID); i%2 == 1 { // so that some numbers belong to jobs that are no longer ready
+			continue
+		}
+		reply, err := s.Exchange(ctx, request(p, 10))
+		must(t, err)
+		for _, c := range reply.Claims {
+			if claimed[c.Job.ID] {
+				t.Errorf("job %s is claimed twice", c.Job.ID)
+			}
+			claimed[c.Job.ID] = true
+		}
+	}
+	found, err := s.Get(ctx, ids)
+	must(t, err)
+	if len(found) != calls {
+		t.Errorf("%d jobs were accepted, %d are there", calls, len(found))
+	}
+}
+
+// A job of a known kind that comes while a claim makes its way past unknown ones
+// is found by the next.
+func TestJobThatComesBesideUnknownOnes(t *testing.T) {
+	s := newStore(t)
+	others := reopen(t, s)
+	unknown, late := testJobs(3), testJobs(1)
+	for _, j := range unknown {
+		j.Kind = "unknown"
+	}
+	_, err := others.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: unknown})
+	must(t, err)
+	p := testProcess()
+	_, err = s.Beat(t.Context(), &bellhop.Beat{Process: p, Lease: time.Hour})
+	must(t, err)
+	s.SetStep(func(ctx context.Context, _ bellhop.Op, statement string, done bool) error {
+		if !done || statement != "first of known kinds" || late == nil {
+			return nil
+		}
+		_, err := others.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: late})
+		late = nil
+		return err
+	})
+	claims := 0
+	for range 2 {
+		reply, err := s.Exchange(t.Context(), request(p, 5))
+		must(t, err)
+		claims += len(reply.Claims)
+	}
+	if claims != 1 {
+		t.Errorf("%d claims, want the job that came during the first look", claims)
+	}
+}

@@ -24,10 +24,10 @@ import (
 // lost its claim, the transaction is rolled back, and the error matches
 // [bellhop.ErrStale].
 //
-// An error that matches [bellhop.ErrUnavailable] says that another transaction
-// was in the way, or the server away: try the whole transaction again. After a
-// deadlock the server has rolled it back, and so has Within; after any other error
-// nothing of the call that failed is left in it.
+// An error that matches [bellhop.ErrRetryTx] says that another transaction was in
+// the way: do the whole of yours again. After a deadlock the server has rolled it
+// back, and so has Within; after any other error nothing of the call that failed is
+// left in it.
 //
 // Until the transaction ends, others who enqueue a job with the same unique key
 // wait for it. Events and wake-ups cannot know of the commit; a worker finds the

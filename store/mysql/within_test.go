@@ -253,6 +253,45 @@ func TestOpenTransactionDoesNotHoldUpOthers(t *testing.T) {
 	}
 }
 
+// An open transaction that has enqueued jobs with unique keys, taken or free, holds
+// up nobody who wants something else: others enqueue, claim and finish their jobs.
+func TestOpenTransactionLocksNothingElse(t *testing.T) {
+	for name, level := range map[string]sql.IsolationLevel{"repeatable read": sql.LevelRepeatableRead, "read committed": sql.LevelReadCommitted} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			jobs := testJobs(3)
+			jobs[0].UniqueKey, jobs[1].UniqueKey, jobs[2].UniqueKey = "taken", "taken", "free"
+			s.claimed(t, jobs[0])
+			tx, err := s.db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
+			must(t, err)
+			t.Cleanup(func() { _ = tx.Rollback() })
+			receipts, err := mysql.EnqueueWithin(t.Context(), s.Store, tx, jobs[1:]...)
+			must(t, err)
+			if r := receipts[0]; !r.Existing || r.ID != jobs[0].ID || r.State != bellhop.StateRunning || receipts[1].Existing {
+				t.Errorf("receipts %+v", receipts)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			others := testJobs(5)
+			_, err = s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: others, Shared: true})
+			must(t, err)
+			p := testProcess()
+			_, err = s.Beat(ctx, &bellhop.Beat{Process: p, Lease: time.Hour})
+			must(t, err)
+			reply, err := s.Exchange(ctx, request(p, 10))
+			must(t, err)
+			last := request(p, 0)
+			last.Outcomes = settled(reply.Claims)
+			done, err := s.Exchange(ctx, last)
+			must(t, err)
+			if len(reply.Claims) != 5 || len(done.Refused) > 0 {
+				t.Errorf("%d claims, %d of their outcomes refused", len(reply.Claims), len(done.Refused))
+			}
+			must(t, tx.Commit())
+		})
+	}
+}
+
 // A transaction on another database is refused, and so is a client on another store.
 func TestWithinAnotherDatabase(t *testing.T) {
 	s, other := newShop(t), newShop(t)

@@ -137,6 +137,12 @@ func (c *claimer) lane(ctx context.Context, l lane, limit int) (int, error) {
 			return n, err
 		}
 	}
+	last := from // of those that are there now: what comes meanwhile must not be passed over
+	if c.store.Shared {
+		if err := c.Query(ctx, lastReady, readPosition(&last), l.queue, l.priority); err != nil {
+			return 0, err
+		}
+	}
 	// Only one statement looks at what is to be passed over.
 	first := head
 	err := c.Query(ctx, firstKnown, readPosition(&first), l.queue, l.priority, from.due, from.job, Texts(c.known))
@@ -150,7 +156,7 @@ func (c *claimer) lane(ctx context.Context, l lane, limit int) (int, error) {
 			return 0, err
 		}
 	}
-	return n, c.remember(ctx, l, from, full, time.Since(began), n == limit)
+	return n, c.remember(ctx, l, last, full, time.Since(began), n == limit)
 }
 
 func readPosition(p *position) func(Row) error {
@@ -259,8 +265,10 @@ func (c *claimer) candidates(ctx context.Context, st *Stmt, args ...any) (unknow
 // errUnknownKind ends a look at jobs of all kinds.
 var errUnknownKind = errors.New("a job of an unknown kind")
 
-// remember sets the lane's lower bound, if many jobs of unknown kinds stand before it.
-func (c *claimer) remember(ctx context.Context, l lane, from position, full bool, took time.Duration, enough bool) error {
+// remember sets the lane's lower bound, if many jobs of unknown kinds stand before
+// it: at the last claim if there were enough, else at the last of all, or where
+// the look began.
+func (c *claimer) remember(ctx context.Context, l lane, last position, full bool, took time.Duration, enough bool) error {
 	to := position{}
 	if !c.store.LowerBounds {
 		if err := c.Query(ctx, skipped, readPosition(&to), l.queue, l.priority); err != nil {
@@ -272,9 +280,10 @@ func (c *claimer) remember(ctx context.Context, l lane, from position, full bool
 		}
 	}
 	if to = c.last; !enough {
-		to = from
-		if err := c.Query(ctx, lastReady, readPosition(&to), l.queue, l.priority); err != nil {
-			return err
+		if to = last; !c.store.Shared {
+			if err := c.Query(ctx, lastReady, readPosition(&to), l.queue, l.priority); err != nil {
+				return err
+			}
 		}
 	}
 	c.after = append(c.after, func() { c.store.bounds.set(l, to, full, took) })
@@ -339,11 +348,14 @@ func (b *bounds) set(l lane, to position, full bool, took time.Duration) {
 	defer b.mu.Unlock()
 	e := b.m[l]
 	if e == nil {
+		if !full { // forgotten meanwhile: what was to be found may have come after the look
+			return
+		}
 		if b.m == nil || len(b.m) >= maxBounds {
 			b.m = map[lane]*bound{}
 		}
 		e = &bound{}
-		b.m[l], full = e, true
+		b.m[l] = e
 	}
 	e.position = to
 	if full {

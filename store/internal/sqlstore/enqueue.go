@@ -16,15 +16,19 @@ var (
 	addJob  = defineRows("add job", 14, `insert into bellhop_jobs
 		(job, id, kind, queue, priority, run_at, attempts, timeout_ns, retention_ns, unique_key, tags, meta, enqueued_at, args)
 		values {rows} on conflict do nothing`)
-	jobsAdded = define("jobs added", `select job from bellhop_jobs where job between ? and ?`)
+	jobsAdded = define("jobs added", `select job, id from bellhop_jobs where job between ? and ?`)
 	addReady  = define("add ready", `insert into bellhop_ready (queue, priority, due, job, kind)
 		select queue, priority, ?, job, kind from bellhop_jobs where job between ? and ?`)
 	addTheseReady = defineRows("add these ready", 5, `insert into bellhop_ready (queue, priority, due, job, kind) values {rows}`)
 	addScheduled  = defineRows("add scheduled", 3, `insert into bellhop_scheduled (job, queue, due) values {rows}`)
 	keyHolder     = define("key holder", `select j.id, j.job from bellhop_unique_keys k cross join bellhop_jobs j where k.unique_key = ? and j.job = k.job`)
 	dropKey       = define("drop unique key", `delete from bellhop_unique_keys where job = ?`)
-	jobByID       = define("job by id", `select `+jobColumns+` from bellhop_jobs j where j.id = ?`)
+	jobByID       = define("job by id", textOfJobByID)
+	// jobSeen is the same for a job that is probably not there: see stateSeenByJob.
+	jobSeen = define("job by id, as seen", textOfJobByID)
 )
+
+const textOfJobByID = `select ` + jobColumns + ` from bellhop_jobs j where j.id = ?`
 
 // Enqueue implements [bellhop.Store].
 func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) (receipts []bellhop.Receipt, err error) {
@@ -130,7 +134,7 @@ func (in *intake) takeKeys(ctx context.Context) error {
 	for _, i := range keyed {
 		e := &in.entries[i]
 		// A job that is there already may be the holder itself.
-		if known, err := in.existing(ctx, i); err != nil || known {
+		if known, err := in.existing(ctx, i, jobSeen); err != nil || known {
 			if err != nil {
 				return err
 			}
@@ -180,7 +184,14 @@ func (in *intake) keyHeld(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	state, err := in.stateOf(ctx, number)
+	if holder == e.job.ID { // it has come since what a transaction of the caller sees
+		_, err := in.existing(ctx, i, jobByID)
+		return err
+	}
+	state, err := in.stateSeen(ctx, number)
+	if err == nil && !state.Live() {
+		state, err = in.stateOf(ctx, number)
+	}
 	if err == nil && !state.Live() {
 		err = fmt.Errorf("unique key of job %s: its holder has just ended: %w", e.job.ID, ErrAgain)
 	}
@@ -213,18 +224,19 @@ func (in *intake) addJobs(ctx context.Context) error {
 	if err != nil || added == int64(len(open)) {
 		return err
 	}
-	there := make(map[int64]bool, added)
+	there := make(map[int64]bellhop.ID, added) // another's job may have one of the numbers
 	err = in.Query(ctx, jobsAdded, func(r Row) error {
 		var number num
-		err := r.Scan(&number)
-		there[int64(number)] = true
+		var id uid
+		err := r.Scan(&number, &id)
+		there[int64(number)] = bellhop.ID(id)
 		return err
 	}, in.entries[0].number, in.entries[len(in.entries)-1].number)
 	if err != nil {
 		return err
 	}
 	for _, i := range open {
-		if there[in.entries[i].number] {
+		if e := &in.entries[i]; there[e.number] == e.job.ID {
 			continue
 		}
 		if err := in.notAdded(ctx, i); err != nil {
@@ -242,19 +254,19 @@ func (in *intake) notAdded(ctx context.Context, i int) error {
 			return err
 		}
 	}
-	known, err := in.existing(ctx, i)
+	known, err := in.existing(ctx, i, jobByID)
 	if err == nil && !known {
 		err = fmt.Errorf("job %s is neither new nor there: %w", e.job.ID, ErrAgain)
 	}
 	return err
 }
 
-// existing answers a job whose id is there already.
-func (in *intake) existing(ctx context.Context, i int) (known bool, err error) {
+// existing answers a job whose id is there already, if st finds it.
+func (in *intake) existing(ctx context.Context, i int, st *Stmt) (known bool, err error) {
 	e := &in.entries[i]
 	row := newRow()
 	var there *bellhop.Job
-	err = in.Query(ctx, jobByID, func(r Row) (err error) {
+	err = in.Query(ctx, st, func(r Row) (err error) {
 		if err := r.Scan(row.job...); err != nil {
 			return err
 		}
@@ -275,7 +287,9 @@ func (in *intake) existing(ctx context.Context, i int) (known bool, err error) {
 		receipt.State = in.receipts[first].State
 		return true, nil
 	}
-	receipt.State, err = in.stateOf(ctx, int64(row.number))
+	if receipt.State, err = in.stateSeen(ctx, int64(row.number)); err == nil && receipt.State == 0 {
+		receipt.State, err = in.stateOf(ctx, int64(row.number))
+	}
 	if err == nil && receipt.State == 0 {
 		err = fmt.Errorf("job %s has just been deleted: %w", e.job.ID, ErrAgain)
 	}

@@ -22,6 +22,10 @@ var (
 	historyOf  = define("history", `select claim, generation, number, process, outcome, due, claimed_at, started, ended, failure
 		from bellhop_attempts where job = ? order by claim`)
 	stateByJob = define("state by job", stateUnion())
+	// stateSeenByJob is the same for a transaction of the caller that sees an old
+	// snapshot, if that will do. To see more it has to lock, also the gaps where
+	// there is nothing, in the midst of all jobs.
+	stateSeenByJob = define("state by job, as seen", stateUnion())
 )
 
 // placeUnion selects a job's place from wherever it is. Its parameters are the job's number, once for each table.
@@ -57,6 +61,12 @@ func forEachPlace(job int64) []any {
 // stateOf returns where a job is; 0 if it is in no place.
 func (t *txn) stateOf(ctx context.Context, job int64) (bellhop.State, error) {
 	n, err := t.count(ctx, stateByJob, forEachPlace(job)...)
+	return bellhop.State(n), err
+}
+
+// stateSeen returns where the transaction sees a job; 0 if in no place.
+func (t *txn) stateSeen(ctx context.Context, job int64) (bellhop.State, error) {
+	n, err := t.count(ctx, stateSeenByJob, forEachPlace(job)...)
 	return bellhop.State(n), err
 }
 
