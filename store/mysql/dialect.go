@@ -65,6 +65,7 @@ var macros = strings.NewReplacer(
 	"{contains}", "locate(cast(? as binary), j.args) > 0",
 	"{limit}", "limit ?",
 	"{lock}", "for update",
+	"{keep}", "for update",
 	"{share}", "lock in share mode",
 	"{skip}", "for update skip locked",
 	"{now}", serverNow,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -21,6 +20,7 @@ import (
 var parameters = [][2]string{
 	{"lock_timeout", "300ms"},
 	{"idle_in_transaction_session_timeout", "10s"},
+	{"default_transaction_isolation", "read committed"}, // also if the role or the database says otherwise
 	{"enable_seqscan", "off"},
 	{"enable_bitmapscan", "off"},
 	{"enable_hashjoin", "off"},
@@ -144,7 +144,7 @@ func (d *database) run(ctx context.Context, step sqlstore.Step, begin string, fn
 // rollback ends a failed transaction. A server that takes no writes any more is
 // not the one to stay connected with.
 func (d *database) rollback(ctx context.Context, conn *pgx.Conn, because error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := anyway(ctx)
 	defer cancel()
 	if codeOf(because) == codeReadOnly {
 		_ = conn.Close(ctx)

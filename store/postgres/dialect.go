@@ -38,7 +38,8 @@ var macros = strings.NewReplacer(
 	"{contains}", "position(?::bytea in j.args) > 0",
 	"{limit}", "limit ?",
 	"{lock}", "for update",
-	"{share}", "for key share", // a beat may pass, a sweep may not
+	"{share}", "for key share", // of an exchange: a beat may pass, a sweep may not
+	"{keep}", "for no key update",
 	"{skip}", "for update skip locked",
 	"{skip:r}", "for update of r skip locked",
 	"{now}", "(extract(epoch from now()) * 1000000)::bigint",

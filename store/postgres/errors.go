@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -104,5 +105,9 @@ func (dialect) Explain(err error) (sqlstore.Trouble, error) {
 // the server has refused it and goes on.
 func certain(err error) bool {
 	e := (*pgconn.PgError)(nil)
-	return errors.As(err, &e) && e.Severity == "ERROR" || errors.As(err, new(*pgconn.ConnectError)) || pgconn.SafeToRetry(err)
+	return errors.As(err, &e) && severityOf(e) == "ERROR" || errors.As(err, new(*pgconn.ConnectError)) || pgconn.SafeToRetry(err)
 }
+
+// severityOf returns an error's severity in English. Poolers may send but the one
+// word that a server translates.
+func severityOf(e *pgconn.PgError) string { return cmp.Or(e.SeverityUnlocalized, e.Severity) }

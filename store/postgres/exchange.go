@@ -97,7 +97,7 @@ var (
 	lookAround = sqlstore.Define("look around", `select {now} + ?,
 		exists (select 1 from bellhop_processes where id = ? and gone_at is null),
 		exists (select 1 from bellhop_exchanges where id = ?),
-		(select count(*) from bellhop_queues where paused = 1),
+		(select count(*) from bellhop_queues where paused = 1 and name = any(?::text[])),
 		(select count(*) from bellhop_running where process = ? and cancel = 1),
 		coalesce((select min(due) from bellhop_scheduled), 0)`)
 )
@@ -117,7 +117,7 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 		lanes = d.lanes.begin(r, slices.ContainsFunc(ends, handsBack))
 		requests = append(requests, x.claim(lanes))
 	}
-	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), uuid(r.Process)}, x.lookedAround})
+	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), wanted(r.Wants), uuid(r.Process)}, x.lookedAround})
 	err := d.pipeline(ctx, step, requests)
 	switch codeOf(err) {
 	case codeLock, codeUnique:
@@ -128,8 +128,8 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	}
 	x.sort()
 	x.done.Seen = x.seen && len(x.done.Claimed) == 0
-	if claims && x.done.Alive && !x.done.Seen && x.done.Paused == 0 { // else it was not looked for jobs
-		d.lanes.end(lanes, x.done.Claimed, r.Limit, x.done.Now, time.Since(began))
+	if claims && x.done.Alive && !x.done.Seen { // else it was not looked for jobs
+		d.lanes.end(lanes, x.done.Claimed, r.Limit, x.done.Now, time.Since(began), x.done.Paused > 0)
 	}
 	return &x.done, nil
 }
@@ -138,6 +138,15 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 func handsBack(e sqlstore.End) bool { return e.Kind.To() == bellhop.StateReady }
 
 func nothing(pgx.Rows) error { return nil }
+
+// wanted returns the names of the queues.
+func wanted(wants []bellhop.Want) []string {
+	names := make([]string, len(wants))
+	for i, w := range wants {
+		names[i] = w.Queue
+	}
+	return names
+}
 
 func uuid(id bellhop.ID) [16]byte { return id }
 

@@ -47,6 +47,16 @@ func FinishWithinSQL(ctx context.Context, s *Store, tx *sql.Tx, o bellhop.Outcom
 // SQL returns a statement as it is sent.
 func (s *Store) SQL(st *sqlstore.Stmt) string { return s.database.dialect.SQL(st) }
 
+// SchemaName is where the tables are.
+func (s *Store) SchemaName() string { return s.settings.schema }
+
+// Isolation returns the level at which statements in a pipeline run.
+func (s *Store) Isolation(ctx context.Context) (level string, err error) {
+	show := sqlstore.Compose("isolation", "show transaction_isolation")
+	err = s.database.pipeline(ctx, nil, []request{{show, nil, func(rows pgx.Rows) error { return rows.Scan(&level) }}})
+	return level, err
+}
+
 // Hot are the statements on the path of every job.
 var Hot = []*sqlstore.Stmt{addNewJobs, addNewSorted, holdExchange, endPlain, endAny, claimJobs, lookAround}
 

@@ -50,6 +50,7 @@ const lateCommit = 200 * time.Millisecond
 // looks are the lanes of one exchange, as arrays for the claim.
 type looks struct {
 	sets       []laneSet // of the wants
+	bounds     []*bounds // likewise, as they were known when it began
 	counts     []int
 	full       []bool
 	wants      []int32
@@ -66,9 +67,9 @@ func (l *lanes) begin(r *bellhop.ExchangeRequest, fromHead bool) *looks {
 	defer l.mu.Unlock()
 	for i, w := range r.Wants {
 		set := laneSet{w.Queue, kinds}
-		b := l.m[set]
-		full := fromHead || b == nil || !now.Before(b.nextLook)
-		k.sets, k.counts, k.full = append(k.sets, set), append(k.counts, w.Count), append(k.full, full)
+		b := l.of(set)
+		full := fromHead || !now.Before(b.nextLook)
+		k.sets, k.bounds, k.counts, k.full = append(k.sets, set), append(k.bounds, b), append(k.counts, w.Count), append(k.full, full)
 		for p := range priorities {
 			at := head
 			if !full {
@@ -82,21 +83,31 @@ func (l *lanes) begin(r *bellhop.ExchangeRequest, fromHead bool) *looks {
 	return k
 }
 
-// end takes in what an exchange has found.
-func (l *lanes) end(k *looks, claimed []sqlstore.Claimed, limit int, now int64, took time.Duration) {
+// of returns the bounds of a set; new ones call for a full look.
+func (l *lanes) of(set laneSet) *bounds {
+	b := l.m[set]
+	if b == nil {
+		if l.m == nil || len(l.m) >= maxLanes {
+			l.m = map[laneSet]*bounds{}
+		}
+		b = &bounds{}
+		l.m[set] = b
+	}
+	return b
+}
+
+// end takes in what an exchange has found. paused says that some queue is: one
+// from which nothing came may not have been looked at.
+func (l *lanes) end(k *looks, claimed []sqlstore.Claimed, limit int, now int64, took time.Duration, paused bool) {
 	recent := position{now - lateCommit.Microseconds(), math.MaxInt64}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, set := range k.sets {
-		b := l.m[set]
-		if b == nil {
-			if l.m == nil || len(l.m) >= maxLanes {
-				l.m = map[laneSet]*bounds{}
-			}
-			b = &bounds{}
-			l.m[set], k.full[i] = b, true
-		}
+		b := k.bounds[i]
 		n, last, at := lastOf(claimed, set.queue)
+		if l.m[set] != b || paused && n == 0 {
+			continue // forgotten meanwhile: what was to be found may have come after the look
+		}
 		toTheEnd := n < k.counts[i] && n < perLane && len(claimed) < limit
 		for p := range b.at {
 			switch {
@@ -116,12 +127,13 @@ func (l *lanes) end(k *looks, claimed []sqlstore.Claimed, limit int, now int64, 
 	}
 }
 
-// forget has the next claims from a queue begin at the head.
+// forget has the next claims from a queue begin at the head; from all queues if
+// it is empty.
 func (l *lanes) forget(queue string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for set := range l.m {
-		if set.queue == queue {
+		if queue == "" || set.queue == queue {
 			delete(l.m, set)
 		}
 	}

@@ -170,14 +170,17 @@ func (s *Store) Notify(fn func(queue string)) (stop func()) {
 	}
 }
 
-// remove ends the listening with the last listener.
+// remove ends the listening with the last listener. Who begins to listen
+// meanwhile begins another listening, which is not touched.
 func (e *ear) remove() {
 	e.mu.Lock()
-	e.listeners--
-	last := e.listeners == 0
+	var halt func()
+	if e.listeners--; e.listeners == 0 {
+		halt, e.halt = e.halt, nil
+	}
 	e.mu.Unlock()
-	if last {
-		e.stop()
+	if halt != nil {
+		halt()
 	}
 }
 
@@ -200,6 +203,7 @@ func (s *Store) listen(ctx context.Context, done chan<- struct{}) {
 		conn, err := s.listening(ctx)
 		if err == nil {
 			try = 0
+			s.database.lanes.forget("")
 			s.Wake()
 			s.hearAll(ctx, conn)
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyWait)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/faultproxy"
 	"github.com/gobellhop/bellhop/internal/testservers"
@@ -211,6 +213,84 @@ func TestUsersTransactionHoldsAClaim(t *testing.T) {
 	if got := stateOf(t, s, held.Token.JobID); got != bellhop.StateSucceeded {
 		t.Errorf("the job that was held is %v", got)
 	}
+}
+
+// A user's open transaction that holds a claim holds up no other report.
+func TestUsersTransactionHoldsUpNoReport(t *testing.T) {
+	s := newStore(t)
+	held, other := claimOne(t, s), claimOne(t, s)
+	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
+	must(t, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	must(t, postgres.FinishWithin(t.Context(), s, tx, held.Settle(bellhop.Policy{}, bellhop.Return{})))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	done := []byte(`{"done":1}`)
+	_, err = s.Report(ctx, []bellhop.Report{{Token: held.Token, Progress: done}, {Token: other.Token, Progress: done}})
+	if !errors.Is(err, bellhop.ErrUnavailable) || ctx.Err() != nil {
+		t.Errorf("reports of which one is held: %v, %v", err, ctx.Err())
+	}
+	found, err := s.Get(t.Context(), []bellhop.ID{other.Token.JobID})
+	must(t, err)
+	if got := string(found[0].Place.Progress); got != string(done) {
+		t.Errorf("the progress of the other is %q", got)
+	}
+}
+
+// Exchanges under way, which hold their process's row, keep a sweep waiting and the
+// end of the process, but not its beats [S1].
+func TestBeatsPassExchanges(t *testing.T) {
+	s := newStore(t)
+	process := testProcess(t, s)
+	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
+	must(t, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	_, err = tx.Exec(t.Context(), "select id from "+pgx.Identifier{s.SchemaName(), "bellhop_processes"}.Sanitize()+" for key share")
+	must(t, err)
+	beat := func(leave bool) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := s.Beat(ctx, &bellhop.Beat{Process: bellhop.Process{ID: process}, Lease: time.Hour, Leave: leave})
+		return err
+	}
+	must(t, beat(false))
+	if err := beat(true); err == nil {
+		t.Error("the process has left in the midst of an exchange")
+	}
+}
+
+// An exchange that is repeated by a process which is gone brings nothing [X9].
+func TestRepeatOfAProcessThatIsGone(t *testing.T) {
+	s := newStore(t)
+	process := testProcess(t, s)
+	must(t, enqueueOne(s)(t.Context()))
+	r := request(process, 1)
+	first, err := s.Exchange(t.Context(), r)
+	must(t, err)
+	_, err = s.Beat(t.Context(), &bellhop.Beat{Process: bellhop.Process{ID: process}, Leave: true})
+	must(t, err)
+	again, err := s.Exchange(t.Context(), r)
+	if !errors.Is(err, bellhop.ErrProcessGone) || len(first.Claims) != 1 || len(again.Claims) > 0 {
+		t.Errorf("first %d claims, then %d, and %v", len(first.Claims), len(again.Claims), err)
+	}
+}
+
+// Our sessions are at READ COMMITTED whatever the database's default is.
+func TestDefaultIsolation(t *testing.T) {
+	server := testservers.Postgres(t)
+	address := server.Database(t)
+	admin := connect(t.Context(), t, address)
+	defer admin.Close(context.Background())
+	_, err := admin.Exec(t.Context(), `do $$ begin execute format('alter database %I set default_transaction_isolation = serializable', current_database()); end $$`)
+	must(t, err)
+	s := open(t, with(t, address, "migrate", "auto"))
+	use(t, s)
+	level, err := s.Isolation(t.Context())
+	must(t, err)
+	if level != "read committed" {
+		t.Errorf("a statement of ours runs at %s", level)
+	}
+	must(t, s.Close())
 }
 
 // Behind a pooler in transaction mode, which gives each transaction another

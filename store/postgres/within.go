@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,7 +28,9 @@ import (
 // error matches [bellhop.ErrStale].
 //
 // An error that matches [bellhop.ErrRetryTx] says that another transaction was in
-// the way: roll back and do the whole of yours again. After any other error
+// the way: roll back and do the whole of yours again. It cannot commit any more if
+// an attempt was to be completed: from repeatable read on, a claim that was lost
+// since the transaction's first statement shows in this way. After any other error
 // nothing of the call that failed is left in it.
 //
 // Until the transaction ends, others who enqueue a job with the same unique key
@@ -109,10 +112,16 @@ func (w *within) enqueueNew(ctx context.Context, tx onConn, jobs []*bellhop.Job)
 	return sqlstore.ReceiptsOf(jobs, now), nil
 }
 
-// back takes back what has been done since the savepoint. If the context has
-// ended, going back still must not fail.
+// anyway returns a context for what must not be left out if ctx has ended, as that
+// of an attempt does when its claim is lost.
+func anyway(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+}
+
+// back takes back what has been done since the savepoint.
 func (w *within) back(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := anyway(ctx)
+	defer cancel()
 	if _, err := w.on.exec(ctx, "rollback to savepoint bellhop", nil); err == nil {
 		_, _ = w.on.exec(ctx, "release savepoint bellhop", nil)
 	}
@@ -121,16 +130,28 @@ func (w *within) back(ctx context.Context) {
 // Finish implements [bellhop.TxStore].
 func (w *within) Finish(ctx context.Context, o bellhop.Outcome) error {
 	err := w.do(ctx, func() error { return w.store.FinishIn(ctx, w.tx(bellhop.OpExchange), o) })
-	if errors.Is(err, bellhop.ErrStale) {
-		// From here on the transaction can only be rolled back.
-		if _, e := w.on.exec(ctx, raise, nil); e == nil {
-			return errors.Join(err, fmt.Errorf("%s: the transaction could not be made to fail: roll it back", w.name))
-		}
+	how := ""
+	switch {
+	case errors.Is(err, bellhop.ErrStale):
+		how = raiseStale
+	case errors.Is(err, bellhop.ErrRetryTx): // at repeatable read, a claim that is lost looks like any other that has changed
+		how = raiseRetry
+	default:
+		return err
+	}
+	// From here on the transaction can only be rolled back.
+	ctx, cancel := anyway(ctx)
+	defer cancel()
+	if _, e := w.on.exec(ctx, how, nil); e == nil {
+		return errors.Join(err, fmt.Errorf("%s: the transaction could not be made to fail: roll it back", w.name))
 	}
 	return err
 }
 
-const raise = `do $$ begin raise exception 'bellhop: the claim is stale: the job has been taken back or finished'; end $$`
+const (
+	raiseStale = `do $$ begin raise exception 'bellhop: the claim is stale: the job has been taken back or finished'; end $$`
+	raiseRetry = `do $$ begin raise exception 'bellhop: another transaction was in the way: do the whole of this one again'; end $$`
+)
 
 func (w *within) tx(op bellhop.Op) *tx {
 	return &tx{db: w.store.database, on: w.on, step: w.store.StepOf(op)}

@@ -178,6 +178,51 @@ func TestWithinFinish(t *testing.T) {
 	})
 }
 
+// A stale attempt makes the transaction fail also if its context has ended, as it
+// does when the worker hears that the claim is lost.
+func TestWithinFinishWhoseContextEnds(t *testing.T) {
+	worlds(t, func(t *testing.T, s *postgres.Store, begin func() callerTx) {
+		claim := claimOne(t, s)
+		stale := claim.Settle(bellhop.Policy{}, bellhop.Return{})
+		stale.Token.Number++
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s.SetStep(func(_ context.Context, _ bellhop.Op, statement string, done bool) error {
+			if done && statement == "recorded outcome" {
+				cancel()
+			}
+			return nil
+		})
+		tx := begin()
+		if err := tx.finish(ctx, stale); !errors.Is(err, bellhop.ErrStale) || ctx.Err() == nil {
+			t.Fatalf("finishing under a stale token: %v, %v", err, ctx.Err())
+		}
+		if err := tx.commit(t.Context()); err == nil {
+			t.Error("the transaction of a stale attempt commits")
+		}
+	})
+}
+
+// A transaction that sees an old snapshot cannot tell a claim that was lost from
+// one that has only changed: it can do nothing but begin again.
+func TestWithinFinishBehindASnapshot(t *testing.T) {
+	s := newStore(t)
+	claim := claimOne(t, s)
+	tx, err := newPool(t, testservers.Postgres(t).Address).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	must(t, err)
+	_, err = tx.Exec(t.Context(), "select count(*) from pg_class") // takes its snapshot
+	must(t, err)
+	o := claim.Settle(bellhop.Policy{}, bellhop.Return{})
+	_, err = s.Exchange(t.Context(), &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: []bellhop.Outcome{claim.HandBack("swept")}})
+	must(t, err)
+	if err := postgres.FinishWithin(t.Context(), s, tx, o); !errors.Is(err, bellhop.ErrRetryTx) {
+		t.Errorf("finishing what another has taken back since: %v; want ErrRetryTx", err)
+	}
+	if err := tx.Commit(t.Context()); err == nil {
+		t.Error("the transaction of a stale attempt commits")
+	}
+}
+
 // A deadlock inside the caller's transaction is the caller's to repeat.
 func TestWithinConflict(t *testing.T) {
 	s := newStore(t)

@@ -24,7 +24,7 @@ var macros = strings.NewReplacer(
 	"{numbers}", "select value from json_each(?)",
 	"{tag}", "exists (select 1 from json_each(j.tags) where value = ?)",
 	"{contains}", "instr(j.args, ?) > 0",
-	" {lock}", "", " {share}", "", " {skip}", "", " {skip:r}", "", // one writer at a time
+	" {lock}", "", " {share}", "", " {keep}", "", " {skip}", "", " {skip:r}", "", // one writer at a time
 	"{limit}", "limit ? + 0", // after a bare parameter SQLite compiles the statement anew for each value
 )
 

@@ -24,9 +24,10 @@ type Dialect interface {
 	//
 	// Behind a query, {lock} stands for what locks its rows until the transaction
 	// ends, {share} for what locks them against a {lock} of others but not
-	// against another {share}, and {skip} for what locks them but passes over
-	// those that are locked; {skip:r} locks the rows of r alone. All of these are
-	// empty where there is a single writer.
+	// against another {share}, {keep} for what locks them against a {lock} and
+	// another {keep} and, if the database can, not against a {share}, and {skip}
+	// for what locks them but passes over those that are locked; {skip:r} locks the
+	// rows of r alone. All of these are empty where there is a single writer.
 	SQL(st *Stmt) string
 	// Lock takes the lock under which the schema is changed, until the
 	// transaction ends.

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ const goneFor = 24 * time.Hour
 const processColumns = `id, name, host, pid, version, started_at, queues, kinds, slots, busy, beat_at, beats, lease`
 
 var (
-	processState = define("process state", `select beats, gone_at from bellhop_processes where id = ? {lock}`)
+	processState = define("process state", `select beats, gone_at from bellhop_processes where id = ? {keep}`)
 	addProcess   = define("add process", `insert into bellhop_processes (`+processColumns+`) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?) on conflict do nothing`)
 	renewProcess = define("renew process", `update bellhop_processes set
 		name = ?, host = ?, pid = ?, version = ?, started_at = ?, queues = ?, kinds = ?, slots = ?, busy = ?, beat_at = ?, beats = beats + 1, lease = ?
@@ -39,7 +40,37 @@ var (
 
 // Report implements [bellhop.Store].
 func (s *Store) Report(ctx context.Context, reports []bellhop.Report) (refused []bellhop.Refusal, err error) {
-	err = s.write(ctx, bellhop.OpReport, func(ctx context.Context, t *txn) error {
+	if refused, err = s.report(ctx, reports, len(reports) == 1); !errors.Is(err, bellhop.ErrLocked) {
+		return refused, err
+	}
+	// A transaction of a user holds one of the claims, for longer than anybody
+	// should be kept waiting: each goes alone, and those that are held are left.
+	var left error
+	for i := range reports {
+		one, err := s.report(ctx, reports[i:i+1], false)
+		switch {
+		case errors.Is(err, bellhop.ErrLocked):
+			left = fmt.Errorf("%w: %w", bellhop.ErrUnavailable, err)
+		case err != nil:
+			return nil, err
+		}
+		for _, r := range one {
+			refused = append(refused, bellhop.Refusal{Index: i, Err: r.Err, Recorded: r.Recorded})
+		}
+	}
+	if left != nil {
+		return nil, left
+	}
+	return refused, nil
+}
+
+// report is Report in one transaction. Unless it is patient it fails with
+// [bellhop.ErrLocked] rather than wait long for another one.
+func (s *Store) report(ctx context.Context, reports []bellhop.Report, patient bool) (refused []bellhop.Refusal, err error) {
+	err = s.write(ctx, bellhop.OpReport, func(ctx context.Context, t *txn) (err error) {
+		if !patient {
+			defer func() { err = s.impatient(err) }()
+		}
 		refused = nil
 		for i := range reports {
 			r := &reports[i]

@@ -60,7 +60,7 @@ type Exchanged struct {
 	Alive bool
 	// Seen tells whether the exchange had made claims before. Then nothing was claimed.
 	Seen bool
-	// Paused is how many queues are paused, Cancel how many claims of the process
+	// Paused is how many of the wanted queues are paused, Cancel how many claims of the process
 	// are to be cancelled, NextDue when the next scheduled job is due, or 0.
 	Paused, Cancel, NextDue int64
 }
@@ -172,7 +172,7 @@ func (s *Store) lookAgain(ctx context.Context, r *bellhop.ExchangeRequest, done 
 				return err
 			}
 		}
-		if done.Seen && claims(r) {
+		if done.Seen && done.Alive && claims(r) {
 			if reply.Claims, err = t.repeat(ctx, r); err != nil {
 				return err
 			}
