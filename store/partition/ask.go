@@ -214,6 +214,9 @@ type recent struct {
 	// active are the exchanges under way, by process: a beat must not take what they
 	// have claimed for lost.
 	active map[bellhop.ID][]bellhop.ID
+	// late are the exchanges that were not waited for and of whose claims one under
+	// way tells, by that one.
+	late map[bellhop.ID][]bellhop.ID
 }
 
 const recentExchanges = 256
@@ -226,7 +229,7 @@ func (c *recent) begin(r *bellhop.ExchangeRequest) []*leg {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.legs == nil {
-		c.legs, c.active = map[bellhop.ID][]*leg{}, map[bellhop.ID][]bellhop.ID{}
+		c.legs, c.active, c.late = map[bellhop.ID][]*leg{}, map[bellhop.ID][]bellhop.ID{}, map[bellhop.ID][]bellhop.ID{}
 	}
 	c.active[r.Process] = append(c.active[r.Process], r.ID)
 	return slices.Clone(c.legs[r.ID])
@@ -245,6 +248,20 @@ func (c *recent) end(r *bellhop.ExchangeRequest) {
 	}
 	if c.active[r.Process] = ids; len(ids) == 0 {
 		delete(c.active, r.Process)
+	}
+	if !slices.Contains(ids, r.ID) {
+		delete(c.late, r.ID)
+	}
+}
+
+// collected notes that the exchange, which has begun, tells of the claims of others.
+func (c *recent) collected(r *bellhop.ExchangeRequest, claims []bellhop.Claim) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range claims {
+		if id := claims[i].Token.Exchange; !slices.Contains(c.late[r.ID], id) {
+			c.late[r.ID] = append(c.late[r.ID], id)
+		}
 	}
 }
 
@@ -280,6 +297,7 @@ func (c *recent) under(process bellhop.ID) (ids []bellhop.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range c.active[process] {
+		ids = append(ids, c.late[id]...)
 		for _, l := range c.legs[id] {
 			ids = append(ids, l.request.ID)
 		}

@@ -149,14 +149,14 @@ type leg struct {
 }
 
 func (x *exchange) run(ctx context.Context) (*bellhop.ExchangeReply, error) {
-	late := x.s.collect(x.r.Process)
+	before := x.s.recent.begin(x.r)
+	defer x.s.recent.end(x.r)
+	late := x.s.collect(x.r)
 	x.reply.Claims, x.late = slices.Clone(late), len(late)
 	x.asking = x.s.newAsking(x.r, x.r.Limit-x.late)
 	x.answers, x.over = make(chan *leg), make(chan struct{})
 	defer close(x.over)
 	places := x.s.deal(len(x.r.Outcomes), func(i int) bellhop.Token { return x.r.Outcomes[i].Token })
-	before := x.s.recent.begin(x.r)
-	defer x.s.recent.end(x.r)
 	if before != nil {
 		x.repeat(ctx, before, places)
 	} else {

@@ -23,8 +23,9 @@ var errLate = fmt.Errorf("it has not answered in time: %w", bellhop.ErrUnavailab
 const forEver = time.Duration(-1)
 
 // gather asks parts at once, and returns what they say in their order. Once one
-// has answered well the others have as long as patience says. The only error that
-// it returns is that of ctx.
+// has answered well the others have as long as patience says, but no longer than
+// half of what is left of ctx, whose end would cost the answers that are there. The
+// only error that it returns is that of ctx.
 func gather[T any](ctx context.Context, parts []*part, patience time.Duration, call func(ctx context.Context, p *part) (T, error)) ([]answer[T], error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("partition store: %w", err)
@@ -56,6 +57,9 @@ func gather[T any](ctx context.Context, parts []*part, patience time.Duration, c
 		case r := <-replies:
 			list[r.at] = r.answer
 			if late == nil && r.err == nil && patience >= 0 {
+				if deadline, ok := ctx.Deadline(); ok {
+					patience = min(patience, time.Until(deadline)/2)
+				}
 				timer := time.NewTimer(patience)
 				defer timer.Stop()
 				late = timer.C

@@ -102,8 +102,8 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, 
 }
 
 // expected returns the exchanges of a process whose replies are still to come.
+// What is collected goes from the parts to an exchange under way, so these come last.
 func (s *Store) expected(process bellhop.ID) (ids []bellhop.ID) {
-	ids = s.recent.under(process)
 	for _, p := range s.parts {
 		p.mu.Lock()
 		if st := p.straying[process]; st != nil {
@@ -114,7 +114,7 @@ func (s *Store) expected(process bellhop.ID) (ids []bellhop.ID) {
 		}
 		p.mu.Unlock()
 	}
-	return ids
+	return append(ids, s.recent.under(process)...)
 }
 
 // beaten notes whether a part has heard the beat of a process.
@@ -236,22 +236,16 @@ func (s *Store) lookForStrays(ctx context.Context) {
 	}
 }
 
-// inReach returns the parts that may be asked and that fit; all, if none may be asked.
+// inReach returns the parts that may be asked and that fit; all that fit, if none may be asked.
 func (s *Store) inReach(fits func(p *part) bool) (parts []*part) {
 	now := time.Now()
-	up := 0
+	up := slices.ContainsFunc(s.parts, func(p *part) bool { return p.open(now) })
 	for _, p := range s.parts {
 		p.mu.Lock()
-		if p.mayTry(now) {
-			up++
-			if fits(p) {
-				parts = append(parts, p)
-			}
+		if (!up || p.mayTry(now)) && fits(p) {
+			parts = append(parts, p)
 		}
 		p.mu.Unlock()
-	}
-	if up == 0 {
-		return s.parts
 	}
 	return parts
 }

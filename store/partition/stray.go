@@ -74,17 +74,19 @@ func (s *Store) bring(l *leg) {
 	s.tell()
 }
 
-// collect returns the claims that stray exchanges have brought for a process.
-func (s *Store) collect(process bellhop.ID) (claims []bellhop.Claim) {
-	if process.IsZero() {
+// collect returns the claims that stray exchanges have brought for the process of
+// an exchange, which has begun.
+func (s *Store) collect(r *bellhop.ExchangeRequest) (claims []bellhop.Claim) {
+	if r.Process.IsZero() {
 		return nil
 	}
 	for _, p := range s.parts {
 		p.mu.Lock()
-		if st := p.straying[process]; st != nil {
+		if st := p.straying[r.Process]; st != nil {
+			s.recent.collected(r, st.claims) // before they are taken away: a beat looks here first
 			claims = append(claims, st.claims...)
 			if st.claims = nil; st.settled() {
-				delete(p.straying, process)
+				delete(p.straying, r.Process)
 			}
 		}
 		p.mu.Unlock()
