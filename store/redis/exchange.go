@@ -88,12 +88,17 @@ func outcomeTexts(o *bellhop.Outcome) string {
 	return string(append(append(b, reason...), result...))
 }
 
-// names joins names for the scripts: "|mail|reports|"; empty for none.
+// names joins names for the scripts: "|mail|reports|"; empty for none. What no
+// name can be is replaced by another word of that kind, so that it finds nothing.
 func names(list []string) string {
-	if len(list) == 0 {
-		return ""
+	var b strings.Builder
+	for _, name := range list {
+		if name == "" || strings.Contains(name, "|") {
+			name = "\x01"
+		}
+		b.WriteString("|" + name)
 	}
-	return "|" + strings.Join(list, "|") + "|"
+	return b.String() + ifSet(len(list) > 0, "|")
 }
 
 // idText returns an id as bytes; empty for none.

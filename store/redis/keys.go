@@ -96,13 +96,11 @@ func kindOf(name string) string {
 
 // keys names the keys of a namespace.
 type keys struct {
-	base  string   // what all keys begin with
-	first []string // KEYS of every script
+	base string // what all keys begin with; the one of KEYS of every script
 }
 
 func newKeys(namespace string) keys {
-	base := "{bellhop:" + namespace + "}:"
-	return keys{base, []string{base}}
+	return keys{"{bellhop:" + namespace + "}:"}
 }
 
 // laneOf names the lane of a job.

@@ -73,6 +73,9 @@ func newScript(name, text string) *script {
 // spares reports whether the server runs the script also when its memory is full.
 func (s *script) spares() bool { return strings.HasPrefix(s.text, "#!lua flags=") }
 
+// reads reports whether the script changes nothing, and the server lets it change nothing.
+func (s *script) reads() bool { return strings.HasPrefix(s.text, "#!lua flags=no-writes") }
+
 // Sizes from which on the items of a call are staged, and of the pieces in which they are.
 const (
 	stageItems = 50_000
@@ -121,7 +124,11 @@ func (s *Store) run(ctx context.Context, op bellhop.Op, sc *script, in items) (a
 			return nil, unchanged(err)
 		}
 	}
-	return s.step(ctx, op, sc, []any{s.offset(), key, len(in.list)})
+	call := []any{s.offset(), key, len(in.list)}
+	if sc.reads() {
+		call = append(call, "keep") // until it expires
+	}
+	return s.step(ctx, op, sc, call)
 }
 
 func length(v any) int {
@@ -164,9 +171,9 @@ func (s *Store) eval(ctx context.Context, sc *script, args []any) (any, error) {
 	go func() {
 		defer s.calls.Done()
 		defer cancel()
-		reply, err := s.client.EvalSha(ctx, sc.hash, s.keys.first, args...).Result()
+		reply, err := s.send(ctx, "evalsha", sc.hash, args)
 		if redis.HasErrorPrefix(err, "NOSCRIPT") {
-			reply, err = s.client.Eval(ctx, sc.text, s.keys.first, args...).Result()
+			reply, err = s.send(ctx, "eval", sc.text, args)
 		}
 		done <- answer{reply, err}
 	}()
@@ -181,6 +188,21 @@ func (s *Store) eval(ctx context.Context, sc *script, args []any) (any, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// once is a command that the client must not send again on its own, as a client
+// of a cluster does after a lost answer whatever its settings: what it does may
+// have been done.
+type once struct{ *redis.Cmd }
+
+// NoRetry is what the client asks before it does.
+func (once) NoRetry() bool { return true }
+
+func (s *Store) send(ctx context.Context, command, script string, args []any) (any, error) {
+	cmd := redis.NewCmd(ctx, append([]any{command, script, 1, s.keys.base}, args...)...)
+	cmd.SetFirstKeyPos(3)
+	_ = s.client.Process(ctx, once{cmd}) // the command has the error
+	return cmd.Result()
 }
 
 // Replies are lists of texts, numbers and lists. A reply of another form is a

@@ -50,7 +50,8 @@ func ping(t *testing.T, s bellhop.Store) func() error {
 // When the server's memory is full, enqueueing fails in one line and changes
 // nothing; all that ends or frees goes on.
 func TestOutOfMemory(t *testing.T) {
-	server, s := ownServer(t, "maxmemory 12mb")
+	server := testservers.StartRedis(t, "maxmemory 12mb")
+	s := openStore(t, opening{server.Address, "own", new(atomic.Int64)})
 	c := client(t, server.Address)
 	p := process(t, s)
 	enqueue(t, s, testJobs(100)...)
@@ -119,11 +120,11 @@ func TestKeyOfAnotherType(t *testing.T) {
 	server := testservers.StartRedis(t, "enable-debug-command yes")
 	for _, name := range []string{
 		"jobs", "places", "numbers", "order|0", "blocks", "ready|j|default|test.job", "lanes|default", "scheduled|default", "due",
-		"running|P", "holders", "expiring", "counts", "unique", "paused", "leases", "processes", "holes",
+		"running|P", "cancels|P", "holders", "expiring", "counts", "unique", "paused", "leases", "processes", "holes", "dead",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStore(t, server.Address)
-			o := openingOf(s)
+			o := openingOf(newStore(t, server.Address))
+			s := openStore(t, o, redis.WithKeepFinished(0)) // so that exchanges delete as well
 			c := client(t, o.address)
 			ctx := t.Context()
 			p := process(t, s)

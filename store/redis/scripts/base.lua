@@ -15,7 +15,7 @@ local items, at = ARGV, 3
 if ARGV[2] ~= '' then
   items, at = call('LRANGE', ARGV[2], 0, -1), 0
   if #items ~= tonumber(ARGV[3]) then return redis.error_reply('STAGED items are missing') end
-  call('UNLINK', ARGV[2])
+  if not ARGV[4] then call('UNLINK', ARGV[2]) end -- a script that only reads must not, and leaves it to its end
 end
 
 local function take()

@@ -15,41 +15,6 @@ local function wantedLanes(name, kinds)
   return list
 end
 
--- merge takes at most n jobs of several lanes of one priority, by due time and order of enqueueing.
-local function merge(group, n, members, from)
-  local heads, size = {}, min(n, 8 + math.ceil(2 * n / #group))
-  local function refill(h)
-    h.list = call('ZRANGE', h.lane.key, h.base, h.base + size - 1, 'WITHSCORES')
-    h.base, h.at = h.base + #h.list / 2, 1
-  end
-  local function read(h)
-    if h.at > #h.list then refill(h) end
-    h.member = h.list[h.at]
-    if not h.member then return false end
-    h.due, h.turn = tonumber(h.list[h.at + 1]), number('>I6', h.member)
-    h.at = h.at + 2
-    return true
-  end
-  for i = 1, #group do
-    local h = {lane = lane(group[i]), at = 1, list = {}}
-    h.base = h.lane.taken
-    if read(h) then heads[#heads + 1] = h end
-  end
-  local m = #members
-  for _ = 1, n do
-    local best, b
-    for i = 1, #heads do
-      local h = heads[i]
-      if not best or h.due < best.due or h.due == best.due and h.turn < best.turn then best, b = h, i end
-    end
-    if not best then break end
-    m = m + 1
-    members[m], from[m] = best.member, best.lane
-    best.lane.taken = best.lane.taken + 1
-    if not read(best) then table.remove(heads, b) end
-  end
-end
-
 -- gather takes at most n jobs of a queue.
 local function gather(name, kinds, n, members, from)
   local texts = wantedLanes(name, kinds)
@@ -58,7 +23,16 @@ local function gather(name, kinds, n, members, from)
     local urgency, last = byte(texts[i]), i
     while last < #texts and byte(texts[last + 1]) == urgency do last = last + 1 end
     if last > i then
-      merge({spread(texts, i, last)}, limit - #members, members, from)
+      local heads, m = {}, #members
+      for k = i, last do
+        local l = lane(texts[k])
+        heads[#heads + 1] = {lane = l, key = l.key, base = l.taken}
+      end
+      merge(heads, limit - m, function(h)
+        m = m + 1
+        members[m], from[m] = h.member, h.lane
+        h.lane.taken = h.lane.taken + 1
+      end)
     else
       local l = lane(texts[i])
       local list = call('ZRANGE', l.key, l.taken, l.taken + limit - #members - 1)

@@ -80,7 +80,7 @@ if k == 0 then
 end
 call('ZCARD', NS .. 'blocks')
 local block = math.floor(first / 128)
-call('STRLEN', NS .. 'order|' .. block)
+for b = block, math.floor((first + k - 1) / 128) do call('STRLEN', NS .. 'order|' .. b) end
 
 local inPlace = 256 -- bytes of a job that stand in its place; more stand apart, so that they are not moved about
 local zero6, zero4 = pack('>I6', 0), pack('>I4', 0)

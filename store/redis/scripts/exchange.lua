@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: base place puts settle held claim trim
+-- uses: base place puts settle held merge claim trim
 -- Exchange: hands in outcomes and claims ready jobs.
 -- Items: the process ('' for none), the exchange, how many finished jobs are kept, the limit, the kinds, the number
 -- of wants, queue and count of each; the puts; the number of outcomes, and for each its id, head, when and texts.
@@ -27,6 +27,16 @@ if working then
   alive = call('ZSCORE', NS .. 'leases', process)
   repeated = call('HEXISTS', NS .. 'running|' .. process, exchange) == 1
   call('SCARD', NS .. 'holders')
+  call('SCARD', NS .. 'cancels|' .. process)
+end
+local trimming = outcomes > 0 and (call('HGET', NS .. 'numbers', 'expiring') or 0) + outcomes > most
+if outcomes > 0 then call('HLEN', NS .. 'jobs') end
+if trimming then
+  call('ZCARD', NS .. 'expiring')
+  call('ZCARD', NS .. 'dead')
+  call('ZCARD', NS .. 'blocks')
+  call('HLEN', NS .. 'holes')
+  call('HLEN', NS .. 'unique')
 end
 local earliest = call('ZRANGE', NS .. 'due', 0, 0, 'WITHSCORES')
 
@@ -45,7 +55,7 @@ if working and alive and limit > 0 and #claims == 0 then
   end
   if members[1] then claims = claim(process, exchange, members, from) end
 end
-if outcomes > 0 then trim(most, 2 * outcomes) end
+if trimming then trim(most, 2 * outcomes) end
 
 local stopped = {}
 for name in pairs(paused) do stopped[#stopped + 1] = name end

@@ -28,7 +28,7 @@ local function jobFits(id, p)
   for tag in string.gmatch(f.tags, '[^|]+') do
     if not find(tags, '\0' .. tag .. '\0', 1, true) then return false end
   end
-  return f.text == '' or find(job, f.text, o + 31 + size, true) ~= nil
+  return f.text == '' or find(job, f.text, o + 33 + size, true) ~= nil
 end
 
 local function fits(id, p)

@@ -6,29 +6,34 @@ local function split(text, list)
 end
 
 -- reap deletes at most n finished jobs that expire until a time, the first to expire first, and returns how many it
--- deleted. A group of ids may name jobs that have been deleted or run again since: their places do not fit.
+-- deleted. A group of ids may name jobs that have been deleted or run again since: their places do not fit. Of those
+-- it looks at a thousand and a few; the next script goes on.
 local function reap(n, last)
-  local gone = 0
-  while gone < n do
+  local gone, looked = 0, 0
+  while gone < n and looked < n + 1000 do
     local groups = call('ZRANGEBYSCORE', NS .. 'expiring', '-inf', last, 'WITHSCORES', 'LIMIT', 0, 10)
     if not groups[1] then return gone end
     for g = 1, #groups, 2 do
       if gone == n then return gone end
-      local text, score, ids = groups[g], tonumber(groups[g + 1]), {}
+      local text, score, ids, rest = groups[g], tonumber(groups[g + 1]), {}, {}
       split(text, ids)
+      looked = looked + #ids
       local list = fetch('HMGET', NS .. 'places', ids)
-      local i = 0
-      while i < #ids and gone < n do
-        i = i + 1
+      for i = 1, #ids do
         local p = list[i]
         if p and byte(p) > 52 and number('>I8', expiryOf(p)) == score then
-          remove(ids[i], p)
-          gone = gone + 1
+          if gone < n then
+            remove(ids[i], p)
+            gone = gone + 1
+          else
+            rest[#rest + 1] = ids[i]
+          end
         end
       end
       flush()
       call('ZREM', NS .. 'expiring', text)
-      if i < #ids then call('ZADD', NS .. 'expiring', groups[g + 1], sub(text, 16 * i + 1)) end
+      -- Only those that fit: the same ids alone may be there already, by the time when they expire now.
+      if rest[1] then call('ZADD', NS .. 'expiring', groups[g + 1], concat(rest)) end
     end
   end
   return gone

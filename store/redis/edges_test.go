@@ -1,0 +1,213 @@
+package redis_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/testservers"
+)
+
+// A filter finds what Filter.Matches says, also for words that no name can be and
+// for bytes that stand beside the arguments.
+func TestFilterOfOddWords(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	j := testJobs(1)[0]
+	j.Tags, j.Retention = []string{"a", "b"}, time.Hour+'x' // whose last byte stands before the arguments
+	enqueue(t, s, j)
+	for _, f := range []bellhop.Filter{
+		{Tags: []string{"a", "b"}},
+		{Tags: []string{"a|b"}},
+		{Tags: []string{""}},
+		{Tags: []string{"a", "|"}},
+		{Queues: []string{"default"}},
+		{Queues: []string{"other|default"}},
+		{Queues: []string{""}},
+		{Queues: []string{"default|test.job"}},
+		{Kinds: []string{"other", testKind}},
+		{Kinds: []string{"other|" + testKind}},
+		{Kinds: []string{"", "|"}},
+		{Text: `{"n"`},
+		{Text: `x{"n"`},
+		{Text: "x"},
+		{Text: "\x00"},
+		{Text: `1}`},
+		{Text: `1} `},
+	} {
+		want := 0
+		if f.Matches(j, &bellhop.Place{State: bellhop.StateReady}) {
+			want = 1
+		}
+		if n, err := s.Count(t.Context(), &f, 10); n != want || err != nil {
+			t.Errorf("%+v: %d jobs match (%v); want %d", f, n, err, want)
+		}
+	}
+}
+
+// A call that only reads may be too large for one command as well.
+func TestGetOfVeryMany(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	jobs := testJobs(2)
+	enqueue(t, s, jobs...)
+	ids := make([]bellhop.ID, 60_000)
+	for i := range ids {
+		ids[i] = bellhop.NewID()
+	}
+	ids[0], ids[len(ids)-1] = jobs[0].ID, jobs[1].ID
+	found, err := s.Get(t.Context(), ids)
+	if err != nil || len(found) != 2 || found[0].ID != jobs[0].ID || found[1].ID != jobs[1].ID {
+		t.Errorf("got %d jobs, %v; want the 2 that are there", len(found), err)
+	}
+}
+
+// A job that was run again by a person expires when its second end says, though a
+// group of ids still names it by its first.
+func TestPruneAfterRunAgain(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	p := process(t, s)
+	enqueue(t, s, testJobs(3)...)
+	end := func(keep time.Duration, n int) (last bellhop.ID) {
+		t.Helper()
+		outcomes := succeeded(claim(t, s, p, n))
+		for i := range outcomes {
+			outcomes[i].Keep = keep
+		}
+		if _, err := s.Exchange(t.Context(), request(p, 0, outcomes...)); err != nil {
+			t.Fatal(err)
+		}
+		return outcomes[n-1].Token.JobID
+	}
+	again := end(time.Minute, 3)
+	if r, err := s.Act(t.Context(), &bellhop.ActRequest{Action: bellhop.ActRetry, IDs: []bellhop.ID{again}}); err != nil || len(r.Changed) != 1 {
+		t.Fatalf("run again: %+v, %v", r, err)
+	}
+	end(time.Hour/2, 1)
+	prune := func(want int) {
+		t.Helper()
+		if n, err := s.Prune(t.Context(), 2); n != want || err != nil {
+			t.Errorf("pruned %d, %v; want %d", n, err, want)
+		}
+	}
+	advance(s, 2*time.Minute)
+	prune(2)
+	prune(0)
+	advance(s, time.Hour/2)
+	prune(1)
+}
+
+// Names of deleted jobs among those that expire do not make one script long.
+func TestPruneOfManyDeleted(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	p := process(t, s)
+	const n = 3000
+	for i := range n / 500 {
+		enqueue(t, s, testJobs(500)...)
+		outcomes := succeeded(claim(t, s, p, 500))
+		for k := range outcomes {
+			outcomes[k].Keep = time.Minute + time.Duration(500*i+k)*time.Microsecond // so that each stands alone
+		}
+		if _, err := s.Exchange(t.Context(), request(p, 0, outcomes...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range n / 1000 {
+		if _, err := s.Act(t.Context(), &bellhop.ActRequest{Action: bellhop.ActDelete, Filter: bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enqueue(t, s, testJobs(1)...)
+	outcomes := succeeded(claim(t, s, p, 1))
+	outcomes[0].Keep = 2 * time.Minute
+	if _, err := s.Exchange(t.Context(), request(p, 0, outcomes...)); err != nil {
+		t.Fatal(err)
+	}
+	advance(s, time.Hour)
+	pruned := []int{}
+	for range 10 {
+		n, err := s.Prune(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pruned = append(pruned, n); n > 0 {
+			break
+		}
+	}
+	if !slices.Equal(pruned, []int{0, 0, 1}) {
+		t.Errorf("pruned %v; want 1 in the third call, because each looks at a thousand and a few", pruned)
+	}
+}
+
+// Of many queues those jobs are promoted that are due first.
+func TestPromoteManyQueues(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	var jobs []*bellhop.Job
+	for i, j := range testJobs(600) {
+		j.Queue = fmt.Sprint("q", i*i%37)
+		if i%3 == 0 {
+			j.Queue = "busy"
+		}
+		j.Delay = time.Minute + time.Duration(i*7919%600)*time.Second/10
+		jobs = append(jobs, j)
+	}
+	enqueue(t, s, jobs...)
+	ids := make([]bellhop.ID, len(jobs))
+	for i, j := range jobs {
+		ids[i] = j.ID
+	}
+	advance(s, time.Minute+30*time.Second)
+	ready := 0
+	for _, limit := range []int{0, 1, 7, 30, 100, 1000} {
+		n, _, err := s.Promote(t.Context(), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ready += n
+		found, err := s.Get(t.Context(), ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(found, func(a, b bellhop.Snapshot) int { return a.Place.Due.Compare(b.Place.Due) })
+		for i, j := range found {
+			if is := j.Place.State == bellhop.StateReady; is != (i < ready) {
+				t.Fatalf("after promoting %d: job %d in the order of due times is %s", ready, i, j.Place.State)
+			}
+		}
+		if n != limit && limit < 1000 {
+			t.Errorf("promoted %d; want %d", n, limit)
+		}
+	}
+	if ready < 250 || ready > 350 {
+		t.Errorf("promoted %d in all; about half of them are due", ready)
+	}
+}
+
+// Of many claims that nobody holds the oldest are returned.
+func TestSweepOfMany(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	enqueue(t, s, testJobs(600)...)
+	processes := []bellhop.ID{process(t, s), process(t, s), process(t, s)}
+	var all []bellhop.Claim
+	for i := range 60 {
+		all = append(all, claim(t, s, processes[i%3], 10)...)
+		advance(s, time.Millisecond)
+	}
+	advance(s, 2*time.Hour)
+	slices.SortFunc(all, func(a, b bellhop.Claim) int {
+		if c := a.Place.ClaimedAt.Compare(b.Place.ClaimedAt); c != 0 {
+			return c
+		}
+		return a.Job.ID.Compare(b.Job.ID)
+	})
+	for _, limit := range []int{1, 15, 100, 250, 1000} {
+		claims, err := s.Sweep(t.Context(), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := all[:min(limit, len(all))]
+		if !slices.EqualFunc(claims, want, func(a, b bellhop.Claim) bool { return a.Token == b.Token }) {
+			t.Errorf("a sweep for %d returned %d claims, not the oldest", limit, len(claims))
+		}
+	}
+}
