@@ -1,15 +1,21 @@
 package redis_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/freeport"
@@ -140,4 +146,98 @@ func startSentinel(t *testing.T, host, port string) (address string) {
 	c := client(t, "redis://"+own.Addr())
 	eventually(t, "the Sentinel does not answer", func() error { return c.Ping(t.Context()).Err() })
 	return own.Addr()
+}
+
+// A client that is set up to try again, as one of a cluster always is, does not
+// do so with what may have been done.
+func TestLostAnswerIsNotRepeated(t *testing.T) {
+	var armed atomic.Bool
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &losing{Conn: conn, armed: &armed}, err
+	}
+	_, host, _ := strings.Cut(testservers.Redis(t).Address, "://")
+	host, _, _ = strings.Cut(host, "/")
+	nodes := strings.Split(strings.TrimPrefix(testservers.RedisCluster(t).Address, "redis+cluster://"), ",")
+	for name, c := range map[string]goredis.UniversalClient{
+		"one server": goredis.NewClient(&goredis.Options{Addr: host, Dialer: dial, ContextTimeoutEnabled: true, MaxRetries: 5}),
+		"cluster":    goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: nodes, Dialer: dial, ContextTimeoutEnabled: true}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer c.Close()
+			s, err := redis.New(t.Context(), c, redis.WithNamespace("losing-"+bellhop.NewID().String()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			write := []bellhop.RecordWrite{{Space: "space", Key: "key", Expect: bellhop.ExpectNone}}
+			if err := s.Put(t.Context(), []bellhop.RecordWrite{{Space: "space", Key: "first"}}); err != nil { // the server knows the script now
+				t.Fatal(err)
+			}
+			armed.Store(true)
+			err = s.Put(t.Context(), write)
+			if armed.Load() {
+				t.Fatal("no answer was lost")
+			}
+			if !errors.Is(err, bellhop.ErrUnavailable) || errors.Is(err, bellhop.ErrUnchanged) {
+				t.Errorf("a write whose answer was lost: %v; want one that says that it is unknown", err)
+			}
+			if err := s.Put(t.Context(), write); !errors.Is(err, bellhop.ErrConflict) {
+				t.Errorf("the write again: %v; want a conflict, because the first was done", err)
+			}
+		})
+	}
+}
+
+// losing is a connection that ends in place of the answer to a script, once.
+type losing struct {
+	net.Conn
+	armed *atomic.Bool
+	lost  atomic.Bool
+}
+
+func (l *losing) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("evalsha")) && l.armed.CompareAndSwap(true, false) {
+		l.lost.Store(true)
+	}
+	return l.Conn.Write(p)
+}
+
+func (l *losing) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if l.lost.Load() && err == nil {
+		_ = l.Close() // the answer has come, so the script has run
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+// When a namespace moves to another node of a cluster, that node is listened to.
+func TestNotifyAfterMove(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a cluster of its own")
+	}
+	cluster, _ := testservers.StartRedisCluster(t, "cluster-require-full-coverage no")
+	s := newStore(t, cluster.Address)
+	woken := make(chan string, 100)
+	defer s.Notify(func(queue string) { woken <- queue })()
+	wait(t, woken, "")
+	c := client(t, cluster.Address).(*goredis.ClusterClient)
+	base := "{bellhop:" + openingOf(s).namespace + "}:"
+	node, err := c.MasterForKey(t.Context(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := c.ClusterKeySlot(t.Context(), base).Val()
+	// The node gives the slot up, as it does when another one takes it, and takes it back.
+	for _, change := range []string{"DELSLOTS", "ADDSLOTS"} {
+		if err := node.Do(t.Context(), "CLUSTER", change, slot).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(t, woken, "") // the end of the one subscription,
+	wait(t, woken, "") // and the next
+	eventually(t, "the slot does not come back", ping(t, s))
+	enqueue(t, s, testJobs(1)...)
+	wait(t, woken, "default")
 }

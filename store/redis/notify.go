@@ -99,8 +99,11 @@ func (w *wakes) listen(ctx context.Context) {
 		switch m := message.(type) {
 		case *redis.Message:
 			w.tell(m.Payload)
-		case *redis.Subscription: // what came before it was missed
-			w.tell("")
+		case *redis.Subscription:
+			w.tell("") // what came before it was missed
+			if m.Kind == "sunsubscribe" {
+				return // the namespace has moved to another node of the cluster
+			}
 		}
 		if err != nil {
 			return

@@ -71,8 +71,8 @@ func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 }
 
 // New makes a store on a client that the caller has set up and closes after the
-// store. The client should have ContextTimeoutEnabled, and MaxRetries -1: it
-// must not repeat writes on its own.
+// store. The client should have ContextTimeoutEnabled, so that calls end at their
+// deadline. It does not repeat scripts on its own, however many retries it is set up with.
 func New(ctx context.Context, client redis.UniversalClient, opts ...Option) (*Store, error) {
 	set := defaults()
 	if err := set.apply(opts); err != nil {
