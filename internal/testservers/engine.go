@@ -34,6 +34,7 @@ type engine struct {
 	pack     string   // the Debian package that brings the binary
 	user     string   // that the package made
 	stop     syscall.Signal
+	shared   []string // more configuration of the server that tests share: it need not outlive the machine, so nothing waits for the disk
 
 	prepare func(s *Instance) error    // makes the data in s.folder; once
 	args    func(s *Instance) []string // of the binary
@@ -46,12 +47,14 @@ var engines = map[string]*engine{
 		title: "PostgreSQL", store: NamePostgres, variable: "BELLHOP_TEST_POSTGRES",
 		binary: []string{"postgres"}, folders: []string{"/usr/lib/postgresql/*/bin"}, pack: "postgresql", user: "postgres",
 		stop:    syscall.SIGINT, // its fast shutdown; SIGTERM would wait for clients
+		shared:  []string{"fsync = off", "full_page_writes = off"},
 		prepare: preparePostgres, args: argsPostgres, address: addressPostgres, ping: pingPostgres,
 	},
 	NameMariaDB: {
 		title: "MariaDB", store: NameMariaDB, variable: "BELLHOP_TEST_MARIADB",
 		binary: []string{"mariadbd"}, folders: []string{"/usr/sbin", "/usr/local/sbin"}, pack: "mariadb-server", user: "mysql",
 		stop:    syscall.SIGTERM,
+		shared:  []string{"innodb_flush_method = nosync"},
 		prepare: prepareMariaDB, args: argsMariaDB, address: addressMariaDB, ping: pingMariaDB,
 	},
 	NameRedis: {

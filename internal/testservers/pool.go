@@ -49,7 +49,7 @@ func (p *Pool) Start(name string) (string, error) {
 			e.address = clusterAddress(e.instances)
 			return
 		}
-		s, err := Launch(name)
+		s, err := Launch(name, engines[name].shared...)
 		if e.err = err; err == nil {
 			e.instances, e.address = []*Instance{s}, s.Address
 		}
