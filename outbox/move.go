@@ -40,6 +40,7 @@ type doubt struct {
 	tries int
 	taken int64 // jobs taken by then
 	next  time.Time
+	err   error // of the last try
 }
 
 const (
@@ -292,7 +293,8 @@ func (l *lane) refused(ctx context.Context, list []row, err error) error {
 	}
 	d.next = time.Now().Add(min(time.Second<<min(d.tries, 6), time.Minute))
 	d.tries++
-	l.refusals.note(fmt.Errorf("job %s: %w", list[0].id, err))
+	d.err = fmt.Errorf("job %s: %w", list[0].id, err)
+	l.refusals.note(d.err)
 	return nil
 }
 

@@ -220,7 +220,7 @@ func (r *Relay) empty(ctx context.Context) (bool, error) {
 	r.database.over()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stats.Lag, r.stats.LookedAt = 0, at
+	r.stats.Lag, r.stats.LookedAt, r.stats.Err = 0, at, nil
 	return true, nil
 }
 
@@ -295,7 +295,8 @@ func (l *lane) round(ctx context.Context) (more bool, wait time.Duration) {
 		return true, 0
 	}
 	wait = loop.Never
-	for _, d := range l.doubts {
+	for _, d := range l.doubts { // nothing else is left
+		l.err = d.err
 		wait = min(wait, max(time.Until(d.next), lookPause))
 	}
 	return false, wait

@@ -129,7 +129,11 @@ func TestLoneCulprit(t *testing.T) {
 	store := newTrouble(refusesBad)
 	r := newRig(t, databases[0].make(t), store)
 	r.enqueue(greet.New("bad"))
-	r.relay()
+	relay, _ := r.relay()
+	r.eventually("the relay says why it does not get on", func() bool {
+		err := relay.Stats().Err
+		return err != nil && strings.Contains(err.Error(), "too large for a column")
+	})
 	r.eventually("it was tried twice", func() bool { return store.calls.Load() >= 2 })
 	if s := r.status(); s.Waiting != 1 || s.SetAside != 0 {
 		t.Errorf("%+v", s)
@@ -219,6 +223,11 @@ func TestParts(t *testing.T) {
 		if s := relay.Stats(); s.Moved != n+1 || s.Existing != 0 || s.SetAside != 0 {
 			t.Errorf("%+v", s)
 		}
+		_, err = r.db.ExecContext(r.ctx, "drop table bellhop_outbox")
+		r.must(err)
+		r.eventually("the relay misses the table", func() bool { return relay.Stats().Err != nil })
+		r.must(r.box.Create(r.ctx, r.db))
+		r.eventually("it gets on, with nothing to move", func() bool { return relay.Stats().Err == nil })
 	})
 }
 
