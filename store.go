@@ -254,7 +254,7 @@ type ExchangeReply struct {
 	Claims []Claim
 	// Signals tell what has changed.
 	Signals   Signals
-	Unsettled []int // places of outcomes to hand in again, because a part of the store is out of reach: see [Router]
+	Unsettled []int // places of outcomes to hand in again, because a part of the store is out of reach ([Router]) or a transaction of a user is in the way
 }
 
 // Refusal says why one item of a request was not applied.

@@ -15,6 +15,7 @@ var replacements = map[string]string{
 		from json_table(?4, '$[*]' columns (n bigint path '$')) v straight_join bellhop_ready r where r.job = v.n`,
 	"hold running":          holdThese + ` {lock}`,
 	"hold unlocked running": holdThese + ` {skip}`,
+	"unlocked unique keys":  `select k.job from ` + numbers + ` straight_join bellhop_unique_keys k where k.job = v.n {skip}`,
 	"scheduled to ready": `insert into bellhop_ready
 		(queue, priority, due, job, kind, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
 		select j.queue, j.priority, p.due, p.job, j.kind, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, p.cancel, p.reason, p.progress

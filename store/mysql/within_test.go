@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -289,6 +290,38 @@ func TestOpenTransactionLocksNothingElse(t *testing.T) {
 			}
 			must(t, tx.Commit())
 		})
+	}
+}
+
+// A job whose key a user's open transaction has found taken ends when that one does;
+// outcomes of others do not wait for it.
+func TestOpenTransactionKeepsAKeysHolder(t *testing.T) {
+	s := newShop(t)
+	jobs := testJobs(3)
+	jobs[0].UniqueKey, jobs[2].UniqueKey = "taken", "taken"
+	outcomes := settled(s.claimed(t, jobs[:2]...))
+	tx := s.begin(t)
+	_, err := mysql.EnqueueWithin(t.Context(), s.Store, tx, jobs[2])
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	hand := func() *bellhop.ExchangeReply {
+		reply, err := s.Exchange(ctx, &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: outcomes})
+		must(t, err)
+		return reply
+	}
+	if reply := hand(); !slices.Equal(reply.Unsettled, []int{0}) || len(reply.Refused) > 0 {
+		t.Errorf("unsettled %v, refused %v", reply.Unsettled, reply.Refused)
+	}
+	if got := s.states(t, jobs[:2]...); got[0] != bellhop.StateRunning || got[1] != bellhop.StateSucceeded {
+		t.Errorf("the holder is %v, the other %v", got[0], got[1])
+	}
+	must(t, tx.Rollback())
+	if reply := hand(); len(reply.Unsettled)+len(reply.Refused) > 0 {
+		t.Errorf("after the transaction: unsettled %v, refused %v", reply.Unsettled, reply.Refused)
+	}
+	if got := s.states(t, jobs[0]); got[0] != bellhop.StateSucceeded {
+		t.Errorf("the holder is %v", got[0])
 	}
 }
 

@@ -315,7 +315,7 @@ func (x *exchange) take(l *leg) {
 		}
 	}
 	x.answered++
-	x.verdicts.hear(l.places, l.reply.Refused, x.known)
+	x.verdicts.hear(l.places, l.reply.Refused, l.reply.Unsettled, x.known)
 	x.s.ledger.add(l.reply.Claims, l.part.index)
 	x.dues[l.part] = l.reply.Signals.NextDue
 	l.part.due(l.reply.Signals.NextDue)

@@ -91,9 +91,13 @@ const (
 func (v verdicts) raise(at int, to verdict) { v[at] = max(v[at], to) }
 
 // hear takes in what a part said about the items at the given places, and notes in
-// known the refusals by item.
-func (v verdicts) hear(places []int, refused []bellhop.Refusal, known map[int]bellhop.Refusal) {
-	no := make(map[int]bool, len(refused))
+// known the refusals by item. left are those that it has left unsettled.
+func (v verdicts) hear(places []int, refused []bellhop.Refusal, left []int, known map[int]bellhop.Refusal) {
+	no := make(map[int]bool, len(refused)+len(left))
+	for _, i := range left {
+		no[places[i]] = true
+		v.raise(places[i], unsettled)
+	}
 	for _, r := range refused {
 		r.Index = places[r.Index]
 		no[r.Index] = true

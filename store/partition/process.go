@@ -41,7 +41,7 @@ func (s *Store) Report(ctx context.Context, reports []bellhop.Report) ([]bellhop
 			v.miss(dealt[a.part.index])
 			continue
 		}
-		v.hear(dealt[a.part.index], a.value, known)
+		v.hear(dealt[a.part.index], a.value, nil, known)
 	}
 	refused, open := v.split(known)
 	if len(open) > 0 {
@@ -160,7 +160,7 @@ func (s *Store) heardBeats(b *bellhop.Beat, list []answer[*bellhop.BeatReply], d
 				refused = append(refused, bellhop.Refusal{Index: i})
 			}
 		}
-		v.hear(places, refused, known)
+		v.hear(places, refused, nil, known)
 		if reply.Now.IsZero() {
 			reply.Now = a.value.Now
 		}

@@ -76,7 +76,7 @@ func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest, which re
 	if err := t.put(ctx, r.Puts); err != nil {
 		return nil, false, err
 	}
-	if reply.Refused, err = t.settle(ctx, r.Outcomes, which); err != nil {
+	if reply.Refused, reply.Unsettled, err = t.settle(ctx, r.Outcomes, which); err != nil {
 		return nil, false, err
 	}
 	seen, err := t.enter(ctx, r)

@@ -22,6 +22,7 @@ const (
 var (
 	holdRunning  = define("hold running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {lock}`)
 	holdUnlocked = define("hold unlocked running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {skip}`)
+	unlockedKeys = define("unlocked unique keys", `select job from bellhop_unique_keys where job in ({numbers}) {skip}`)
 	refByID      = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
 	refsByID     = define("rows by id", `select id, job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id in (`+bite+`)`)
 	addAttempt   = define("add attempt", `insert into bellhop_attempts
@@ -57,6 +58,7 @@ type settlement struct {
 	refs     []jobRef
 	held     map[int64]*heldRow // by job, where several may write at once
 	stale    []int              // outcomes whose token does not fit, or not any more
+	left     []int              // outcomes that have to wait for a transaction of a user
 }
 
 // reach says which claims a settlement touches.
@@ -64,43 +66,47 @@ type reach bool
 
 const (
 	all      reach = false // waits for those whose rows others have locked
-	unlocked reach = true  // refuses those: they are found again by the next sweep or beat
+	unlocked reach = true  // refuses those: they are found again by the next sweep or beat; leaves those whose unique keys are locked
 )
 
-// settle applies outcomes and returns the refused.
-func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome, which reach) ([]bellhop.Refusal, error) {
+// settle applies outcomes and returns the refused, and those that are left.
+func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome, which reach) (refused []bellhop.Refusal, left []int, err error) {
 	if len(outcomes) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err := validKinds(outcomes); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s := &settlement{txn: t, outcomes: outcomes, refs: make([]jobRef, len(outcomes))}
 	t.store.refs.take(outcomes, s.refs)
 	if err := s.lookUp(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := s.hold(ctx, which); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	plain, others := s.sort()
 	if s.store.Shared {
-		if err := s.settleHeld(ctx, others); err != nil {
-			return nil, err
-		}
-		return s.refuse(ctx)
+		err = s.settleHeld(ctx, others)
+	} else {
+		err = s.settleAlone(ctx, plain, others)
 	}
+	if err == nil {
+		refused, err = s.refuse(ctx)
+	}
+	return refused, s.left, err
+}
+
+// settleAlone ends claims where there is a single writer.
+func (s *settlement) settleAlone(ctx context.Context, plain, others []int) error {
 	if err := s.settlePlain(ctx, plain); err != nil {
-		return nil, err
+		return err
 	}
 	fresh, err := s.record(ctx, others)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.move(ctx, fresh); err != nil {
-		return nil, err
-	}
-	return s.refuse(ctx)
+	return s.move(ctx, fresh)
 }
 
 func validKinds(outcomes []bellhop.Outcome) error {
@@ -119,6 +125,8 @@ func (s *settlement) sort() (plain, others []int) {
 	for i := range s.outcomes {
 		token := s.outcomes[i].Token
 		switch {
+		case slices.Contains(s.left, i):
+			continue
 		case s.refs[i].job == 0 || seen[token]:
 			s.stale = append(s.stale, i)
 			continue
@@ -187,6 +195,37 @@ func (s *settlement) hold(ctx context.Context, which reach) error {
 		h := s.held[s.refs[i].job]
 		if h == nil || int64(h.claim) != token.Number || bellhop.ID(h.exchange) != token.Exchange {
 			s.refs[i].job = 0
+		}
+	}
+	if err == nil && which == unlocked {
+		err = s.leave(ctx)
+	}
+	return err
+}
+
+// leave sets aside what cannot end yet because its unique key is locked: in MySQL
+// by a transaction of a user that wanted the key for another job and found it taken.
+func (s *settlement) leave(ctx context.Context) error {
+	var keyed Numbers
+	frees := func(i int) bool { return s.refs[i].job != 0 && s.refs[i].keyed && s.outcomes[i].Kind.To().Final() }
+	for i := range s.refs {
+		if frees(i) {
+			keyed = append(keyed, s.refs[i].job)
+		}
+	}
+	if len(keyed) == 0 {
+		return nil
+	}
+	free := make(map[int64]bool, len(keyed))
+	err := s.Query(ctx, unlockedKeys, func(r Row) error {
+		var job num
+		err := r.Scan(&job)
+		free[int64(job)] = true
+		return err
+	}, keyed.sorted())
+	for i := range s.refs {
+		if frees(i) && !free[s.refs[i].job] {
+			s.left = append(s.left, i)
 		}
 	}
 	return err

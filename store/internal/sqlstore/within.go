@@ -30,7 +30,7 @@ func (s *Store) FinishIn(ctx context.Context, tx Tx, o bellhop.Outcome) error {
 		if err != nil {
 			return s.retryTx(err)
 		}
-		refused, err := t.settle(ctx, []bellhop.Outcome{o}, all)
+		refused, _, err := t.settle(ctx, []bellhop.Outcome{o}, all)
 		if err == nil && len(refused) > 0 {
 			err = fmt.Errorf("finish job %s: %w", o.Token.JobID, bellhop.ErrStale)
 		}
