@@ -211,3 +211,42 @@ func TestSweepOfMany(t *testing.T) {
 		}
 	}
 }
+
+// Of many running jobs the pages are those of all others: the newest first, each once.
+func TestListOfManyRunning(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	jobs := testJobs(700)
+	enqueue(t, s, jobs...)
+	mine, other := process(t, s), process(t, s)
+	held := map[bellhop.ID]bool{}
+	for i := range 70 {
+		for _, c := range claim(t, s, []bellhop.ID{mine, other}[i%2], 10) {
+			held[c.Job.ID] = i%2 == 0
+		}
+	}
+	for name, f := range map[string]bellhop.Filter{
+		"all": {States: bellhop.States(bellhop.StateRunning)}, "of one": {Process: mine},
+	} {
+		var want, got []bellhop.ID
+		for _, j := range slices.Backward(jobs) {
+			if name == "all" || held[j.ID] {
+				want = append(want, j.ID)
+			}
+		}
+		for q := (bellhop.Query{Filter: f, Limit: 7}); ; {
+			page, err := s.List(t.Context(), &q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, j := range page.Jobs {
+				got = append(got, j.ID)
+			}
+			if q.After = page.Next; q.After == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: listed %d jobs; want the %d in the order of enqueueing, the newest first", name, len(got), len(want))
+		}
+	}
+}

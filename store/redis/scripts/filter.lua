@@ -62,29 +62,50 @@ local function idsNamed()
   return ids
 end
 
--- idsHeld returns the ids of running jobs: those of the filter's process, or all.
-local function idsHeld()
-  local ids = {}
-  local holders = f.process ~= '' and {f.process} or call('SMEMBERS', NS .. 'holders')
-  for i = 1, #holders do
-    eachHeld(holders[i], function(id) ids[#ids + 1] = id end)
+-- newest begins a page of jobs that are not read in their order. It returns a function that notes a job, and one that
+-- is scan for those noted. Of many, most are not sorted: no more than the page and one are kept.
+local function newest(before, limit, fn)
+  local found, floor = {}, -1
+  local function cut()
+    table.sort(found, function(a, b) return a[3] > b[3] end)
+    for i = #found, limit + 2, -1 do found[i] = nil end
   end
-  return ids
+  local function note(id, p)
+    local turn = turnOf(p)
+    if turn <= floor or before and turn >= before or not fits(id, p) then return end
+    found[#found + 1] = {id, p, turn}
+    if #found > 2 * limit + 100 then
+      cut()
+      floor = found[limit + 1][3]
+    end
+  end
+  local function page()
+    cut()
+    for i = 1, #found do
+      if i > limit then return format('%.0f', found[i - 1][3]) end
+      if fn(found[i][1], found[i][2]) == false then return i < #found and format('%.0f', found[i][3]) or '' end
+    end
+    return ''
+  end
+  return note, page
 end
 
 -- scanIDs is scan among the given ids.
 local function scanIDs(ids, before, limit, fn)
-  local list, found = fetch('HMGET', NS .. 'places', ids), {}
+  local note, page = newest(before, limit, fn)
+  local list = fetch('HMGET', NS .. 'places', ids)
   for i = 1, #ids do
-    local p = list[i]
-    if p and (not before or turnOf(p) < before) and fits(ids[i], p) then found[#found + 1] = {ids[i], p, turnOf(p)} end
+    if list[i] then note(ids[i], list[i]) end
   end
-  table.sort(found, function(a, b) return a[3] > b[3] end)
-  for i = 1, #found do
-    if i > limit then return format('%.0f', found[i - 1][3]) end
-    if fn(found[i][1], found[i][2]) == false then return i < #found and format('%.0f', found[i][3]) or '' end
-  end
-  return ''
+  return page()
+end
+
+-- scanHeld is scan among running jobs: those of the filter's process, or all.
+local function scanHeld(before, limit, fn)
+  local note, page = newest(before, limit, fn)
+  local holders = f.process ~= '' and {f.process} or call('SMEMBERS', NS .. 'holders')
+  for i = 1, #holders do eachHeld(holders[i], note) end
+  return page()
 end
 
 -- blockPage returns ids and turns of a block of jobs before a turn, the newest first, and before which turn to go on;
@@ -120,7 +141,7 @@ end
 -- it begins with the newest.
 local function scan(before, limit, most, fn)
   if f.ids ~= '' then return scanIDs(idsNamed(), before, limit, fn) end
-  if f.process ~= '' or f.states == '4' then return scanIDs(idsHeld(), before, limit, fn) end
+  if f.process ~= '' or f.states == '4' then return scanHeld(before, limit, fn) end
   local page = f.states == '8' and deadPage or blockPage
   local found, looked, last = 0, 0, nil
   while true do
