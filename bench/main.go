@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -44,10 +45,10 @@ type options struct {
 	write string
 }
 
-func parse(args []string, errors io.Writer) (*options, error) {
+func parse(args []string, progress io.Writer) (*options, error) {
 	o := &options{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(errors)
+	flags.SetOutput(progress)
 	stores := flags.String("store", "sqlite,postgres,mysql,redis,memory", "`stores` to measure, with commas between")
 	only := flags.String("only", "", "measure only what has one of these `words`, with commas between, in its store/group/contender: /drain/,enqueue-64/river")
 	short := flags.Bool("short", false, "a small run of a few contenders that shows that all works; its figures mean nothing")
@@ -103,9 +104,7 @@ func bench(ctx context.Context, args []string, out, progress io.Writer) (err err
 	}
 	o.Cache, o.Progress = filepath.Join(cache, "bellhop-bench"), progress
 	r := run.New(o.Config)
-	if err := r.Run(ctx); err != nil {
-		return err
-	}
+	interrupted := r.Run(ctx)
 	switch o.json {
 	case "-":
 		err = r.Report.WriteJSON(out)
@@ -119,8 +118,8 @@ func bench(ctx context.Context, args []string, out, progress io.Writer) (err err
 			_ = f.Close()
 		}
 	}
-	if err != nil || o.write == "" {
-		return err
+	if err = errors.Join(interrupted, err); err != nil || o.write == "" {
+		return err // of a run that was interrupted what is finished was shown, but no page is made of it
 	}
 	return r.Report.WriteDocs(o.write)
 }
