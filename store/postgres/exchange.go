@@ -69,10 +69,12 @@ var (
 
 	// claimJobs claims from each wanted queue in turn, priority by priority. A
 	// lane is one priority of one queue, from its lower bound on. The limit of a
-	// lane is a literal, because the plan depends on it.
+	// lane is a literal, because the plan depends on it; the offset keeps the look
+	// at pauses before the look at jobs, which locks them.
 	claimJobs = sqlstore.Define("claim", `with n as materialized (select {now} + ? as now),
 		d as materialized (delete from bellhop_ready r where r.ctid = any(array(
-			select x.ctid from unnest(?::text[], ?::int[], ?::int[]) as w (queue, want, n)
+			select x.ctid from (select * from unnest(?::text[], ?::int[], ?::int[]) as u (queue, want, n)
+					where not exists (select 1 from bellhop_queues s where s.name = u.queue and s.paused = 1) offset 0) w
 				cross join lateral (
 					select q.ctid from unnest(?::int[], ?::smallint[], ?::bigint[], ?::bigint[]) as l (n, priority, due, job)
 						cross join lateral (
@@ -83,7 +85,6 @@ var (
 					limit w.want) x
 			where exists (select 1 from bellhop_processes p where p.id = ? and p.gone_at is null)
 				and not exists (select 1 from bellhop_exchanges e where e.id = ?)
-				and not exists (select 1 from bellhop_queues s where s.name = w.queue and s.paused = 1)
 			limit ?))
 			returning r.*),
 		i as (insert into bellhop_running

@@ -83,7 +83,7 @@ func TestPlans(t *testing.T) {
 			claim := planOf(t, conn, s.SQL(postgres.Hot[5]), 15)
 			for _, want := range []string{
 				"Index Scan using bellhop_ready_pkey on bellhop_ready c",
-				"Index Cond: ((queue = w.queue) AND (priority = l.priority) AND (ROW(due, job) > ROW(l.due, l.job)))",
+				"Index Cond: ((queue = u.queue) AND (priority = l.priority) AND (ROW(due, job) > ROW(l.due, l.job)))",
 				"Tid Scan on bellhop_ready r", "Index Scan using bellhop_jobs_pkey on bellhop_jobs j",
 			} {
 				if !strings.Contains(claim, want) {

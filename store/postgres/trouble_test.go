@@ -237,6 +237,25 @@ func TestUsersTransactionHoldsUpNoReport(t *testing.T) {
 	}
 }
 
+// A claim does not touch the jobs of a queue that is paused [X6].
+func TestPausedQueueIsLeftAlone(t *testing.T) {
+	s := newStore(t)
+	process := testProcess(t, s)
+	_, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(20)})
+	must(t, err)
+	must(t, s.Pause(t.Context(), "default", true))
+	reply, err := s.Exchange(t.Context(), request(process, 10))
+	must(t, err)
+	conn := connect(t.Context(), t, testservers.Postgres(t).Address)
+	defer conn.Close(context.Background())
+	var locked int
+	table := pgx.Identifier{s.SchemaName(), "bellhop_ready"}.Sanitize()
+	must(t, conn.QueryRow(t.Context(), "select count(*) from "+table+" where xmax <> 0").Scan(&locked))
+	if len(reply.Claims) > 0 || locked > 0 {
+		t.Errorf("%d claims, and %d rows were locked", len(reply.Claims), locked)
+	}
+}
+
 // Exchanges under way, which hold their process's row, keep a sweep waiting and the
 // end of the process, but not its beats [S1].
 func TestBeatsPassExchanges(t *testing.T) {
