@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gobellhop/bellhop/bench/internal/peer"
@@ -29,7 +30,7 @@ func main() {
 	if peer.Child(os.Stdin, os.Stdout) {
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := bench(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
