@@ -62,11 +62,9 @@ func (s *Store) deal(n int, token func(i int) bellhop.Token) [][]int {
 	return dealt
 }
 
-// pick returns the items at the given places.
+// pick returns the items at the given places, always as a copy: a call to a part may
+// go on when the caller waits no longer and uses the memory of items again.
 func pick[T any](items []T, places []int) []T {
-	if len(places) == len(items) {
-		return items
-	}
 	picked := make([]T, len(places))
 	for i, at := range places {
 		picked[i] = items[at]

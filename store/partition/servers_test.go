@@ -290,7 +290,9 @@ func TestPostgresServers(t *testing.T) {
 	s.once(3 * each)
 	d, _ := bellhop.As[bellhop.Diagnoser](s.client.Store())
 	findings, err := d.Diagnose(s.ctx)
-	if err != nil || slices.ContainsFunc(findings, func(f bellhop.Finding) bool { return f.Level == "problem" }) {
+	if err != nil || slices.ContainsFunc(findings, func(f bellhop.Finding) bool {
+		return f.Level == "problem" && f.Subject != "one: durability" // the tests' shared server waits for no disk
+	}) {
 		t.Errorf("findings are %+v, %v", findings, err)
 	}
 }
