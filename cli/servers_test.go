@@ -262,8 +262,14 @@ func everything(t *testing.T, store string) {
 	if shown := must(t, store, "", "jobs", "show", ids[2]); !strings.Contains(shown, "succeeded") {
 		t.Errorf("it is not done: %s", shown)
 	}
-	// The warning that nobody is there to work is all that is wrong.
-	if code, out, stderr := run(t, store, "", "doctor"); code != exitOK || stderr != "" {
+	// All that is wrong is the warning that nobody is there to work, and that the tests' shared PostgreSQL waits for no disk.
+	wantCode, want := exitOK, 0
+	if strings.HasPrefix(store, "postgres:") {
+		wantCode, want = exitFailed, 1
+	}
+	code, out, stderr := run(t, store, "", "doctor")
+	problems := strings.Count(out, "problem  ")
+	if code != wantCode || stderr != "" || problems != want || problems > 0 && !strings.Contains(out, "problem  durability") {
 		t.Errorf("doctor ended with %d: %s%s", code, out, stderr)
 	}
 }
