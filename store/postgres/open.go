@@ -47,7 +47,6 @@ type settings struct {
 	migrate string
 	pooler  string
 	listen  string
-	given   []string // the parameters that the address gives
 }
 
 // parameter is one that this store takes out of an address; the others are for pgx.
