@@ -8,12 +8,12 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	mysql "github.com/go-sql-driver/mysql"
+
+	"github.com/gobellhop/bellhop/store/internal/setting"
 )
 
 // parameters are what may stand behind the question mark of an address.
@@ -28,8 +28,8 @@ type parameters struct {
 
 // setters read the parameters.
 var setters = map[string]func(p *parameters, value string) error{
-	"migrate":     func(p *parameters, v string) error { p.migrate = v; return among(v, "auto", "off", "only") },
-	"connections": func(p *parameters, v string) error { return number(v, 2, 10_000, &p.connections) },
+	"migrate":     func(p *parameters, v string) error { p.migrate = v; return setting.Among(v, "auto", "off", "only") },
+	"connections": func(p *parameters, v string) error { return setting.Number(v, 2, 10_000, &p.connections) },
 	"connect_timeout": func(p *parameters, v string) (err error) {
 		if p.connect, err = time.ParseDuration(v); err != nil || p.connect <= 0 {
 			return errors.New("want a duration such as 5s")
@@ -38,28 +38,13 @@ var setters = map[string]func(p *parameters, value string) error{
 	},
 	"tls": func(p *parameters, v string) error {
 		p.tls = v
-		return among(v, "off", "preferred", "unverified", "on")
+		return setting.Among(v, "off", "preferred", "unverified", "on")
 	},
 	"tls_ca":   func(p *parameters, v string) error { p.ca = v; return nil },
 	"tls_cert": func(p *parameters, v string) error { p.cert = v; return nil },
 	"tls_key":  func(p *parameters, v string) error { p.key = v; return nil },
 	"tls_name": func(p *parameters, v string) error { p.sn = v; return nil },
 	"socket":   func(p *parameters, v string) error { p.socket = v; return nil },
-}
-
-func among(value string, allowed ...string) error {
-	if !slices.Contains(allowed, value) {
-		return fmt.Errorf("want %s", strings.Join(allowed, ", "))
-	}
-	return nil
-}
-
-func number(value string, low, high int, into *int) (err error) {
-	*into, err = strconv.Atoi(value)
-	if err != nil || *into < low || *into > high {
-		return fmt.Errorf("want a whole number from %d to %d", low, high)
-	}
-	return nil
 }
 
 // target is what an address names.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/setting"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
@@ -110,7 +111,7 @@ func init() {
 
 // start looks at the server, brings the schema to its version and the store to life.
 func start(ctx context.Context, d *database, o *options) (*Store, error) {
-	if err := among(o.migrate, "auto", "off", "only"); err != nil {
+	if err := setting.Among(o.migrate, "auto", "off", "only"); err != nil {
 		return nil, fmt.Errorf("WithMigrate(%q): %w", o.migrate, err)
 	}
 	s := &Store{database: d}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/setting"
 )
 
 // settings are what addresses and options say.
@@ -43,19 +43,19 @@ var parameters = map[string]func(s *settings, value string) error{
 		s.namespace = v
 		return checkNamespace(v)
 	},
-	"keep_finished": func(s *settings, v string) error { return number(v, 0, 1_000_000_000, &s.keepFinished) },
+	"keep_finished": func(s *settings, v string) error { return setting.Number(v, 0, 1_000_000_000, &s.keepFinished) },
 	"timeout": func(s *settings, v string) (err error) {
 		s.timeout, err = time.ParseDuration(v)
 		return checkTimeout(s.timeout, err)
 	},
-	"pool": func(s *settings, v string) error { return number(v, 1, 10_000, &s.options.PoolSize) },
+	"pool": func(s *settings, v string) error { return setting.Number(v, 1, 10_000, &s.options.PoolSize) },
 	"eviction": func(s *settings, v string) error {
 		s.evicting = v == "allow"
-		return among(v, "refuse", "allow")
+		return setting.Among(v, "refuse", "allow")
 	},
 	"tls": func(s *settings, v string) error {
 		s.tls = s.tls || v == "on"
-		return among(v, "on", "off")
+		return setting.Among(v, "on", "off")
 	},
 	"master": func(s *settings, v string) error {
 		s.options.MasterName = v
@@ -70,7 +70,7 @@ var parameters = map[string]func(s *settings, value string) error{
 		return nil
 	},
 	// The one layout that there is needs no migration.
-	"migrate": func(_ *settings, v string) error { return among(v, "auto", "off", "only") },
+	"migrate": func(_ *settings, v string) error { return setting.Among(v, "auto", "off", "only") },
 }
 
 func checkNamespace(name string) error {
@@ -83,21 +83,6 @@ func checkNamespace(name string) error {
 func checkTimeout(d time.Duration, err error) error {
 	if err != nil || d < 100*time.Millisecond || d > time.Hour {
 		return errors.New("want a duration from 100ms to 1h")
-	}
-	return nil
-}
-
-func among(value string, allowed ...string) error {
-	if !slices.Contains(allowed, value) {
-		return fmt.Errorf("want %s", strings.Join(allowed, ", "))
-	}
-	return nil
-}
-
-func number(value string, low, high int, into *int) (err error) {
-	*into, err = strconv.Atoi(value)
-	if err != nil || *into < low || *into > high {
-		return fmt.Errorf("want a whole number from %d to %d", low, high)
 	}
 	return nil
 }
@@ -123,7 +108,7 @@ func parse(address string) (*settings, error) {
 	}
 	hosts, db, _ := strings.Cut(rest, "/")
 	if db != "" {
-		if err := number(db, 0, 1_000_000, &s.options.DB); err != nil {
+		if err := setting.Number(db, 0, 1_000_000, &s.options.DB); err != nil {
 			return nil, fmt.Errorf("the database %.32q behind the slash: %w", db, err)
 		}
 	}
@@ -178,7 +163,7 @@ func (s *settings) hosts(text string) error {
 			return errors.New(`there is no host: write it like "redis://localhost:6379"`)
 		}
 		var n int
-		if err := number(p, 1, 65535, &n); err != nil {
+		if err := setting.Number(p, 1, 65535, &n); err != nil {
 			return fmt.Errorf("the port of %.128q: %w", host, err)
 		}
 		s.options.Addrs = append(s.options.Addrs, net.JoinHostPort(name, p))

@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/setting"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
@@ -55,29 +55,14 @@ var durability = map[string]string{
 var parameters = map[string]func(s *settings, value string) error{
 	"synchronous": func(s *settings, v string) error {
 		s.synchronous = strings.ToLower(v)
-		return among(s.synchronous, "full", "normal", "extra")
+		return setting.Among(s.synchronous, "full", "normal", "extra")
 	},
 	"migrate": func(s *settings, v string) error {
 		s.migrate = v
-		return among(v, "auto", "off", "only")
+		return setting.Among(v, "auto", "off", "only")
 	},
-	"cache_mib": func(s *settings, v string) error { return number(v, 1, 1<<20, &s.cacheMiB) },
-	"readers":   func(s *settings, v string) error { return number(v, 1, 1000, &s.readers) },
-}
-
-func among(value string, allowed ...string) error {
-	if !slices.Contains(allowed, value) {
-		return fmt.Errorf("want %s", strings.Join(allowed, ", "))
-	}
-	return nil
-}
-
-func number(value string, low, high int, into *int) (err error) {
-	*into, err = strconv.Atoi(value)
-	if err != nil || *into < low || *into > high {
-		return fmt.Errorf("want a whole number from %d to %d", low, high)
-	}
-	return nil
+	"cache_mib": func(s *settings, v string) error { return setting.Number(v, 1, 1<<20, &s.cacheMiB) },
+	"readers":   func(s *settings, v string) error { return setting.Number(v, 1, 1000, &s.readers) },
 }
 
 // parse reads an address: sqlite:file or sqlite:///path/to/file, and parameters.
@@ -137,7 +122,7 @@ func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(set)
 	}
-	if err := among(set.migrate, "auto", "off", "only"); err != nil {
+	if err := setting.Among(set.migrate, "auto", "off", "only"); err != nil {
 		return nil, fmt.Errorf("WithMigrate(%q): %w", set.migrate, err)
 	}
 	s, err := open(ctx, set)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/setting"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
@@ -36,7 +37,7 @@ func New(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(set)
 	}
-	if err := among(set.migrate, "auto", "off", "only"); err != nil {
+	if err := setting.Among(set.migrate, "auto", "off", "only"); err != nil {
 		return nil, fmt.Errorf("WithMigrate(%q): %w", set.migrate, err)
 	}
 	var err error
