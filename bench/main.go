@@ -62,6 +62,7 @@ func parse(args []string, progress io.Writer) (*options, error) {
 	flags.DurationVar(&o.Hold, "hold", 60*time.Second, "how long an old snapshot has been held, with jobs passing, before it is measured (ours on PostgreSQL)")
 	flags.IntVar(&o.Latencies, "latencies", 100, "jobs that are timed in each run")
 	flags.IntVar(&o.Pairs, "pairs", 9, "interleaved pairs where a target is within the noise")
+	flags.StringVar(&o.Around, "around", "", "run this shell `command` round each measurement: it begins when the command has printed a line, and closes the command's input after it. On a machine that others use it can wait for their pause: flock FILE sh -c 'echo; cat'")
 	flags.StringVar(&o.json, "json", "", "write a line of JSON for each figure and each target to this `file`; - for standard output in place of the tables")
 	flags.StringVar(&o.write, "write", "", "write benchmarks.md and its charts into this `folder`")
 	if err := flags.Parse(args); err != nil {

@@ -160,6 +160,11 @@ func (r *Runner) carryOut(ctx context.Context, c peer.Contender, order drill.Ord
 	if err != nil {
 		return s, err
 	}
+	turn, err := rig.TakeTurn(ctx, r.Around)
+	if err != nil {
+		return s, err
+	}
+	defer turn.End()
 	before, err := r.store.Counters(ctx)
 	if err != nil {
 		return s, err

@@ -38,6 +38,8 @@ type Config struct {
 	Short bool
 	// Stores are those to measure, Only the words that a store/group/contender must hold one of; empty for all.
 	Stores, Only []string
+	// Around is a shell command that runs round each measurement; see [rig.TakeTurn].
+	Around string
 	// Self is this program, Folder a temporary one, Module that of this module's source, Cache where packages of other languages
 	// are installed.
 	Self, Folder, Module, Cache string
