@@ -95,6 +95,7 @@ func TestCheckImportsFinds(t *testing.T) {
 		{"store/internal/sqlstore/a.go", "hop/api", "store/internal/sqlstore imports api: a store keeps"},
 		{"worker/run.go", "hop/store/memory", "worker imports store/memory: this package speaks to the contract"},
 		{"worker/run.go", "hop/store/all", "worker imports store/all: this package speaks to the contract|store/all brings every"},
+		{"access/door.go", "hop/api", "access imports api: access is what the API and the dashboard stand on"},
 		{"worker/run.go", "hop/jobs/mailjob", "worker imports jobs/mailjob: the worker runs any handler"},
 		{"api/a.go", "hop/store/sqlite", "api imports store/sqlite: this package"},
 		{"web/a.go", "hop/store/sqlite", "web imports store/sqlite: this package"},

@@ -55,6 +55,10 @@ var importRules = []importRule{
 		"the demonstration stands at the very top; only cli imports it, so that nothing comes to depend on a show",
 	},
 	{
+		func(from, to string) bool { return under(from, "access") && !under(to, "access") && to != "." },
+		"access is what the API and the dashboard stand on; it knows nothing of ours but the root package",
+	},
+	{
 		func(from, to string) bool { return under(to, "cli") && !under(from, "cli", "cmd") },
 		"cli sees everything, so whoever imports it does too; only cmd may",
 	},

@@ -1,0 +1,145 @@
+package access
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// Viewer is somebody who has come in: a person or a program. A nil Viewer may do nothing.
+type Viewer struct {
+	// Name is who it is, for the audit and the pages: "anna".
+	Name string
+	// Role is what the viewer may do on every queue that Queues does not name.
+	Role Role
+	// Queues are the roles on single queues, greater or lesser than Role. Default nil: Role holds on all.
+	Queues map[string]Role
+	// Remote is the address of the client. [Door.Admit] sets it.
+	Remote string
+
+	readOnly bool // the door lets nobody change anything
+}
+
+// On returns the viewer's role for the things of a queue: its jobs, its pause, its concurrency.
+func (v *Viewer) On(queue string) Role {
+	if v == nil {
+		return None
+	}
+	role, named := v.Queues[queue]
+	if !named {
+		role = v.Role
+	}
+	return v.cap(role)
+}
+
+// All returns the least role that the viewer has on any queue: what counts where the whole store is concerned.
+func (v *Viewer) All() Role {
+	if v == nil {
+		return None
+	}
+	least := v.Role
+	for _, role := range v.Queues {
+		least = min(least, role)
+	}
+	return v.cap(least)
+}
+
+// Any returns the greatest role that the viewer has on some queue: what decides whether a page is worth showing at all.
+func (v *Viewer) Any() Role {
+	if v == nil {
+		return None
+	}
+	greatest := v.Role
+	for _, role := range v.Queues {
+		greatest = max(greatest, role)
+	}
+	return v.cap(greatest)
+}
+
+func (v *Viewer) cap(role Role) Role {
+	if v.readOnly {
+		return min(role, Read)
+	}
+	return min(role, Admin)
+}
+
+// Allow returns nil if the viewer has at least the role on the queue, else a [*Refusal]. Of a queue that the viewer does not
+// see, callers tell no more than of one that does not exist.
+func (v *Viewer) Allow(need Role, queue string) error {
+	if v.On(queue) >= need {
+		return nil
+	}
+	return v.refuse(need, "on the queue "+bellhop.CleanText(queue, 128))
+}
+
+// AllowAll returns nil if the viewer has at least the role on all queues, else a [*Refusal].
+func (v *Viewer) AllowAll(need Role) error {
+	if v.All() >= need {
+		return nil
+	}
+	return v.refuse(need, "on all queues")
+}
+
+// AllowAny returns nil if the viewer has at least the role on some queue, else a [*Refusal].
+func (v *Viewer) AllowAny(need Role) error {
+	if v.Any() >= need {
+		return nil
+	}
+	return v.refuse(need, "on some queue")
+}
+
+func (v *Viewer) refuse(need Role, where string) error {
+	if v != nil && v.readOnly && need > Read {
+		return refuse(ReadOnly, "this server changes nothing and shows no secrets: it is read-only")
+	}
+	name := "a stranger"
+	if v != nil {
+		name = bellhop.CleanText(v.Name, 64)
+	}
+	return refuse(Forbidden, "%s does not have the role %s %s", name, need, where)
+}
+
+// Sees reports whether the viewer may look at the things of a queue.
+func (v *Viewer) Sees(queue string) bool { return v.On(queue) >= Read }
+
+// SeesAll reports whether no queue is hidden from the viewer, so that nothing needs to be left out for him.
+func (v *Viewer) SeesAll() bool { return v.All() >= Read }
+
+// Narrow returns a filter that selects what f does, without the jobs of queues on which the viewer does not have the role Read.
+// some is false if nothing is left of it; a store must then not be asked, since a filter without queues selects all. A filter
+// that names no queue is refused ([*Refusal]) if the viewer sees all queues but some, because no filter can say that: he must
+// name queues.
+func (v *Viewer) Narrow(f bellhop.Filter) (narrow bellhop.Filter, some bool, err error) {
+	switch {
+	case v.SeesAll():
+		return f, true, nil
+	case len(f.Queues) > 0:
+		f.Queues = slices.DeleteFunc(slices.Clone(f.Queues), func(queue string) bool { return !v.Sees(queue) })
+	case v != nil && v.Role < Read:
+		f.Queues = v.Visible()
+	default:
+		return f, false, refuse(Forbidden, "some queues are hidden from %s: name the queues to look at", bellhop.CleanText(v.Name, 64))
+	}
+	return f, len(f.Queues) > 0, nil
+}
+
+// Visible returns the queues, among those that the viewer has a role of his own on, that he may look at, sorted.
+func (v *Viewer) Visible() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(v.Queues)), func(queue string) bool { return !v.Sees(queue) })
+}
+
+// contextKey is the key of the viewer in a context.
+type contextKey struct{}
+
+// Into returns a context that carries the viewer.
+func Into(ctx context.Context, v *Viewer) context.Context {
+	return context.WithValue(ctx, contextKey{}, v)
+}
+
+// From returns the viewer that a context carries; nil, who may do nothing, if it carries none.
+func From(ctx context.Context) *Viewer {
+	v, _ := ctx.Value(contextKey{}).(*Viewer)
+	return v
+}
