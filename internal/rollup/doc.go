@@ -1,0 +1,21 @@
+// Package rollup keeps what happened to jobs as numbers: how many ended how, how long they waited and ran, and of what
+// they failed, by queue and kind, minute by minute for two weeks. Pages, metrics and commands read it instead of jobs, so
+// that a chart costs the same whether a thousand jobs ran or a billion.
+//
+// A job passes through once, when its attempt has ended and the store has taken the outcome: the worker tells its
+// [Recorder], which adds it to the counts of the minute (recorder.go). Every few seconds the worker's [Writer] writes the
+// minute so far as records of its own, a handful however many jobs there were, and nothing if nothing happened (writer.go).
+// Ten minutes later the minutes of all processes are merged into one window by whichever process comes first, and six of
+// those into an hour (merge.go). A [Reader] puts them together again (reader.go).
+//
+// Nothing is counted twice and nothing is lost when a process dies between, because a merged window is nothing but a
+// function of the records that it is made from: these stay where they are until they expire, whoever merges them again gets
+// the same, and whoever writes one of them late merges its window again. Writes of merged windows compare the version, so
+// that of two that merge at once the one that has not seen the other's sources begins again.
+//
+// Times are held in a [Sketch]: buckets that grow by four percent, so that each quantile is right to two percent however
+// many sketches were merged, in whatever order.
+//
+// All is kept in records of the space "rollup" (keys.go), under the store's clock as workers reckon it. What is not
+// counted: what people do to waiting jobs, and jobs that a process enqueues that has no worker.
+package rollup

@@ -1,0 +1,77 @@
+package rollup
+
+import (
+	"fmt"
+	"hash/fnv"
+	"time"
+)
+
+// Space is the space of the records that hold rollups. Their keys are
+//
+//	<level>/<shard>/<window>             of a merged window
+//	<level>/<shard>/<window>/<process>   of a minute, as one process saw it
+//
+// where a window is the time at which it begins, 2006-01-02T15:04Z. The shard "t" holds the counts of every queue and kind
+// and the sketches of all together, "f" the failures. The others hold counts and sketches, each of some of the queues (with
+// their kinds) and of some of the kinds (over all queues), by the hash of their names.
+const Space = "rollup"
+
+// level is a length of windows.
+type level struct {
+	name   string
+	size   time.Duration
+	keep   time.Duration // how long after its end a window can be read
+	shards int           // a multiple of those of the level that it is merged from
+}
+
+// levels from the shortest windows to the longest; each but the first is merged from the one before.
+var levels = [...]level{
+	{"1m", time.Minute, 3 * time.Hour, 4},
+	{"10m", 10 * time.Minute, 26 * time.Hour, 32},
+	{"1h", time.Hour, Kept, 32},
+}
+
+// Kept is how far back rollups reach.
+const Kept = 15 * 24 * time.Hour
+
+// The shards that are no number.
+const (
+	shardTotals   = "t"
+	shardFailures = "f"
+)
+
+const windowForm = "2006-01-02T15:04Z"
+
+// shard names the shard of a level in which a name's series are.
+func (l *level) shard(name string) string { return shardName(int(hashOf(name) % uint32(l.shards))) }
+
+func shardName(i int) string { return fmt.Sprintf("%02d", i) }
+
+func hashOf(name string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return h.Sum32()
+}
+
+// window returns the beginning of the window in which t is.
+func (l *level) window(t time.Time) time.Time { return t.UTC().Truncate(l.size) }
+
+func (l *level) key(shard string, window time.Time) string {
+	return l.name + "/" + shard + "/" + window.UTC().Format(windowForm)
+}
+
+// before returns a text that in the order of keys comes before those of a window and after those of earlier ones.
+func (l *level) before(shard string, window time.Time) string {
+	key := l.key(shard, window)
+	return key[:len(key)-1]
+}
+
+// windowIn returns the window that a key of the level and shard names.
+func (l *level) windowIn(shard, key string) (time.Time, bool) {
+	from := len(l.name) + len(shard) + 2
+	if len(key) < from+len(windowForm) {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(windowForm, key[from:from+len(windowForm)])
+	return t, err == nil
+}

@@ -1,0 +1,173 @@
+package rollup
+
+import (
+	"cmp"
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// Series names what a line of numbers is about: a kind within a queue. An empty Queue means all queues, an empty Kind all kinds.
+type Series struct {
+	Queue, Kind string
+}
+
+// Other takes, as a queue, what happened in queues and kinds for which there was no room: see [MaxSeries].
+const Other = "(other)"
+
+// MaxSeries is how many queues and kinds, as pairs, a process counts within a minute, and a shard of merged windows holds.
+// What goes beyond is counted under [Other].
+const MaxSeries = 5000
+
+// page is the content of one record, or of several that were merged: the sums of some series.
+type page map[Series]*Sums
+
+// of returns the sums of a series, new ones if need be, and those of [Other] if there is no room.
+func (p page) of(s Series) *Sums {
+	sums := p[s]
+	if sums == nil {
+		if len(p) >= MaxSeries && s.Queue != Other {
+			return p.of(Series{Queue: Other})
+		}
+		sums = &Sums{}
+		p[s] = sums
+	}
+	return sums
+}
+
+const pageVersion = 1
+
+// Bits of a series' mask beyond those of the counters.
+const (
+	hasWait = 1 << (counters + iota)
+	hasRun
+)
+
+// encode returns the page as bytes: a version, the names, and for each series its two names by number, the length of what
+// follows, a mask of what is there, and what is there. It is the same for equal pages. Sketches are left out if so
+// told, except those of the series of all queues and kinds.
+func (p page) encode(sketches bool) []byte {
+	order := slices.SortedFunc(maps.Keys(p), func(a, b Series) int {
+		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Kind, b.Kind))
+	})
+	names := map[string]uint64{"": 0}
+	b, list := []byte{pageVersion}, []byte(nil)
+	for _, s := range order {
+		for _, name := range []string{s.Queue, s.Kind} {
+			if _, known := names[name]; !known {
+				names[name] = uint64(len(names))
+				list = binary.AppendUvarint(list, uint64(len(name)))
+				list = append(list, name...)
+			}
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(names)-1))
+	b = append(b, list...)
+	var body []byte
+	for _, s := range order {
+		body = p[s].appendTo(body[:0], sketches || s == Series{})
+		b = binary.AppendUvarint(b, names[s.Queue])
+		b = binary.AppendUvarint(b, names[s.Kind])
+		b = binary.AppendUvarint(b, uint64(len(body)))
+		b = append(b, body...)
+	}
+	return b
+}
+
+func (s *Sums) appendTo(b []byte, sketches bool) []byte {
+	mask := uint64(0)
+	for i, n := range s.list() {
+		if *n != 0 {
+			mask |= 1 << i
+		}
+	}
+	if sketches && s.Wait.n > 0 {
+		mask |= hasWait
+	}
+	if sketches && s.Run.n > 0 {
+		mask |= hasRun
+	}
+	b = binary.AppendUvarint(b, mask)
+	for _, n := range s.list() {
+		if *n != 0 {
+			b = binary.AppendUvarint(b, uint64(*n))
+		}
+	}
+	if mask&hasWait != 0 {
+		b = s.Wait.appendTo(b)
+	}
+	if mask&hasRun != 0 {
+		b = s.Run.appendTo(b)
+	}
+	return b
+}
+
+// mergeFrom adds encoded sums.
+func (s *Sums) mergeFrom(r *reading) {
+	mask := r.number()
+	for i, n := range s.list() {
+		if mask&(1<<i) != 0 {
+			*n += int64(r.number())
+		}
+	}
+	if mask&hasWait != 0 {
+		s.Wait.mergeFrom(r)
+	}
+	if mask&hasRun != 0 {
+		s.Run.mergeFrom(r)
+	}
+}
+
+// readPage calls fn for each series of an encoded page. What fn does not merge costs next to nothing. A page that breaks
+// off in the middle is an error, and what came before has been told.
+func readPage(raw []byte, fn func(s Series, sums encodedSums)) error {
+	if len(raw) == 0 || raw[0] != pageVersion {
+		return errDamaged
+	}
+	r := reading{rest: raw[1:]}
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		return errDamaged
+	}
+	names := make([]string, 1, n+1)
+	for range n {
+		names = append(names, string(r.bytes()))
+	}
+	for len(r.rest) > 0 && r.err == nil {
+		queue, kind := r.number(), r.number()
+		body := r.bytes()
+		if queue > n || kind > n {
+			r.fail()
+		}
+		if r.err == nil {
+			fn(Series{names[queue], names[kind]}, body)
+		}
+	}
+	return r.err
+}
+
+// encodedSums are sums as a record holds them.
+type encodedSums []byte
+
+// mergeInto adds them.
+func (e encodedSums) mergeInto(s *Sums) error {
+	r := reading{rest: e}
+	s.mergeFrom(&r)
+	if len(r.rest) > 0 {
+		r.fail()
+	}
+	return r.err
+}
+
+// merge adds an encoded page, as far as its series are wanted; nil wants all.
+func (p page) merge(raw []byte, wanted func(Series) bool) error {
+	var bad error
+	err := readPage(raw, func(s Series, sums encodedSums) {
+		if wanted == nil || wanted(s) {
+			if err := sums.mergeInto(p.of(s)); err != nil {
+				bad = err
+			}
+		}
+	})
+	return cmp.Or(err, bad)
+}
