@@ -190,4 +190,15 @@ func RetryAfter(d time.Duration, err error) error {
 	return &verdict{kind: OutcomeRetry, wait: clampWait(d), after: true, err: err}
 }
 
+// AsksFor returns what an error of [Discard], [Dead], [Snooze] or [RetryAfter] asks
+// for, also if it is wrapped, and 0 for any other error. Middleware needs it to
+// tell a snooze from a failure.
+func AsksFor(err error) OutcomeKind {
+	var v *verdict
+	if errors.As(err, &v) {
+		return v.kind
+	}
+	return 0
+}
+
 func clampWait(d time.Duration) time.Duration { return min(max(d, 0), MaxWait) }

@@ -22,13 +22,13 @@ var importRules = []importRule{
 	},
 	{
 		func(from, to string) bool {
-			return under(from, "store") && under(to, "worker", "api", "web", "jobs", "outbox", "advise", "bellhoptest", "cli", "cmd")
+			return under(from, "store") && under(to, "worker", "api", "web", "jobs", "outbox", "advise", "bellhoptest", "otel", "prom", "cli", "cmd")
 		},
 		"a store keeps the contract of store.go and knows nothing of those who use it, so that every part can stand on any store",
 	},
 	{
 		func(from, to string) bool {
-			return under(from, "worker", "api", "web", "jobs", "outbox", "advise") && under(to, "store")
+			return under(from, "worker", "api", "web", "jobs", "outbox", "advise", "otel", "prom") && under(to, "store")
 		},
 		"this package speaks to the contract in store.go alone, so that it works the same on every store; take the client or the store as a parameter",
 	},
