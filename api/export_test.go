@@ -34,6 +34,9 @@ func (s *Server) SetReplyTimeout(d time.Duration) { s.replyTimeout = d }
 // ForgetProbe makes the next /readyz ask the store.
 func (s *Server) ForgetProbe() { s.store.keep = 0 }
 
+// SetSightAge bounds how old a look at the queues may be.
+func (s *Server) SetSightAge(d time.Duration) { s.sight.age = d }
+
 // Route is one endpoint for tests.
 type Route struct{ Method, Path, Access string }
 

@@ -108,6 +108,8 @@ func checkType(_ *spec, arg any, _ map[string]any, v any) error {
 			_, ok = v.(string)
 		case "boolean":
 			_, ok = v.(bool)
+		case "number":
+			_, ok = v.(json.Number)
 		case "integer":
 			n, is := v.(json.Number)
 			_, whole := new(big.Int).SetString(n.String(), 10)
@@ -257,6 +259,7 @@ func TestSchemaCheckerFinds(t *testing.T) {
 		{`{"items":{"enum":["x","y"]}}`, `["x"]`, `["x","z"]`},
 		{`{"type":["string","boolean"]}`, `true`, `1`},
 		{`{"const":"ok"}`, `"ok"`, `"no"`},
+		{`{"type":"number"}`, `1.5`, `"1.5"`},
 		{`{"type":"integer","minimum":1,"maximum":3}`, `3`, `4`},
 		{`{"minLength":2,"maxLength":2}`, `"äö"`, `"a"`},
 		{`{"minItems":1,"maxItems":2}`, `[1]`, `[]`},

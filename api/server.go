@@ -36,6 +36,8 @@ type Options struct {
 	// Prefix is the path under which the handler is mounted, such as "/bellhop". Requests come with it: no StripPrefix
 	// is needed. It begins with a slash and does not end with one. Default: empty, the root.
 	Prefix string
+	// Metrics answers GET /metrics, for example prom's handler. It is asked for like any other reading. Default nil: there is no such path.
+	Metrics http.Handler
 	// Ready is asked by /readyz after the store has answered; an error means not ready. It must be quick and safe for several
 	// goroutines. Default nil: ready as soon as the store answers.
 	Ready func(ctx context.Context) error
@@ -53,6 +55,7 @@ type Server struct {
 	document     []byte // openapi.json
 	watch        *watch
 	store        probe
+	sight        sight
 	bodyTimeout  time.Duration // for a body to arrive
 	replyTimeout time.Duration // from the beginning of a request until its reply has been taken
 	heartbeat    time.Duration // between comments on an idle event stream
@@ -112,6 +115,7 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 		return nil, errors.Join(errs...)
 	}
 	s.watch = &watch{client: client, log: s.log, every: 500 * time.Millisecond}
+	s.sight.age = sightAge
 	s.store = probe{ping: client.Store().Ping, timeout: 2 * time.Second, keep: time.Second}
 	s.document = documentUnder(opts.Prefix)
 	s.addRoutes()
@@ -134,16 +138,23 @@ func (s *Server) addRoutes() {
 		{method: "GET", path: "/v1/queues", access: read, serve: handle(s.listQueues)},
 		{method: "POST", path: "/v1/queues/{queue}/pause", access: act, serve: handle(s.pauseQueue)},
 		{method: "POST", path: "/v1/queues/{queue}/resume", access: act, serve: handle(s.resumeQueue)},
+		{method: "GET", path: "/v1/queues/{queue}/scale", access: read, serve: handle(s.scaleQueue)},
 		{method: "GET", path: "/v1/processes", access: read, serve: handle(s.listProcesses)},
 		{method: "GET", path: "/v1/openapi.json", access: read, serve: s.openAPI},
 		{method: "GET", path: "/livez", access: open, serve: handle(s.live)},
 		{method: "GET", path: "/readyz", access: open, serve: handle(s.ready)},
+	}
+	if s.opts.Metrics != nil {
+		s.routes = append(s.routes, &route{method: "GET", path: "/metrics", access: read, serve: s.metrics})
 	}
 	for _, rt := range s.routes {
 		rt.server = s
 		s.mux.Handle(rt.method+" "+s.opts.Prefix+rt.path, rt)
 	}
 }
+
+// metrics is GET /metrics.
+func (s *Server) metrics(w http.ResponseWriter, r *request) { s.opts.Metrics.ServeHTTP(w, r.Request) }
 
 // Drain ends all event streams, so that a graceful stop need not wait for them, and makes /readyz say that the process is
 // not ready. Other requests are served as before. It returns at once; calling it again does nothing. It suits
