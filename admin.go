@@ -2,6 +2,7 @@ package bellhop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -18,14 +19,21 @@ func (c *Client) Get(ctx context.Context, id ID) (*Snapshot, error) {
 	return &found[0], nil
 }
 
+// searched is how many jobs [Client.List] looks at before it comes back with what it has found.
+const searched = 10_000
+
 // List returns a page of jobs, newest first; see [Query]. It goes on over short
-// pages until the page is full or the end is reached, or ctx ends.
+// pages until the page is full, the end is reached, or 10,000 jobs have been
+// looked at, as the page's Examined tells: then Next goes on from there.
 func (c *Client) List(ctx context.Context, q Query) (*Listing, error) {
 	if q.Limit == 0 {
 		q.Limit = 50
 	}
 	if q.Limit < 1 || q.Limit > 1000 {
 		return nil, invalid("limit", "%d is out of range: want 1 to 1000", q.Limit)
+	}
+	if err := q.Filter.Check(); err != nil {
+		return nil, err
 	}
 	page := &Listing{}
 	want := q.Limit
@@ -35,7 +43,8 @@ func (c *Client) List(ctx context.Context, q Query) (*Listing, error) {
 			return nil, storeError(err, "list jobs")
 		}
 		page.Jobs, page.Next = append(page.Jobs, l.Jobs...), l.Next
-		if len(page.Jobs) >= want || l.Next == "" {
+		page.Examined += l.Examined
+		if len(page.Jobs) >= want || l.Next == "" || page.Examined >= searched {
 			return page, nil
 		}
 		q.Limit, q.After = want-len(page.Jobs), l.Next
@@ -43,15 +52,30 @@ func (c *Client) List(ctx context.Context, q Query) (*Listing, error) {
 }
 
 // Count returns how many jobs match the filter, counting no further than limit.
+// If it would have to look at too many jobs for that, it fails with a [*BoundError]:
+// what it returns is then what it has found so far. See [Client.Tally].
 func (c *Client) Count(ctx context.Context, f Filter, limit int) (int, error) {
 	if limit < 1 {
 		return 0, invalid("limit", "%d is out of range: want at least 1", limit)
 	}
+	if err := f.Check(); err != nil {
+		return 0, err
+	}
 	n, err := c.store.Count(ctx, &f, limit)
 	if err != nil {
-		return 0, storeError(err, "count jobs")
+		return n, storeError(err, "count jobs")
 	}
 	return n, nil
+}
+
+// Tally counts as [Client.Count] does, and takes the end of what one count
+// examines for an answer: for pages that show a number and what it is worth.
+func (c *Client) Tally(ctx context.Context, f Filter, limit int) (Tally, error) {
+	n, err := c.Count(ctx, f, limit)
+	if bound := (*BoundError)(nil); errors.As(err, &bound) {
+		return Tally{Count: n, More: true, Examined: bound.Examined}, nil
+	}
+	return Tally{Count: n, More: n >= limit}, err
 }
 
 // Act does an action to the named jobs and says which were skipped, and why.

@@ -1,9 +1,7 @@
 package bellhop
 
 import (
-	"bytes"
 	"context"
-	"slices"
 	"time"
 )
 
@@ -165,11 +163,17 @@ type Store interface {
 	//   - [L2] One call examines a bounded number of rows: a page may be short
 	//     or empty and still have a Next. An empty Next means the end. An After
 	//     that is not a Next is [ErrInvalid].
+	//   - With WithLast each job comes with the record of its newest attempt,
+	//     if one has ended: the last of the history that Get returns.
+	//   - A job matches a filter by what [Filter.Matches] says of its snapshot,
+	//     in every store.
 	List(ctx context.Context, q *Query) (*Listing, error)
 
 	// Count returns how many jobs match, counting no further than limit.
 	//
 	//   - [N1] The count is exact below limit; limit itself means "limit or more".
+	//   - One call examines a bounded number of rows. If it ends for that, it
+	//     returns what it has counted and a [*BoundError].
 	Count(ctx context.Context, f *Filter, limit int) (int, error)
 
 	// Stats returns one entry for each queue that has live or dead jobs or is
@@ -340,68 +344,6 @@ type ProcessStatus struct {
 	BeatAt time.Time `json:"beat_at"`
 	// Running is how many claims it holds.
 	Running int `json:"running"`
-}
-
-// Filter selects jobs. Conditions are joined by "and", values of one condition
-// by "or"; an empty condition selects all.
-type Filter struct {
-	IDs    []ID
-	States StateSet
-	Queues []string
-	Kinds  []string
-	// Tags: the job has all of them.
-	Tags []string
-	// Process: running jobs of this process.
-	Process ID
-	// EnqueuedAfter (inclusive) and EnqueuedBefore (exclusive) bound the time of enqueueing.
-	EnqueuedAfter, EnqueuedBefore time.Time
-	// Text is looked for in the arguments, byte for byte.
-	Text string
-}
-
-// IsZero reports whether the filter has no condition, and so selects every job.
-func (f *Filter) IsZero() bool {
-	return len(f.IDs) == 0 && f.States == 0 && len(f.Queues) == 0 && len(f.Kinds) == 0 && len(f.Tags) == 0 &&
-		f.Process.IsZero() && f.EnqueuedAfter.IsZero() && f.EnqueuedBefore.IsZero() && f.Text == ""
-}
-
-// Matches reports whether a job at a place fulfils all conditions but IDs, which
-// stores look up.
-func (f *Filter) Matches(j *Job, p *Place) bool {
-	switch {
-	case f.States != 0 && !f.States.Has(p.State),
-		len(f.Queues) > 0 && !slices.Contains(f.Queues, j.Queue),
-		len(f.Kinds) > 0 && !slices.Contains(f.Kinds, j.Kind),
-		!f.Process.IsZero() && p.Process != f.Process,
-		!f.EnqueuedAfter.IsZero() && j.EnqueuedAt.Before(f.EnqueuedAfter),
-		!f.EnqueuedBefore.IsZero() && !j.EnqueuedAt.Before(f.EnqueuedBefore),
-		f.Text != "" && !bytes.Contains(j.Args, []byte(f.Text)):
-		return false
-	}
-	for _, tag := range f.Tags {
-		if !slices.Contains(j.Tags, tag) {
-			return false
-		}
-	}
-	return true
-}
-
-// Query asks [Store.List] for a page.
-type Query struct {
-	Filter Filter
-	// Limit is the most jobs to return: 1 to 1000; 0 means 50.
-	Limit int
-	// After is the Next of the page before; empty for the first.
-	After string
-	// WithoutArgs leaves the arguments out.
-	WithoutArgs bool
-}
-
-// Listing is one page of jobs.
-type Listing struct {
-	Jobs []Snapshot
-	// Next continues; empty at the end. It has no meaning outside the store.
-	Next string
 }
 
 // ActRequest asks [Store.Act] for an action.

@@ -64,14 +64,13 @@ func (j *job) claim() bellhop.Claim {
 	return bellhop.Claim{Token: j.token(), Job: &c, Place: copyPlace(&j.place), Started: j.started}
 }
 
-func (j *job) snapshot(history bool) bellhop.Snapshot {
+// snapshot returns a job with the records of as many of its newest attempts.
+func (j *job) snapshot(attempts int) bellhop.Snapshot {
 	s := bellhop.Snapshot{Job: copyJob(&j.Job), Place: copyPlace(&j.place)}
-	if history {
-		for i := range j.history {
-			a := j.history[i].Attempt
-			a.Failure = copyFailure(a.Failure)
-			s.History = append(s.History, a)
-		}
+	for i := max(0, len(j.history)-attempts); i < len(j.history); i++ {
+		a := j.history[i].Attempt
+		a.Failure = copyFailure(a.Failure)
+		s.History = append(s.History, a)
 	}
 	return s
 }

@@ -14,7 +14,8 @@ import (
 
 const (
 	maxPage     = 1000   // jobs in one page
-	maxExamined = 10_000 // jobs looked at for one page
+	maxExamined = 10_000    // jobs looked at for one page
+	maxCounted  = 1_000_000 // and for one count
 )
 
 // Get implements [bellhop.Store].
@@ -26,7 +27,7 @@ func (s *Store) Get(ctx context.Context, ids []bellhop.ID) ([]bellhop.Snapshot, 
 	list := make([]bellhop.Snapshot, 0, len(ids))
 	for _, id := range ids {
 		if j := s.find(id); j != nil {
-			list = append(list, j.snapshot(true))
+			list = append(list, j.snapshot(bellhop.KeptAttempts))
 		}
 	}
 	return list, nil
@@ -42,13 +43,16 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, e
 	if limit <= 0 {
 		limit = 50
 	}
-	jobs, next, err := s.page(&q.Filter, q.After, min(limit, maxPage))
+	jobs, next, examined, err := s.page(&q.Filter, q.After, min(limit, maxPage))
 	if err != nil {
 		return nil, err
 	}
-	listing := &bellhop.Listing{Next: next, Jobs: make([]bellhop.Snapshot, 0, len(jobs))}
+	listing := &bellhop.Listing{Next: next, Jobs: make([]bellhop.Snapshot, 0, len(jobs)), Examined: examined}
 	for _, j := range jobs {
-		snapshot := j.snapshot(false)
+		snapshot := j.snapshot(0)
+		if q.WithLast {
+			snapshot = j.snapshot(1)
+		}
 		if q.WithoutArgs {
 			snapshot.Args = nil
 		}
@@ -57,28 +61,35 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, e
 	return listing, nil
 }
 
-// page returns at most limit jobs that match, newest first, and where to go on:
-// the order of the last job that was looked at.
-func (s *Store) page(f *bellhop.Filter, after string, limit int) (jobs []*job, next string, err error) {
+// page returns at most limit jobs that match, newest first, where to go on, which
+// is the order of the last job that was looked at, and how many were.
+func (s *Store) page(f *bellhop.Filter, after string, limit int) (jobs []*job, next string, examined int, err error) {
 	before := int64(math.MaxInt64)
 	if after != "" {
 		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
-			return nil, "", &bellhop.InvalidError{Index: -1, Field: "after", Reason: "it is not a mark that a page before has returned"}
+			return nil, "", 0, &bellhop.InvalidError{Index: -1, Field: "after", Reason: "it is not a mark that a page before has returned"}
 		}
 	}
 	all := s.candidates(f)
-	examined := 0
 	at, _ := slices.BinarySearchFunc(all, before, func(o ordered, seq int64) int { return cmp.Compare(o.seq, seq) })
 	for at--; at >= 0; at-- {
 		if len(jobs) == limit || examined == maxExamined {
-			return jobs, strconv.FormatInt(all[at+1].seq, 10), nil
+			return jobs, strconv.FormatInt(all[at+1].seq, 10), examined, nil
 		}
 		examined++
-		if j := s.slab.at(all[at].job); j != nil && f.Matches(&j.Job, &j.place) {
+		if j := s.slab.at(all[at].job); j != nil && j.matches(f) {
 			jobs = append(jobs, j)
 		}
 	}
-	return jobs, "", nil
+	return jobs, "", examined, nil
+}
+
+func (j *job) matches(f *bellhop.Filter) bool {
+	var last *bellhop.Attempt
+	if n := len(j.history); n > 0 {
+		last = &j.history[n-1].Attempt
+	}
+	return f.Matches(&j.Job, &j.place, last)
 }
 
 // candidates returns the jobs among which a filter selects, oldest first.
@@ -103,11 +114,15 @@ func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, e
 	}
 	defer s.end()
 	n := 0
-	for _, o := range s.candidates(f) {
+	all := s.candidates(f)
+	for i, o := range slices.Backward(all) {
 		if n >= limit {
 			break
 		}
-		if j := s.slab.at(o.job); j != nil && f.Matches(&j.Job, &j.place) {
+		if examined := len(all) - 1 - i; examined == maxCounted {
+			return n, &bellhop.BoundError{Examined: examined}
+		}
+		if j := s.slab.at(o.job); j != nil && j.matches(f) {
 			n++
 		}
 	}

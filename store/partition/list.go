@@ -62,10 +62,11 @@ func (s *Store) unended(m marks) []*part {
 
 // column is the page of one part, as it goes into the page of all.
 type column struct {
-	part  *part
-	jobs  []bellhop.Snapshot
-	next  string
-	taken int
+	part     *part
+	jobs     []bellhop.Snapshot
+	next     string
+	examined int
+	taken    int
 }
 
 // List implements [bellhop.Store]. It merges the parts' pages by the time of
@@ -108,6 +109,7 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, e
 	}
 	page := &bellhop.Listing{Jobs: interleave(columns, limit)}
 	for _, c := range columns {
+		page.Examined += c.examined
 		if c.taken == len(c.jobs) { // also if that is none: it was looked through
 			m[c.part.name] = c.next
 		}
@@ -134,7 +136,7 @@ func (s *Store) columns(ctx context.Context, parts []*part, q *bellhop.Query, m 
 		if a.err != nil {
 			return nil, fmt.Errorf("partition store: %w", a.err)
 		}
-		columns[i] = &column{part: a.part, jobs: a.value.Jobs, next: a.value.Next}
+		columns[i] = &column{part: a.part, jobs: a.value.Jobs, next: a.value.Next, examined: a.value.Examined}
 	}
 	return columns, nil
 }

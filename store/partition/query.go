@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -35,18 +36,34 @@ func (s *Store) Get(ctx context.Context, ids []bellhop.ID) ([]bellhop.Snapshot, 
 	return jobs, nil
 }
 
-// Count implements [bellhop.Store].
+// Count implements [bellhop.Store]. It is bounded if the count of any part is, and
+// the others do not reach the limit.
 func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
 	if err := s.open(ctx); err != nil {
 		return 0, err
 	}
-	counts, err := all(ctx, s, func(ctx context.Context, p *part) (int, error) { return p.store.Count(ctx, f, limit) })
+	type counted struct {
+		n     int
+		bound *bellhop.BoundError
+	}
+	counts, err := all(ctx, s, func(ctx context.Context, p *part) (c counted, err error) {
+		if c.n, err = p.store.Count(ctx, f, limit); errors.As(err, &c.bound) {
+			err = nil
+		}
+		return c, err
+	})
 	if err != nil {
 		return 0, err
 	}
-	sum := 0
-	for _, n := range counts {
-		sum += n
+	sum, examined := 0, 0
+	for _, c := range counts {
+		sum += c.n
+		if c.bound != nil {
+			examined += c.bound.Examined
+		}
+	}
+	if sum < limit && examined > 0 {
+		return sum, &bellhop.BoundError{Examined: examined}
 	}
 	return min(sum, limit), nil
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,9 @@ import (
 func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActReply, error) {
 	if !r.Action.Valid() {
 		return nil, &bellhop.InvalidError{Index: -1, Field: "action", Reason: r.Action.String() + " is unknown"}
+	}
+	if r.Filter.ByFailure() || len(r.Filter.Args) > 0 || !r.Filter.FinishedAfter.IsZero() || !r.Filter.FinishedBefore.IsZero() {
+		return nil, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
 	}
 	in, err := actItems(r)
 	if err != nil {

@@ -146,7 +146,7 @@ func (a *actor) byFilter(ctx context.Context, f *bellhop.Filter, chosen *selecti
 			return err
 		}
 		// A single writer has just read it, without its arguments.
-		if j == nil || a.store.Shared && (!f.States.Has(j.Place.State) || !f.Matches(&j.Job, &j.Place)) {
+		if j == nil || a.store.Shared && (!f.States.Has(j.Place.State) || !f.Matches(&j.Job, &j.Place, nil)) {
 			continue
 		}
 		if err := a.act(ctx, j); err != nil {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -174,6 +175,9 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (listing *bellhop.Li
 // page returns at most limit jobs that match, newest first, and where to go on:
 // the number of the last job that was looked at.
 func (t *txn) page(ctx context.Context, f *bellhop.Filter, after string, limit int, withoutArgs bool) (page []*numbered, next string, err error) {
+	if f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
+		return nil, "", fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
+	}
 	before := int64(math.MaxInt64)
 	if after != "" {
 		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
@@ -214,7 +218,7 @@ func (t *txn) named(ctx context.Context, f *bellhop.Filter, before int64, withou
 		if err != nil {
 			return nil, err
 		}
-		if j == nil || j.number >= before || !f.Matches(&j.Job, &j.Place) {
+		if j == nil || j.number >= before || !f.Matches(&j.Job, &j.Place, nil) {
 			continue
 		}
 		if withoutArgs {
@@ -323,6 +327,9 @@ func (t *txn) conditions(f *bellhop.Filter, p *place) (where string, args []any)
 
 // Count implements [bellhop.Store].
 func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
+	if f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
+		return 0, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
+	}
 	err = s.read(ctx, bellhop.OpCount, func(ctx context.Context, t *txn) error {
 		if len(f.IDs) > 0 {
 			found, err := t.named(ctx, f, math.MaxInt64, false)
