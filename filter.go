@@ -18,7 +18,9 @@ type Filter struct {
 	IDs    []ID
 	States StateSet
 	Queues []string
-	Kinds  []string
+	// NotQueues: the job's queue is none of these.
+	NotQueues []string
+	Kinds     []string
 	// Tags: the job has all of them.
 	Tags []string
 	// Process: running jobs of this process.
@@ -46,7 +48,7 @@ const MaxArgMatches = 10
 
 // IsZero reports whether the filter has no condition, and so selects every job.
 func (f *Filter) IsZero() bool {
-	return len(f.IDs) == 0 && f.States == 0 && len(f.Queues) == 0 && len(f.Kinds) == 0 && len(f.Tags) == 0 &&
+	return len(f.IDs) == 0 && f.States == 0 && len(f.Queues) == 0 && len(f.NotQueues) == 0 && len(f.Kinds) == 0 && len(f.Tags) == 0 &&
 		f.Process.IsZero() && f.EnqueuedAfter.IsZero() && f.EnqueuedBefore.IsZero() &&
 		f.FinishedAfter.IsZero() && f.FinishedBefore.IsZero() && f.Text == "" && len(f.Args) == 0 && !f.ByFailure()
 }
@@ -76,6 +78,7 @@ func (f *Filter) Matches(j *Job, p *Place, last *Attempt) bool {
 	switch {
 	case f.States != 0 && !f.States.Has(p.State),
 		len(f.Queues) > 0 && !slices.Contains(f.Queues, j.Queue),
+		slices.Contains(f.NotQueues, j.Queue),
 		len(f.Kinds) > 0 && !slices.Contains(f.Kinds, j.Kind),
 		!f.Process.IsZero() && p.Process != f.Process,
 		!f.EnqueuedAfter.IsZero() && j.EnqueuedAt.Before(f.EnqueuedAfter),

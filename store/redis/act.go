@@ -15,7 +15,7 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 	if !r.Action.Valid() {
 		return nil, &bellhop.InvalidError{Index: -1, Field: "action", Reason: r.Action.String() + " is unknown"}
 	}
-	if r.Filter.ByFailure() || len(r.Filter.Args) > 0 || !r.Filter.FinishedAfter.IsZero() || !r.Filter.FinishedBefore.IsZero() {
+	if len(r.Filter.NotQueues) > 0 || r.Filter.ByFailure() || len(r.Filter.Args) > 0 || !r.Filter.FinishedAfter.IsZero() || !r.Filter.FinishedBefore.IsZero() {
 		return nil, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
 	}
 	in, err := actItems(r)

@@ -37,7 +37,7 @@ func TestFilterOfOddWords(t *testing.T) {
 		{Text: `1} `},
 	} {
 		want := 0
-		if f.Matches(j, &bellhop.Place{State: bellhop.StateReady}) {
+		if f.Matches(j, &bellhop.Place{State: bellhop.StateReady}, nil) {
 			want = 1
 		}
 		if n, err := s.Count(t.Context(), &f, 10); n != want || err != nil {

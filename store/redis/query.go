@@ -89,7 +89,7 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, e
 	if limit <= 0 {
 		limit = 50
 	}
-	if q.Filter.ByFailure() || len(q.Filter.Args) > 0 || !q.Filter.FinishedAfter.IsZero() || !q.Filter.FinishedBefore.IsZero() {
+	if len(q.Filter.NotQueues) > 0 || q.Filter.ByFailure() || len(q.Filter.Args) > 0 || !q.Filter.FinishedAfter.IsZero() || !q.Filter.FinishedBefore.IsZero() {
 		return nil, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
 	}
 	in := items{}
@@ -124,7 +124,7 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, e
 // answered from the counters; all else is counted in bites, and so not of one
 // moment if there are many jobs.
 func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
-	if f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
+	if len(f.NotQueues) > 0 || f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
 		return 0, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
 	}
 	err = s.verb(ctx, bellhop.OpCount, func() (err error) {

@@ -175,7 +175,7 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (listing *bellhop.Li
 // page returns at most limit jobs that match, newest first, and where to go on:
 // the number of the last job that was looked at.
 func (t *txn) page(ctx context.Context, f *bellhop.Filter, after string, limit int, withoutArgs bool) (page []*numbered, next string, err error) {
-	if f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
+	if len(f.NotQueues) > 0 || f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
 		return nil, "", fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
 	}
 	before := int64(math.MaxInt64)
@@ -327,7 +327,7 @@ func (t *txn) conditions(f *bellhop.Filter, p *place) (where string, args []any)
 
 // Count implements [bellhop.Store].
 func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
-	if f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
+	if len(f.NotQueues) > 0 || f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
 		return 0, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
 	}
 	err = s.read(ctx, bellhop.OpCount, func(ctx context.Context, t *txn) error {
