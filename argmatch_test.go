@@ -64,8 +64,10 @@ func TestArgMatchNumbers(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"1e999999999999999999999", "1e999999999999999999999", true}, {"1e999999999999999999999", "10e999999999999999999998", false},
-		{"0e999999999999999999999", "-0", true}, {"1" + strings.Repeat("0", 100), "1e100", true},
+		{"1e999999999999999999999", "1e999999999999999999999", true},
+		{"1e999999999999999999999", "10e999999999999999999998", false},
+		{"0e999999999999999999999", "-0", true},
+		{"1" + strings.Repeat("0", 100), "1e100", true},
 	} {
 		if got := (&bellhop.ArgMatch{Value: c.b}).Matches([]byte(c.a)); got != c.want {
 			t.Errorf("%.20s matches %.20s: %v", c.a, c.b, got)

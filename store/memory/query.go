@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxPage     = 1000   // jobs in one page
+	maxPage     = 1000      // jobs in one page
 	maxExamined = 10_000    // jobs looked at for one page
 	maxCounted  = 1_000_000 // and for one count
 )
