@@ -128,6 +128,21 @@ func (c *Client) ActAll(ctx context.Context, action Action, reason string, f Fil
 	}
 }
 
+// ActSome is one bite of [Client.ActAll], for callers that keep their place themselves: it visits at most r.Limit jobs of the
+// filter, or does the action to the jobs that r names, at most 1000 of them. Next in the reply is After of the next bite.
+func (c *Client) ActSome(ctx context.Context, r ActRequest) (*ActReply, error) {
+	if !r.Action.Valid() {
+		return nil, invalid("action", "%v is unknown", r.Action)
+	}
+	if len(r.IDs) == 0 && r.Filter.IsZero() {
+		return nil, invalid("filter", "an empty filter would select every job: name at least the states, for example Filter{States: action.From()}")
+	}
+	if len(r.IDs) > 1000 {
+		return nil, invalid("ids", "%d jobs are more than the limit of 1000", len(r.IDs))
+	}
+	return c.act(ctx, &r)
+}
+
 func (c *Client) act(ctx context.Context, r *ActRequest) (*ActReply, error) {
 	r.Reason = CleanText(r.Reason, 512)
 	reply, err := c.store.Act(ctx, r)

@@ -1,0 +1,456 @@
+package bulk_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/bulk"
+	"github.com/gobellhop/bellhop/store/memory"
+	"github.com/gobellhop/bellhop/store/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a store with jobs, and processes that work at its operations.
+type world struct {
+	t     *testing.T
+	store bellhop.Store
+	clock *bellhop.ManualClock
+	mu    sync.Mutex
+	ended []*bulk.Operation
+}
+
+// onStores runs a test on a store in memory and on one in a file.
+func onStores(t *testing.T, test func(w *world)) {
+	clock := func() *bellhop.ManualClock {
+		return bellhop.NewManualClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	}
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		c := clock()
+		s := memory.New(memory.WithClock(c))
+		t.Cleanup(func() { _ = s.Close() })
+		test(&world{t: t, store: s, clock: c})
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		c := clock()
+		s, err := sqlite.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "jobs.db")+"?synchronous=normal", sqlite.WithClock(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		test(&world{t: t, store: s, clock: c})
+	})
+}
+
+// mortal is a store for a process that dies without a word at its n-th call for work.
+type mortal struct {
+	bellhop.Store
+	left  atomic.Int64 // calls until it dies
+	after bool         // the last call takes effect, and its reply is lost
+	dead  chan struct{}
+}
+
+var errDead = errors.New("this process is dead")
+
+func (m *mortal) call(fn func() error) error {
+	left := m.left.Add(-1)
+	if left < 0 {
+		return errDead
+	}
+	if left > 0 {
+		return fn()
+	}
+	if m.after {
+		_ = fn() // its process will not learn
+	}
+	close(m.dead)
+	return errDead
+}
+
+func (m *mortal) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellhop.ActReply, err error) {
+	err = m.call(func() error { reply, err = m.Store.Act(ctx, r); return err })
+	return reply, err
+}
+
+func (m *mortal) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
+	return m.call(func() error { return m.Store.Put(ctx, writes) })
+}
+
+// process is a process that works at operations.
+type process struct {
+	*bulk.Runner
+	dead chan struct{}
+}
+
+// start returns a process that dies at its n-th call; with 0 it never does.
+func (w *world) start(calls int64, after bool) *process {
+	m := &mortal{Store: w.store, after: after, dead: make(chan struct{})}
+	if calls == 0 {
+		calls = 1 << 60
+	}
+	m.left.Store(calls)
+	client, err := bellhop.NewClient(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	runner := bulk.New(client, bulk.Options{Logger: slog.New(slog.DiscardHandler), Ended: func(_ context.Context, o *bulk.Operation) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.ended = append(w.ended, o)
+	}})
+	runner.Rush()
+	w.t.Cleanup(runner.Close)
+	return &process{runner, m.dead}
+}
+
+// enqueue adds n jobs to a queue.
+func (w *world) enqueue(n int, queue string) {
+	w.t.Helper()
+	for n > 0 {
+		jobs := make([]*bellhop.Job, min(n, 5000))
+		for i := range jobs {
+			jobs[i] = &bellhop.Job{ID: bellhop.NewID(), Kind: "k", Queue: queue, Args: []byte("{}"), Attempts: 1}
+		}
+		n -= len(jobs)
+		if _, err := w.store.Enqueue(w.t.Context(), &bellhop.EnqueueRequest{Jobs: jobs}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) count(f bellhop.Filter) int {
+	w.t.Helper()
+	n, err := w.store.Count(w.t.Context(), &f, 1_000_000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// wait waits until the operation is over, or the process dead.
+func (w *world) wait(p *process, id string) *bulk.Operation {
+	w.t.Helper()
+	client, err := bellhop.NewClient(w.store)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	reader := bulk.New(client, bulk.Options{})
+	defer reader.Close()
+	for deadline := time.Now().Add(time.Minute); ; {
+		o, err := reader.Get(w.t.Context(), id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if o.Ended() || time.Now().After(deadline) {
+			return o
+		}
+		select {
+		case <-p.dead:
+			return o
+		case <-time.After(2 * time.Millisecond): // there is no signal for a record that has changed
+		}
+	}
+}
+
+func (w *world) begin(p *process, q bulk.Request) *bulk.Operation {
+	w.t.Helper()
+	o, err := p.Start(w.t.Context(), q)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o
+}
+
+var ready = bellhop.States(bellhop.StateReady)
+
+func TestOperationVisitsAll(t *testing.T) {
+	onStores(t, func(w *world) {
+		n := 50_000
+		if testing.Short() {
+			n = 8_000
+		}
+		w.enqueue(n, "mail")
+		w.enqueue(10, "other")
+		p := w.start(0, false)
+		o := w.begin(p, bulk.Request{Action: bellhop.ActCancel, Filter: bellhop.Filter{Queues: []string{"mail"}}, By: "ann", Reason: "wrong text"})
+		if o.State != bulk.Running || o.Total != n || o.Capped || o.Bound != bulk.DefaultBound {
+			w.t.Errorf("begins as %+v", o)
+		}
+		end := w.wait(p, o.ID)
+		if end.State != bulk.Done || end.Done != n || end.Takeovers != 0 || end.Percent() != 100 || end.EndedAt.IsZero() || end.Owner != "" {
+			w.t.Errorf("ends as %+v", end)
+		}
+		if got := w.count(bellhop.Filter{States: bellhop.States(bellhop.StateCancelled), Queues: []string{"mail"}}); got != n {
+			w.t.Errorf("%d jobs are cancelled, want %d", got, n)
+		}
+		if got := w.count(bellhop.Filter{States: ready}); got != 10 {
+			w.t.Errorf("%d jobs of the other queue are left, want 10", got)
+		}
+		list, err := w.store.List(w.t.Context(), &bellhop.Query{Filter: bellhop.Filter{Queues: []string{"mail"}}, Limit: 1})
+		if err != nil || list.Jobs[0].Place.Reason != "cancelled by ann: wrong text" {
+			w.t.Errorf("reason %q, %v", list.Jobs[0].Place.Reason, err)
+		}
+		p.Close() // waits for the end's last words
+		if len(w.ended) != 1 || w.ended[0].ID != o.ID {
+			w.t.Errorf("told of %d ends, want that one", len(w.ended))
+		}
+		running, err := w.store.Records(w.t.Context(), &bellhop.RecordQuery{Space: "bulk.running"})
+		if err != nil || len(running) != 0 {
+			w.t.Errorf("%d operations are listed as running, %v", len(running), err)
+		}
+	})
+}
+
+// TestOtherProcessGoesOn kills process after process at a random call, before or after it took effect.
+func TestOtherProcessGoesOn(t *testing.T) {
+	onStores(t, func(w *world) {
+		n := 50_000
+		if testing.Short() {
+			n = 8_000
+		}
+		w.enqueue(n, "mail")
+		p := w.start(4+rand.Int64N(6), rand.N(2) == 0) // more than the two writes of the start
+		o := w.begin(p, bulk.Request{Action: bellhop.ActDelete, Filter: bellhop.Filter{States: ready}, By: "ann"})
+		end := w.wait(p, o.ID)
+		deaths := 0
+		for ; !end.Ended() && deaths < 1000; deaths++ {
+			early := w.start(0, false) // within the lease nobody takes anything over
+			if err := early.TakeOver(w.t.Context()); err != nil {
+				w.t.Fatal(err)
+			}
+			early.Close()
+			p.Close()
+			w.clock.Advance(31 * time.Second)
+			p = w.start(1+rand.Int64N(12), rand.N(2) == 0)
+			if err := p.TakeOver(w.t.Context()); err != nil && !errors.Is(err, errDead) {
+				w.t.Fatal(err)
+			}
+			end = w.wait(p, o.ID)
+		}
+		if end.State != bulk.Done || deaths == 0 {
+			w.t.Fatalf("after %d deaths: %+v", deaths, end)
+		}
+		if end.Done > n || end.Done < n-end.Takeovers*bulk.Bite || end.Takeovers > deaths {
+			w.t.Errorf("%d of %d counted with %d takeovers", end.Done, n, end.Takeovers)
+		}
+		if left := w.count(bellhop.Filter{States: bellhop.AllStates}); left != 0 {
+			w.t.Errorf("%d jobs are left", left)
+		}
+		w.t.Logf("%d deaths, %d takeovers, %d of %d counted", deaths, end.Takeovers, end.Done, n)
+	})
+}
+
+func TestShutdownHandsOver(t *testing.T) {
+	onStores(t, func(w *world) {
+		w.enqueue(6000, "mail")
+		first := w.start(0, false)
+		o := w.begin(first, bulk.Request{Action: bellhop.ActCancel, Filter: bellhop.Filter{Queues: []string{"mail"}}})
+		first.Close()
+		if _, err := first.Start(w.t.Context(), bulk.Request{Action: bellhop.ActCancel, Filter: bellhop.Filter{States: ready}}); !errors.Is(err, bellhop.ErrClosed) {
+			w.t.Errorf("a closed runner starts: %v", err)
+		}
+		second := w.start(0, false)
+		if err := second.TakeOver(w.t.Context()); err != nil { // no time has passed
+			w.t.Fatal(err)
+		}
+		end := w.wait(second, o.ID)
+		if end.State != bulk.Done || end.Takeovers != 0 || end.Done != 6000 {
+			w.t.Errorf("ends as %+v", end)
+		}
+	})
+}
+
+func TestStop(t *testing.T) {
+	onStores(t, func(w *world) {
+		w.enqueue(5000, "mail")
+		p := w.start(0, false)
+		stopper := w.start(0, false)
+		o := w.begin(p, bulk.Request{Action: bellhop.ActCancel, Filter: bellhop.Filter{Queues: []string{"mail"}}})
+		for range 2 { // the second changes nothing
+			if _, err := stopper.Stop(w.t.Context(), o.ID, "bob"); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		end := w.wait(p, o.ID)
+		switch end.State { // which depends on who was faster
+		case bulk.Stopped:
+			if end.StopBy != "bob" || end.Percent() == 100 {
+				w.t.Errorf("stopped as %+v", end)
+			}
+		case bulk.Done:
+		default:
+			w.t.Errorf("ends as %+v", end)
+		}
+		if got := w.count(bellhop.Filter{States: bellhop.States(bellhop.StateCancelled)}); got != end.Done {
+			w.t.Errorf("%d jobs are cancelled, %d counted", got, end.Done)
+		}
+		if _, err := stopper.Stop(w.t.Context(), strings.Repeat("0", 24), "bob"); !errors.Is(err, bellhop.ErrNotFound) {
+			w.t.Errorf("stop of nothing: %v", err)
+		}
+	})
+}
+
+// TestStopBeforeTheFirstBite stops an operation whose process died before it did anything.
+func TestStopBeforeTheFirstBite(t *testing.T) {
+	onStores(t, func(w *world) {
+		w.enqueue(10, "mail")
+		p := w.start(3, false) // two writes of the start, and not the first bite
+		o := w.begin(p, bulk.Request{Action: bellhop.ActCancel, Filter: bellhop.Filter{Queues: []string{"mail"}}})
+		w.wait(p, o.ID)
+		p.Close()
+		other := w.start(0, false)
+		if _, err := other.Stop(w.t.Context(), o.ID, "bob"); err != nil {
+			w.t.Fatal(err)
+		}
+		w.clock.Advance(31 * time.Second)
+		if err := other.TakeOver(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		if end := w.wait(other, o.ID); end.State != bulk.Stopped || end.Done != 0 {
+			w.t.Errorf("ends as %+v", end)
+		}
+	})
+}
+
+func TestBound(t *testing.T) {
+	onStores(t, func(w *world) {
+		w.enqueue(3000, "mail")
+		p := w.start(0, false)
+		o := w.begin(p, bulk.Request{Action: bellhop.ActCancel, Filter: bellhop.Filter{Queues: []string{"mail"}}, Bound: 1500})
+		if end := w.wait(p, o.ID); end.State != bulk.Bounded || end.Done != 1500 || end.Goal() != 1500 {
+			w.t.Errorf("ends as %+v", end)
+		}
+		if got := w.count(bellhop.Filter{States: ready}); got != 1500 {
+			w.t.Errorf("%d jobs are left, want 1500", got)
+		}
+	})
+}
+
+func TestSelection(t *testing.T) {
+	onStores(t, func(w *world) {
+		w.enqueue(20, "mail")
+		page, err := w.store.List(w.t.Context(), &bellhop.Query{Limit: 3})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var ids []bellhop.ID
+		for _, j := range page.Jobs {
+			ids = append(ids, j.ID)
+		}
+		p := w.start(0, false)
+		o := w.begin(p, bulk.Request{Action: bellhop.ActDelete, Filter: bellhop.Filter{IDs: ids, Queues: []string{"mail"}}})
+		if end := w.wait(p, o.ID); end.State != bulk.Done || end.Done != 3 {
+			w.t.Errorf("ends as %+v", end)
+		}
+		if got := w.count(bellhop.Filter{States: ready}); got != 17 {
+			w.t.Errorf("%d jobs are left, want 17", got)
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	onStores(t, func(w *world) {
+		p := w.start(0, false)
+		some := bellhop.Filter{Queues: []string{"mail"}}
+		for _, c := range []struct {
+			want string
+			q    bulk.Request
+		}{
+			{"unknown", bulk.Request{Action: 77, Filter: some}},
+			{"every job", bulk.Request{Action: bellhop.ActRetry}},
+			{"means nothing", bulk.Request{Action: bellhop.ActRetry, Filter: bellhop.Filter{States: ready}}},
+			{"out of range", bulk.Request{Action: bellhop.ActRetry, Filter: some, Bound: -1}},
+			{"out of range", bulk.Request{Action: bellhop.ActRetry, Filter: some, Bound: bulk.MaxBound + 1}},
+		} {
+			if _, err := p.Start(w.t.Context(), c.q); err == nil || !strings.Contains(err.Error(), c.want) {
+				w.t.Errorf("%+v: %v, want %q", c.q, err, c.want)
+			}
+		}
+		for _, id := range []string{"", "x", strings.Repeat("a", 10_000), "../etc", strings.Repeat("0", 24)} {
+			if _, err := p.Get(w.t.Context(), id); !errors.Is(err, bellhop.ErrNotFound) {
+				w.t.Errorf("get %.20q: %v", id, err)
+			}
+		}
+		for i := range bulk.MaxRunning {
+			id := fmt.Sprintf("%024x", i+1)
+			other := fmt.Sprintf(`{"state":"running","action":1,"filter":{},"owner":"another","beat_at":%q}`, w.clock.Now().Format(time.RFC3339))
+			writes := []bellhop.RecordWrite{{Space: "bulk", Key: id, Value: []byte(other)}, {Space: "bulk.running", Key: id, Value: []byte("{}")}}
+			if err := w.store.Put(w.t.Context(), writes); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		if _, err := p.Start(w.t.Context(), bulk.Request{Action: bellhop.ActRetry, Filter: some}); !errors.Is(err, bulk.ErrBusy) {
+			w.t.Errorf("one more than may run: %v", err)
+		}
+	})
+}
+
+func TestListNewestFirst(t *testing.T) {
+	onStores(t, func(w *world) {
+		p := w.start(0, false)
+		var want []string
+		for range 5 {
+			o := w.begin(p, bulk.Request{Action: bellhop.ActDiscard, Filter: bellhop.Filter{Queues: []string{"mail"}}})
+			w.wait(p, o.ID)
+			want = append([]string{o.ID}, want...)
+			w.clock.Advance(time.Second)
+		}
+		var got []string
+		after := ""
+		for {
+			list, next, err := p.List(w.t.Context(), after, 2)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for _, o := range list {
+				got = append(got, o.ID)
+			}
+			if after = next; next == "" {
+				break
+			}
+		}
+		if strings.Join(got, " ") != strings.Join(want, " ") {
+			w.t.Errorf("order %v, want %v", got, want)
+		}
+	})
+}
+
+// TestForeignConditions: an operation of a version that knows more conditions is left to processes of that version.
+func TestForeignConditions(t *testing.T) {
+	_, err := bulk.Decode(&bellhop.Record{Key: "k", Value: []byte(`{"action":1,"filter":{"States":8,"Moon":"full"},"state":"running"}`)})
+	if err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNarrow(t *testing.T) {
+	dead := bellhop.States(bellhop.StateDead)
+	for _, c := range []struct {
+		action bellhop.Action
+		in     bellhop.Filter
+		want   bellhop.StateSet
+	}{
+		{bellhop.ActRetry, bellhop.Filter{Kinds: []string{"k"}}, dead},
+		{bellhop.ActRetry, bellhop.Filter{IDs: []bellhop.ID{bellhop.NewID()}}, bellhop.ActRetry.From()},
+		{bellhop.ActRetry, bellhop.Filter{States: dead | ready}, dead},
+		{bellhop.ActCancel, bellhop.Filter{Kinds: []string{"k"}}, bellhop.ActCancel.From()},
+	} {
+		if got, err := bulk.Narrow(c.action, c.in); err != nil || got.States != c.want {
+			t.Errorf("%v of %+v: %v, %v, want %v", c.action, c.in, got.States, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// maxFailures is how often in a row a bite may fail for a reason other than a store that is out of reach.
+const maxFailures = 3
+
+// work is an operation under way in this process.
+type work struct {
+	*Runner
+	op       *Operation // as this process knows it; the record may be a write behind
+	now      func() time.Time
+	saved    time.Time // when the record was written last, by the local clock
+	failures int       // steps in a row that failed
+}
+
+// run works at an operation until it ends, the runner is closed, or another process has it.
+func (r *Runner) run(o *Operation, now func() time.Time) {
+	defer r.drop(o.ID)
+	w := &work{Runner: r, op: o, now: now, saved: time.Now()}
+	for !w.op.Ended() {
+		wait, err := w.step()
+		if errors.Is(err, errOthers) || errors.Is(err, bellhop.ErrNotFound) {
+			r.log.Info("a bulk operation is no longer this process's", "operation", o.ID, bellhop.AttrError, err)
+			return
+		}
+		if err != nil {
+			wait = min(r.retry<<min(w.failures, 5), r.lease/2)
+			w.failures++
+		}
+		if !sleep(r.life, wait) {
+			w.handBack()
+			return
+		}
+	}
+	w.finish()
+}
+
+// step does one bite, and returns how long to leave the store alone. An error means that it is to be tried again.
+func (w *work) step() (rest time.Duration, err error) {
+	select {
+	case w.bites <- struct{}{}:
+		defer func() { <-w.bites }()
+	case <-w.life.Done():
+		return 0, nil
+	}
+	// It may be another's by now, the last bite may not be written down, or it was to stop before this process took it over.
+	if time.Since(w.saved) > w.lease/4 || w.failures > 0 || w.op.StopBy != "" {
+		if err := w.save(); err != nil || w.op.Ended() {
+			return 0, err
+		}
+	}
+	began := time.Now()
+	size := min(Bite, w.op.Bound-w.op.Done)
+	reply, err := w.client.ActSome(w.life, bellhop.ActRequest{
+		Action: w.op.Action, Filter: w.op.Filter, Limit: size, After: w.op.Cursor, Reason: w.reason(),
+	})
+	if err != nil {
+		return 0, w.failed(err)
+	}
+	w.op.Done += len(reply.Changed) + len(reply.Signalled)
+	w.op.Held += len(reply.Skipped)
+	w.op.Cursor, w.op.Error = reply.Next, ""
+	switch {
+	case reply.Next == "":
+		w.op.State = Done
+	case w.op.Done >= w.op.Bound:
+		w.op.State = Bounded
+	}
+	if err = w.save(); err == nil {
+		w.failures = 0
+	}
+	return time.Duration(w.pace * float64(time.Since(began))), err
+}
+
+// reason is what is kept with each job.
+func (w *work) reason() string {
+	text := pasts[w.op.Action] + " by " + w.op.By
+	if w.op.By == "" {
+		text = pasts[w.op.Action]
+	}
+	if w.op.Reason != "" {
+		text += ": " + w.op.Reason
+	}
+	return text
+}
+
+var pasts = [...]string{
+	bellhop.ActRetry: "retried", bellhop.ActRunNow: "made ready", bellhop.ActCancel: "cancelled",
+	bellhop.ActDiscard: "discarded", bellhop.ActDelete: "deleted",
+}
+
+// Past returns the action as what was done to a job: "retried", "made ready".
+func Past(a bellhop.Action) string {
+	if !a.Valid() {
+		return a.String()
+	}
+	return pasts[a]
+}
+
+// failed writes down that a bite failed, and ends the operation if there is no hope. It returns the error if there is.
+func (w *work) failed(err error) error {
+	if w.life.Err() != nil {
+		return err
+	}
+	hopeless := !errors.Is(err, bellhop.ErrUnavailable) && w.failures+1 >= maxFailures
+	w.log.Warn("a bite of a bulk operation failed", "operation", w.op.ID, "hopeless", hopeless, bellhop.AttrError, err)
+	w.op.Error = bellhop.CleanText(err.Error(), 400)
+	if hopeless {
+		w.op.State = Failed
+	}
+	if saving := w.save(); errors.Is(saving, errOthers) || saving == nil && w.op.Ended() {
+		return saving
+	}
+	return err
+}
+
+// save writes how far the operation has come, and learns whether it is to stop. It writes values, not steps, so that it may be
+// repeated after a reply was lost. It fails with errOthers if the operation is no longer this process's.
+func (w *work) save() error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), w.lease/3)
+	defer cancel()
+	o, err := w.change(ctx, w.op.ID, func(o *Operation) error {
+		if o.Ended() && o.State == w.op.State && o.Cursor == w.op.Cursor {
+			return errUnneeded // written before, by a call whose reply was lost
+		}
+		if o.Owner != w.name || o.Ended() {
+			return errOthers
+		}
+		o.State, o.Done, o.Held, o.Cursor, o.Error = w.op.State, w.op.Done, w.op.Held, w.op.Cursor, w.op.Error
+		o.Owner, o.BeatAt = w.op.Owner, w.now()
+		if o.State == Running && o.StopBy != "" {
+			o.State = Stopped
+		}
+		if o.Ended() {
+			o.Owner, o.EndedAt = "", o.BeatAt
+		}
+		return nil
+	})
+	if err == nil {
+		w.op, w.saved = o, time.Now()
+	}
+	return err
+}
+
+// handBack leaves the operation to others.
+func (w *work) handBack() {
+	w.op.Owner = ""
+	if err := w.save(); err != nil && !errors.Is(err, errOthers) {
+		w.log.Warn("a bulk operation could not be handed back: it goes on when its time is over", "operation", w.op.ID, bellhop.AttrError, err)
+	}
+}
+
+// finish tidies up after the end.
+func (w *work) finish() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), w.lease)
+	defer cancel()
+	if err := w.unlist(ctx, w.op.ID); err != nil { // the next watch will
+		w.log.Debug("an ended bulk operation is still listed as running", "operation", w.op.ID, bellhop.AttrError, err)
+	}
+	if w.ended != nil {
+		w.ended(ctx, w.op)
+	}
+}
+
+// sleep waits and reports whether to go on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(max(d, 0))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return ctx.Err() == nil
+	}
+}
