@@ -15,7 +15,7 @@ import (
 var small = []string{"bellhop_running", "bellhop_queues", "bellhop_processes", "bellhop_schema", "bellhop_counters", "bellhop_exchanges", "bellhop_key_locks"}
 
 // single are the statements for databases with a single writer; they are not used here.
-var single = regexp.MustCompile(`^(last job|add ready|ready to running|end ready|add attempt|add plain attempts|running to succeeded|end succeeded|end running|still held)(,|$)`)
+var single = regexp.MustCompile(`^(last job|add ready|ready to running|end ready|add attempt|add plain successes|running to succeeded|end succeeded|end running|still held)(,|$)`)
 
 // plainInsert are statements that look at nothing, whatever EXPLAIN says of them.
 var plainInsert = regexp.MustCompile(`(?s)^insert .*\)\s+values `)

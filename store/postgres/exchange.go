@@ -3,8 +3,10 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -21,18 +23,19 @@ var (
 	holdExchange = sqlstore.Define("hold exchange",
 		`select pg_advisory_xact_lock(hashtextextended(?::text, 0)) from bellhop_processes where id = ? and gone_at is null for key share`)
 
-	// endPlain ends claims with nothing to say but that they succeeded.
+	// endPlain ends claims with nothing to say but that they succeeded. What is
+	// the same for many is sent once, in short arrays, and alike is where it stands in them.
 	endPlain = sqlstore.Define("end plain", `with n as materialized (select {now} + ? as now),
 		d as materialized (delete from bellhop_running r
-			using unnest(?::bigint[], ?::bigint[], ?::uuid[], ?::int[], ?::int[], ?::int[], ?::int[], ?::bigint[], ?::bigint[], ?::bigint[])
-				as o (job, claim, exchange, attempt, failures, crashes, number, keep, started, ended)
-			where r.job = o.job and r.claim = o.claim and r.exchange = o.exchange
-			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.reason, r.progress,
-				o.attempt, o.failures, o.crashes, o.number, o.keep, o.started, o.ended),
-		a as (insert into bellhop_attempts (job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended)
-			select job, claim, generation, process, exchange, due, claimed_at, number, 1, started, ended from d),
-		f as (insert into bellhop_finished (job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, progress)
-			select job, 5, now, now + keep, due, generation, claim, attempt, failures, crashes, 0, progress from d cross join n)
+			using (select unnest(?::bigint[]) as job, unnest(?::bigint[]) as claim, unnest(?::bigint[]) as started, unnest(?::bigint[]) as ended,
+				unnest(?::smallint[]) as alike) o
+			where r.job = o.job and r.claim = o.claim and r.exchange = (?::uuid[])[o.alike]
+			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, o.started, o.ended, o.alike),
+		f as (insert into bellhop_finished (job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, progress,
+				claimed_at, started, ended, number, process, exchange)
+			select job, 5, (select now from n), (select now from n) + (?::bigint[])[alike], due, generation, claim,
+				(?::int[])[alike], (?::int[])[alike], (?::int[])[alike], 0, progress,
+				claimed_at, started, ended, (?::int[])[alike], process, exchange from d)
 		select count(*), null::text[] from d`)
 
 	// endAny ends claims by whatever has come of them.
@@ -46,11 +49,14 @@ var (
 				o.attempt, o.failures, o.crashes, o.number, o.keep, o.started, o.ended, o.outcome, o.state, o.suspect, o.wait, o.result, o.failure,
 				coalesce(o.reason, case when o.outcome = ? then r.reason end) as reason),
 		a as (insert into bellhop_attempts (job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
-			select job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure from d),
+			select job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure from d where state <> 5),
 		t as (delete from bellhop_attempts x using d where x.job = d.job and x.claim <= d.claim - ?),
 		f as (insert into bellhop_finished
-			(job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result)
-			select job, state, now, now + keep, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result
+			(job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result,
+				claimed_at, started, ended, number, process, exchange)
+			select job, state, now, now + keep, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result,
+				case when state = 5 then claimed_at end, case when state = 5 then started end, case when state = 5 then ended end,
+				case when state = 5 then number end, case when state = 5 then process end, case when state = 5 then exchange end
 			from d cross join n where state in (5, 6, 7)),
 		x as (insert into bellhop_dead
 			(job, queue, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result)
@@ -86,14 +92,14 @@ var (
 			where exists (select 1 from bellhop_processes p where p.id = ? and p.gone_at is null)
 				and not exists (select 1 from bellhop_exchanges e where e.id = ?)
 			limit ?))
-			returning r.*),
+			returning r.job, r.queue, r.claim + 1 as claim, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel),
 		i as (insert into bellhop_running
 			(job, queue, exchange, process, claimed_at, claim, due, generation, attempt, failures, crashes, suspect, cancel)
-			select job, queue, ?, ?, now, claim + 1, due, generation, attempt, failures, crashes, suspect, cancel from d cross join n),
+			select job, queue, ?, ?, (select now from n), claim, due, generation, attempt, failures, crashes, suspect, cancel from d),
 		e as (insert into bellhop_exchanges (id, made_at) select ?, now from n where exists (select 1 from d))
-		select d.job, j.id, d.kind, d.queue, d.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta,
-			j.enqueued_at, d.due, d.generation, d.claim + 1, d.attempt, d.failures, d.crashes, d.suspect, d.cancel, n.now
-		from n cross join d join bellhop_jobs j on j.job = d.job`)
+		select d.job, j.id, j.kind, j.queue, j.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta,
+			j.enqueued_at, d.due, d.generation, d.claim, d.attempt, d.failures, d.crashes, d.suspect, d.cancel
+		from d join bellhop_jobs j on j.job = d.job`)
 
 	lookAround = sqlstore.Define("look around", `select {now} + ?,
 		exists (select 1 from bellhop_processes where id = ? and gone_at is null),
@@ -105,7 +111,7 @@ var (
 
 // Exchange implements [sqlstore.Swift].
 func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.ExchangeRequest, ends []sqlstore.End) (*sqlstore.Exchanged, error) {
-	x := &exchange{r: r, offset: d.offset.Load(), order: make(map[string]int, len(r.Wants))}
+	x := &exchange{r: r, offset: d.offset.Load(), order: make(map[string]int, len(r.Wants)), names: map[string]string{}}
 	claims := !r.Process.IsZero() && r.Limit > 0 && len(r.Wants) > 0
 	var requests []request
 	if claims {
@@ -127,10 +133,10 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	if err != nil {
 		return nil, err
 	}
-	x.sort()
-	x.done.Seen = x.seen && len(x.done.Claimed) == 0
+	x.finish()
+	x.done.Seen = x.seen && len(x.done.Claims) == 0
 	if claims && x.done.Alive && !x.done.Seen { // else it was not looked for jobs
-		d.lanes.end(lanes, x.done.Claimed, r.Limit, x.done.Now, time.Since(began), x.done.Paused > 0)
+		d.lanes.end(lanes, &x.done, r.Limit, time.Since(began))
 	}
 	return &x.done, nil
 }
@@ -155,7 +161,9 @@ func uuid(id bellhop.ID) [16]byte { return id }
 type exchange struct {
 	r      *bellhop.ExchangeRequest
 	offset int64
-	order  map[string]int // of the queues
+	order  map[string]int    // of the queues
+	names  map[string]string // kinds and queues that have been read
+	cells  cells
 	seen   bool
 	done   sqlstore.Exchanged
 }
@@ -171,7 +179,7 @@ func (x *exchange) end(requests []request, ends []sqlstore.End) []request {
 		}
 	}
 	if len(plain.jobs) > 0 {
-		requests = append(requests, request{endPlain, plain.args(x.offset), x.ended})
+		requests = append(requests, request{endPlain, plain.alike(x.offset), x.ended})
 	}
 	if len(others.jobs) > 0 {
 		args := append(others.args(x.offset), others.outcomes, others.states, others.suspects, others.waits, others.reasons, others.results, others.failed,
@@ -190,12 +198,12 @@ func isPlain(e *sqlstore.End) bool {
 
 // columns are outcomes as arrays.
 type columns struct {
-	jobs, claims                         []int64
+	jobs, claims, started, ended         longs
 	exchanges                            [][16]byte
 	attempts, failures, crashes, numbers []int32
-	keeps, started, ended                []*int64
+	keeps                                longs
 	outcomes, states, suspects           []int16
-	waits                                []int64
+	waits                                longs
 	reasons                              []*string
 	results                              [][]byte
 	failed                               []*string
@@ -203,8 +211,8 @@ type columns struct {
 
 func (c *columns) add(e *sqlstore.End, all bool) {
 	o := e.Outcome
-	c.jobs = append(c.jobs, e.Job)
-	c.claims = append(c.claims, o.Token.Number)
+	c.jobs = append(c.jobs, long(e.Job))
+	c.claims = append(c.claims, long(o.Token.Number))
 	c.exchanges = append(c.exchanges, o.Token.Exchange)
 	c.attempts = append(c.attempts, int32(o.Attempt))
 	c.failures = append(c.failures, int32(o.Failures))
@@ -212,9 +220,9 @@ func (c *columns) add(e *sqlstore.End, all bool) {
 	c.numbers = append(c.numbers, int32(o.Number))
 	c.started = append(c.started, moment(o.Started))
 	c.ended = append(c.ended, moment(o.Ended))
-	var keep *int64
+	keep := null // for ever
 	if o.Keep >= 0 {
-		keep = new(int64(o.Keep / time.Microsecond))
+		keep = long(o.Keep / time.Microsecond)
 	}
 	c.keeps = append(c.keeps, keep)
 	if !all {
@@ -227,7 +235,7 @@ func (c *columns) add(e *sqlstore.End, all bool) {
 		suspect = 1
 	}
 	c.suspects = append(c.suspects, suspect)
-	c.waits = append(c.waits, int64(o.Wait/time.Microsecond))
+	c.waits = append(c.waits, long(o.Wait/time.Microsecond))
 	c.reasons = append(c.reasons, e.Reason())
 	c.results = append(c.results, noBytes(o.Result))
 	c.failed = append(c.failed, e.Failure())
@@ -237,11 +245,31 @@ func (c *columns) args(offset int64) []any {
 	return []any{offset, c.jobs, c.claims, c.exchanges, c.attempts, c.failures, c.crashes, c.numbers, c.keeps, c.started, c.ended}
 }
 
-func moment(t time.Time) *int64 {
-	if t.IsZero() {
-		return nil
+// alike returns the arguments for endPlain.
+func (c *columns) alike(offset int64) []any {
+	type profile struct {
+		exchange                           [16]byte
+		keep                               long
+		attempt, failures, crashes, number int32
 	}
-	return new(t.UnixMicro())
+	known := map[profile]int16{}
+	var one columns
+	alike := make([]int16, len(c.jobs))
+	for i := range alike {
+		p := profile{c.exchanges[i], c.keeps[i], c.attempts[i], c.failures[i], c.crashes[i], c.numbers[i]}
+		at := known[p]
+		if at == 0 {
+			one.exchanges, one.keeps = append(one.exchanges, p.exchange), append(one.keeps, c.keeps[i])
+			one.attempts, one.failures = append(one.attempts, p.attempt), append(one.failures, p.failures)
+			one.crashes, one.numbers = append(one.crashes, p.crashes), append(one.numbers, p.number)
+			at = int16(len(one.exchanges))
+			known[p] = at
+		}
+		alike[i] = at
+	}
+	return []any{
+		offset, c.jobs, c.claims, c.started, c.ended, alike, one.exchanges, one.keeps, one.attempts, one.failures, one.crashes, one.numbers,
+	}
 }
 
 func noBytes(b []byte) []byte {
@@ -282,54 +310,75 @@ func (x *exchange) claim(l *looks) request {
 }
 
 func (x *exchange) claimed(rows pgx.Rows) error {
-	c := sqlstore.Claimed{Claim: bellhop.Claim{Job: &bellhop.Job{}, Place: bellhop.Place{State: bellhop.StateRunning, Process: x.r.Process, Exchange: x.r.ID}}}
-	j, p := c.Claim.Job, &c.Place
-	var runAt, timeout, retention *int64
-	var key, tags, meta *string
-	var enqueued, due, now int64
-	var suspect, cancel int16
-	err := rows.Scan(&c.Job, (*[16]byte)(&j.ID), &j.Kind, &j.Queue, &j.Priority, &j.Args, &runAt, &j.Attempts, &timeout, &retention, &key, &tags, &meta,
-		&enqueued, &due, &p.Generation, &p.Claim, &p.Attempt, &p.Failures, &p.Crashes, &suspect, &cancel, &now)
-	if err != nil {
-		return err
+	j, c := &bellhop.Job{}, &x.cells
+	c.begin(rows)
+	job := c.integer()
+	j.ID, j.Kind, j.Queue, j.Priority, j.Args = c.id(), x.name(c.text()), x.name(c.text()), int(c.integer()), c.blob()
+	if at, is := c.maybe(); is {
+		j.RunAt = time.UnixMicro(at).UTC()
 	}
-	if runAt != nil {
-		j.RunAt = time.UnixMicro(*runAt).UTC()
+	j.Attempts, j.Timeout, j.Retention, j.UniqueKey = int(c.integer()), time.Duration(c.integer()), time.Duration(c.integer()), string(c.text())
+	tags, meta := c.text(), c.text()
+	j.EnqueuedAt = sqlstore.At(c.integer())
+	p := bellhop.Place{
+		State: bellhop.StateRunning, Process: x.r.Process, Exchange: x.r.ID,
+		Due: sqlstore.At(c.integer()), Generation: int(c.integer()), Claim: c.integer(), Attempt: int(c.integer()),
+		Failures: int(c.integer()), Crashes: int(c.integer()), Suspect: c.integer() != 0, CancelRequested: c.integer() != 0,
 	}
-	if timeout != nil {
-		j.Timeout = time.Duration(*timeout)
+	if c.err != nil {
+		return c.err
 	}
-	if retention != nil {
-		j.Retention = time.Duration(*retention)
+	if err := sqlstore.Decode(tags, &j.Tags); err != nil {
+		return fmt.Errorf("tags of job %s: %w", j.ID, err)
 	}
-	if key != nil {
-		j.UniqueKey = *key
+	if err := sqlstore.Decode(meta, &j.Meta); err != nil {
+		return fmt.Errorf("metadata of job %s: %w", j.ID, err)
 	}
-	if tags != nil {
-		if err := sqlstore.Decode(*tags, &j.Tags); err != nil {
-			return err
-		}
-	}
-	if meta != nil {
-		if err := sqlstore.Decode(*meta, &j.Meta); err != nil {
-			return err
-		}
-	}
-	j.EnqueuedAt, p.Due, p.ClaimedAt = sqlstore.At(enqueued), sqlstore.At(due), sqlstore.At(now)
-	p.Suspect, p.CancelRequested = suspect != 0, cancel != 0
-	c.Token = bellhop.Token{JobID: j.ID, Number: p.Claim, Exchange: x.r.ID}
-	x.done.Claimed = append(x.done.Claimed, c)
+	x.done.Jobs = append(x.done.Jobs, job)
+	x.done.Claims = append(x.done.Claims, bellhop.Claim{
+		Token: bellhop.Token{JobID: j.ID, Number: p.Claim, Exchange: x.r.ID}, Job: j, Place: p,
+	})
 	return nil
 }
 
-// sort puts the claims in the order in which they are to start.
-func (x *exchange) sort() {
-	slices.SortFunc(x.done.Claimed, func(a, b sqlstore.Claimed) int {
-		if a.Claim.Job.Queue != b.Claim.Job.Queue {
-			return cmp.Compare(x.order[a.Claim.Job.Queue], x.order[b.Claim.Job.Queue])
-		}
-		return cmp.Or(cmp.Compare(a.Claim.Job.Priority, b.Claim.Job.Priority), a.Place.Due.Compare(b.Place.Due), cmp.Compare(a.Job, b.Job))
-	})
+// name returns a kind or a queue as a string; the same one for all rows.
+func (x *exchange) name(text []byte) string {
+	name, known := x.names[string(text)]
+	if !known {
+		name = string(text)
+		x.names[name] = name
+	}
+	return name
+}
+
+// finish puts the claims in the order in which they are to start, which most are
+// in already, and gives them their time.
+func (x *exchange) finish() {
+	now := sqlstore.At(x.done.Now)
+	for i := range x.done.Claims {
+		x.done.Claims[i].Place.ClaimedAt = now
+	}
+	if !sort.IsSorted(x) {
+		sort.Sort(x)
+	}
+}
+
+// Len implements [sort.Interface].
+func (x *exchange) Len() int { return len(x.done.Claims) }
+
+// Less implements [sort.Interface].
+func (x *exchange) Less(i, k int) bool {
+	a, b := &x.done.Claims[i], &x.done.Claims[k]
+	if a.Job.Queue != b.Job.Queue {
+		return x.order[a.Job.Queue] < x.order[b.Job.Queue]
+	}
+	return cmp.Or(cmp.Compare(a.Job.Priority, b.Job.Priority), a.Place.Due.Compare(b.Place.Due), cmp.Compare(x.done.Jobs[i], x.done.Jobs[k])) < 0
+}
+
+// Swap implements [sort.Interface].
+func (x *exchange) Swap(i, k int) {
+	x.done.Claims[i], x.done.Claims[k] = x.done.Claims[k], x.done.Claims[i]
+	x.done.Jobs[i], x.done.Jobs[k] = x.done.Jobs[k], x.done.Jobs[i]
 }
 
 // kindsKey is what a set of kinds is known by.

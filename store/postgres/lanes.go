@@ -98,17 +98,17 @@ func (l *lanes) of(set laneSet) *bounds {
 
 // end takes in what an exchange has found. paused says that some queue is: one
 // from which nothing came may not have been looked at.
-func (l *lanes) end(k *looks, claimed []sqlstore.Claimed, limit int, now int64, took time.Duration, paused bool) {
-	recent := position{now - lateCommit.Microseconds(), math.MaxInt64}
+func (l *lanes) end(k *looks, done *sqlstore.Exchanged, limit int, took time.Duration) {
+	recent := position{done.Now - lateCommit.Microseconds(), math.MaxInt64}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, set := range k.sets {
 		b := k.bounds[i]
-		n, last, at := lastOf(claimed, set.queue)
-		if l.m[set] != b || paused && n == 0 {
+		n, last, at := lastOf(done, set.queue)
+		if l.m[set] != b || done.Paused > 0 && n == 0 {
 			continue // forgotten meanwhile: what was to be found may have come after the look
 		}
-		toTheEnd := n < k.counts[i] && n < perLane && len(claimed) < limit
+		toTheEnd := n < k.counts[i] && n < perLane && len(done.Claims) < limit
 		for p := range b.at {
 			switch {
 			case toTheEnd || p < last:
@@ -141,11 +141,11 @@ func (l *lanes) forget(queue string) {
 
 // lastOf returns how many of the claims are from a queue, and the lane and the
 // position of the last; the lane is -1 if there is none.
-func lastOf(claimed []sqlstore.Claimed, queue string) (n, lane int, at position) {
+func lastOf(done *sqlstore.Exchanged, queue string) (n, lane int, at position) {
 	lane = -1
-	for i := range claimed {
-		if c := &claimed[i]; c.Claim.Job.Queue == queue {
-			n, lane, at = n+1, c.Claim.Job.Priority-bellhop.MinPriority, position{c.Place.Due.UnixMicro(), c.Job}
+	for i := range done.Claims {
+		if c := &done.Claims[i]; c.Job.Queue == queue {
+			n, lane, at = n+1, c.Job.Priority-bellhop.MinPriority, position{c.Place.Due.UnixMicro(), done.Jobs[i]}
 		}
 	}
 	return n, lane, at

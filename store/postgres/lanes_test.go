@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
 // What becomes ready while an exchange looks, and is told of, is found by the
@@ -17,13 +18,13 @@ func TestBoundsForgottenMeanwhile(t *testing.T) {
 	for _, queue := range []string{"q", ""} {
 		l := &lanes{}
 		first := l.begin(r, false)
-		l.end(first, nil, r.Limit, 1e15, time.Hour, false)
+		l.end(first, &sqlstore.Exchanged{Now: 1e15}, r.Limit, time.Hour)
 		second := l.begin(r, false)
 		if !fromHead(first) || fromHead(second) {
 			t.Fatal("the first look is to be a full one, the second not")
 		}
 		l.forget(queue)
-		l.end(second, nil, r.Limit, 1e15, time.Hour, false)
+		l.end(second, &sqlstore.Exchanged{Now: 1e15}, r.Limit, time.Hour)
 		if !fromHead(l.begin(r, false)) {
 			t.Errorf("told of %q during a look, the next passes over what came", queue)
 		}
@@ -34,7 +35,7 @@ func TestBoundsForgottenMeanwhile(t *testing.T) {
 func TestBoundsBesideAPause(t *testing.T) {
 	r := &bellhop.ExchangeRequest{Kinds: []string{"a"}, Limit: 5, Wants: []bellhop.Want{{Queue: "q", Count: 5}}}
 	l := &lanes{}
-	l.end(l.begin(r, false), nil, r.Limit, 1e15, time.Hour, true)
+	l.end(l.begin(r, false), &sqlstore.Exchanged{Now: 1e15, Paused: 1}, r.Limit, time.Hour)
 	if l.begin(r, false).dues[0] != head.due {
 		t.Error("jobs of a queue that was paused are passed over")
 	}

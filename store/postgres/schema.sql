@@ -62,12 +62,18 @@ table bellhop_finished column finished_at bigint not null
 table bellhop_finished column expires_at bigint
 table bellhop_finished column due bigint not null
 table bellhop_finished column claim bigint not null
+table bellhop_finished column claimed_at bigint
+table bellhop_finished column started bigint
+table bellhop_finished column ended bigint
+table bellhop_finished column number integer
 table bellhop_finished column generation integer not null
 table bellhop_finished column attempt integer not null
 table bellhop_finished column failures integer not null
 table bellhop_finished column crashes integer not null
 table bellhop_finished column state smallint not null
 table bellhop_finished column suspect smallint not null
+table bellhop_finished column process uuid
+table bellhop_finished column exchange uuid
 table bellhop_finished column reason text
 table bellhop_finished column progress bytea
 table bellhop_finished column result bytea

@@ -61,7 +61,7 @@ var hot = map[string]bool{
 	"last job": true, "add job": true, "add ready": true, "look around": true, "next priority": true,
 	"claimable": true, "ready to running": true, "end ready": true,
 	"claimable, known kinds": true, "ready to running, known kinds": true, "end ready, known kinds": true,
-	"add attempt": true, "add plain attempts": true, "running to succeeded": true, "end succeeded": true,
+	"add attempt": true, "add plain successes": true, "running to succeeded": true, "end succeeded": true,
 	"running to finished": true, "end running": true, "due first": true, "scheduled to ready": true, "end scheduled": true,
 }
 
@@ -79,7 +79,7 @@ func TestPlansOfTheHotPath(t *testing.T) {
 		"due first":              "SEARCH bellhop_scheduled USING INDEX bellhop_scheduled_due (due<?)",
 		"scheduled to ready":     "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)",
 		"next due":               "SEARCH bellhop_scheduled USING COVERING INDEX bellhop_scheduled_due",
-		"running to succeeded":   "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+		"running to succeeded":   "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
 		"end succeeded":          "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
 		"add attempt":            "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
 		"expired finished":       "SEARCH bellhop_finished USING COVERING INDEX bellhop_finished_expires (expires_at<?)",

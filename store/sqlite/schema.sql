@@ -77,6 +77,12 @@ CREATE TABLE bellhop_finished (
 	failures    integer not null,
 	crashes     integer not null,
 	suspect     integer not null,
+	number      integer, -- from here to ended: the record of the attempt that succeeded; null in other states
+	process     blob,
+	exchange    blob,
+	claimed_at  integer,
+	started     integer,
+	ended       integer,
 	reason      text,
 	progress    blob,
 	result      blob

@@ -19,6 +19,9 @@ var (
 		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	askCancel = define("request cancel", `update bellhop_running set cancel = 1, reason = ? where job = ?`)
 	deleteJob = define("delete job", `delete from bellhop_jobs where job = ?`)
+	keepTry   = define("keep attempt", `insert into bellhop_attempts
+		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended)
+		select job, claim, generation, process, exchange, due, claimed_at, number, 1, started, ended from bellhop_finished where job = ?`)
 	dropTries = define("delete attempts", `delete from bellhop_attempts where job = ?`)
 
 	// holdPlace locks a job's row in a place, if it is still the one that was read.
@@ -188,6 +191,11 @@ func (a *actor) act(ctx context.Context, j *numbered) (err error) {
 	case bellhop.ActRetry:
 		if j.UniqueKey != "" {
 			if taken, err := a.retake(ctx, j); err != nil || !taken {
+				return err
+			}
+		}
+		if p.State == bellhop.StateSucceeded {
+			if _, err := a.Exec(ctx, keepTry, j.number); err != nil {
 				return err
 			}
 		}

@@ -11,25 +11,19 @@ import (
 // through these statements, which differ from job to job in four values only.
 //
 // In the range from the first of the jobs to the last, a running row of the
-// exchange whose attempt is recorded is one of them: the other outcomes of the
+// exchange whose job is also among the finished is one of them: the other outcomes of the
 // call come later.
-const (
-	inRange  = `r.job between ? and ? and r.exchange = ?`
-	recorded = inRange + ` and exists (select 1 from bellhop_attempts a where a.job = r.job and a.claim = r.claim)`
-)
-
 var (
-	addPlainAttempts = defineRows("add plain attempts", 4, `insert into bellhop_attempts
-		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended)
+	addPlain = defineRows("add plain successes", 4, `insert into bellhop_finished
+		(job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, progress,
+		number, process, exchange, claimed_at, started, ended)
 		with v (job, claim, started, ended) as (values {rows})
-		select r.job, r.claim, r.generation, r.process, r.exchange, r.due, r.claimed_at, ?, 1, v.started, v.ended
+		select r.job, 5, ?, ?, r.due, r.generation, r.claim, ?, r.failures, r.crashes, 0, r.progress,
+		?, r.process, r.exchange, r.claimed_at, v.started, v.ended
 		from v cross join bellhop_running r where r.job = v.job and r.claim = v.claim and r.exchange = ?`)
-	toSucceeded = define("running to succeeded", `insert into bellhop_finished
-		(job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, progress)
-		select r.job, 5, ?, ?, r.due, r.generation, r.claim, ?, r.failures, r.crashes, 0, r.progress
-		from bellhop_running r where `+recorded)
-	endSucceeded = define("end succeeded", `delete from bellhop_running as r where `+recorded)
-	stillHeld    = define("still held", `select count(*) from bellhop_running r where `+held)
+	endSucceeded = define("end succeeded", `delete from bellhop_running as r where r.job between ? and ? and r.exchange = ?
+		and exists (select 1 from bellhop_finished f where f.job = r.job)`)
+	stillHeld = define("still held", `select count(*) from bellhop_running r where `+held)
 )
 
 // fewPlain is how many plain outcomes are not worth the trouble.
@@ -58,10 +52,10 @@ func (s *settlement) settlePlain(ctx context.Context, list []int) error {
 		return nil
 	}
 	o := &s.outcomes[list[0]]
-	added, err := s.Rows(ctx, addPlainAttempts, len(list), func(k int, row []any) []any {
+	added, err := s.Rows(ctx, addPlain, len(list), func(k int, row []any) []any {
 		o := &s.outcomes[list[k]]
 		return append(row, s.refs[list[k]].job, o.Token.Number, moment(o.Started), moment(o.Ended))
-	}, int64(o.Number), o.Token.Exchange[:])
+	}, s.now, s.expiry(o.Keep), int64(o.Attempt), int64(o.Number), o.Token.Exchange[:])
 	if err != nil {
 		return err
 	}
@@ -76,9 +70,6 @@ func (s *settlement) settlePlain(ctx context.Context, list []int) error {
 		if s.refs[i].keyed {
 			keyed = append(keyed, i)
 		}
-	}
-	if _, err := s.Exec(ctx, toSucceeded, s.now, s.expiry(o.Keep), int64(o.Attempt), first, last, o.Token.Exchange[:]); err != nil {
-		return err
 	}
 	if err := s.dropKeys(ctx, keyed); err != nil {
 		return err

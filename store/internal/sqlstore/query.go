@@ -21,7 +21,9 @@ const (
 var (
 	placeByJob = define("place by job", placeUnion())
 	historyOf  = define("history", `select claim, generation, number, process, outcome, due, claimed_at, started, ended, failure
-		from bellhop_attempts where job = ? order by claim`)
+		from bellhop_attempts where job = ?
+		union all select claim, generation, number, process, 1, due, claimed_at, started, ended, null
+		from bellhop_finished where job = ? and state = 5 order by claim`)
 	stateByJob = define("state by job", stateUnion())
 	// stateSeenByJob is the same for a transaction of the caller that sees an old
 	// snapshot, if that will do. To see more it has to lock, also the gaps where
@@ -122,7 +124,7 @@ func (t *txn) history(ctx context.Context, job int64) (attempts []bellhop.Attemp
 		err := failure.decode(&a.Failure)
 		attempts = append(attempts, a)
 		return err
-	}, job)
+	}, job, job)
 	return attempts, err
 }
 

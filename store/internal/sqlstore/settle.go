@@ -29,6 +29,11 @@ var (
 		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
 		select r.job, r.claim, r.generation, r.process, r.exchange, r.due, r.claimed_at, ?, ?, ?, ?, ?
 		from bellhop_running r where `+held)
+	// toSucceeded keeps the record of the attempt in the finished row itself: most
+	// jobs succeed, and so one row less is written for each of them.
+	toSucceeded = define("running to succeeded", `insert into bellhop_finished
+		(job, state, finished_at, expires_at, result, number, started, ended, process, exchange, claimed_at, `+settledCols+`)
+		select r.job, 5, ?, ?, ?, ?, ?, ?, r.process, r.exchange, r.claimed_at, r.due, `+settledVals+` from bellhop_running r where `+held)
 	trimAttempts = define("trim attempts", `delete from bellhop_attempts where job = ? and claim <= ?`)
 	toFinished   = define("running to finished", `insert into bellhop_finished
 		(job, state, finished_at, expires_at, result, `+settledCols+`)
@@ -46,9 +51,13 @@ var (
 	endRunning    = define("end running", `delete from bellhop_running where job = ? and claim = ? and exchange = ?`)
 	queueOf       = define("queue of job", `select queue from bellhop_jobs where job = ?`)
 	recordedClaim = define("recorded outcome", `select a.outcome from bellhop_jobs j cross join bellhop_attempts a
-		where j.id = ? and a.job = j.job and a.claim = ? and a.exchange = ?`)
+		where j.id = ? and a.job = j.job and a.claim = ? and a.exchange = ?
+		union all select 1 from bellhop_jobs j cross join bellhop_finished f
+		where j.id = ? and f.job = j.job and f.claim = ? and f.exchange = ?`)
 	recordedClaims = define("recorded outcomes", `select j.id, a.claim, a.exchange, a.outcome from bellhop_jobs j cross join bellhop_attempts a
 		where j.id in (`+bite+`) and a.job = j.job`)
+	recordedSuccesses = define("recorded successes", `select j.id, f.claim, f.exchange, 1 from bellhop_jobs j cross join bellhop_finished f
+		where j.id in (`+bite+`) and f.job = j.job and f.state = 5`)
 )
 
 // settlement is what becomes of the outcomes of one call.
@@ -231,14 +240,31 @@ func (s *settlement) leave(ctx context.Context) error {
 	return err
 }
 
-// record adds the attempts, and returns those whose tokens fit.
+// record adds the attempts, those that succeeded within their jobs' new rows, and
+// returns those whose tokens fit.
 func (s *settlement) record(ctx context.Context, list []int) (fresh []int, err error) {
-	changed := make([]int64, len(list))
-	err = s.Each(ctx, addAttempt, len(list), func(i int, row []any) []any {
+	var succeeded, others []int
+	for _, i := range list {
+		if s.outcomes[i].Kind == bellhop.OutcomeSucceeded {
+			succeeded = append(succeeded, i)
+		} else {
+			others = append(others, i)
+		}
+	}
+	list, changed := slices.Concat(succeeded, others), make([]int64, len(list))
+	err = s.Each(ctx, toSucceeded, len(succeeded), func(i int, row []any) []any {
 		o := &s.outcomes[list[i]]
-		row = append(row, int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure))
-		return s.token(row, list[i])
+		row = append(row, s.now, s.expiry(o.Keep), noBytes(o.Result), int64(o.Number), moment(o.Started), moment(o.Ended))
+		return s.settled(row, list[i])
 	}, changed)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Each(ctx, addAttempt, len(others), func(i int, row []any) []any {
+		o := &s.outcomes[others[i]]
+		row = append(row, int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure))
+		return s.token(row, others[i])
+	}, changed[len(succeeded):])
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +305,7 @@ func (s *settlement) settled(row []any, i int) []any {
 	return s.token(row, i)
 }
 
-// move takes the jobs out of running to where their outcomes say.
+// move takes the jobs out of running to where their outcomes say, if they are not there yet.
 func (s *settlement) move(ctx context.Context, fresh []int) error {
 	to := map[bellhop.State][]int{}
 	var keyed []int
@@ -291,7 +317,7 @@ func (s *settlement) move(ctx context.Context, fresh []int) error {
 		}
 	}
 	var finished []int
-	for _, state := range []bellhop.State{bellhop.StateSucceeded, bellhop.StateDiscarded, bellhop.StateCancelled} {
+	for _, state := range []bellhop.State{bellhop.StateDiscarded, bellhop.StateCancelled} {
 		finished = append(finished, to[state]...)
 	}
 	moves := []struct {
@@ -378,20 +404,26 @@ func (s *settlement) recordedAll(ctx context.Context) (map[bellhop.Token]bellhop
 	for k, i := range s.stale {
 		ids[k] = s.outcomes[i].Token.JobID
 	}
-	err := s.inBites(ctx, recordedClaims, ids, func(r Row) error {
-		var id, exchange uid
-		var claim, kind num
-		err := r.Scan(&id, &claim, &exchange, &kind)
-		recorded[bellhop.Token{JobID: bellhop.ID(id), Number: int64(claim), Exchange: bellhop.ID(exchange)}] = bellhop.OutcomeKind(kind)
-		return err
-	})
-	return recorded, err
+	for _, st := range []*Stmt{recordedClaims, recordedSuccesses} {
+		err := s.inBites(ctx, st, ids, func(r Row) error {
+			var id, exchange uid
+			var claim, kind num
+			err := r.Scan(&id, &claim, &exchange, &kind)
+			recorded[bellhop.Token{JobID: bellhop.ID(id), Number: int64(claim), Exchange: bellhop.ID(exchange)}] = bellhop.OutcomeKind(kind)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return recorded, nil
 }
 
 // recorded returns what is recorded for a claim that has ended, or 0.
 func (t *txn) recorded(ctx context.Context, token *bellhop.Token) (bellhop.OutcomeKind, error) {
 	var kind num
-	err := t.Query(ctx, recordedClaim, func(r Row) error { return r.Scan(&kind) }, token.JobID[:], token.Number, token.Exchange[:])
+	err := t.Query(ctx, recordedClaim, func(r Row) error { return r.Scan(&kind) },
+		token.JobID[:], token.Number, token.Exchange[:], token.JobID[:], token.Number, token.Exchange[:])
 	return bellhop.OutcomeKind(kind), err
 }
 

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -14,8 +15,9 @@ const heldCols = `job, claim, exchange, process, queue, claimed_at, due, generat
 var (
 	addAttempts = defineRows("add attempts", 12, `insert into bellhop_attempts
 		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure) values {rows}`)
-	addFinished = defineRows("add finished", 14, `insert into bellhop_finished
-		(job, state, finished_at, expires_at, result, due, generation, claim, attempt, failures, crashes, suspect, reason, progress) values {rows}`)
+	addFinished = defineRows("add finished", 20, `insert into bellhop_finished
+		(job, state, finished_at, expires_at, result, number, started, ended, process, exchange, claimed_at,
+		due, generation, claim, attempt, failures, crashes, suspect, reason, progress) values {rows}`)
 	addDead = defineRows("add dead", 14, `insert into bellhop_dead
 		(job, queue, finished_at, expires_at, result, due, generation, claim, attempt, failures, crashes, suspect, reason, progress) values {rows}`)
 	addLater = defineRows("add scheduled again", 12, `insert into bellhop_scheduled
@@ -43,8 +45,10 @@ func (s *settlement) settleHeld(ctx context.Context, list []int) error {
 	if len(list) == 0 {
 		return nil
 	}
-	_, err := s.Rows(ctx, addAttempts, len(list), func(k int, row []any) []any {
-		o, h := s.at(list[k])
+	// The records of those that succeeded are in the rows of finished.
+	failed := slices.DeleteFunc(slices.Clone(list), func(i int) bool { return s.outcomes[i].Kind == bellhop.OutcomeSucceeded })
+	_, err := s.Rows(ctx, addAttempts, len(failed), func(k int, row []any) []any {
+		o, h := s.at(failed[k])
 		return append(row, int64(h.job), int64(h.claim), int64(h.generation), h.process[:], h.exchange[:], int64(h.due), int64(h.claimedAt),
 			int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure))
 	})
@@ -95,8 +99,13 @@ func (s *settlement) moveHeld(ctx context.Context, list []int) error {
 	}
 	_, err := s.Rows(ctx, addFinished, len(finished), func(k int, row []any) []any {
 		o, h := s.at(finished[k])
-		row = append(row, int64(h.job), int64(o.Kind.To()), s.now, s.expiry(o.Keep), noBytes(o.Result), int64(h.due))
-		return h.settled(row, o)
+		row = append(row, int64(h.job), int64(o.Kind.To()), s.now, s.expiry(o.Keep), noBytes(o.Result))
+		if o.Kind == bellhop.OutcomeSucceeded {
+			row = append(row, int64(o.Number), moment(o.Started), moment(o.Ended), h.process[:], h.exchange[:], int64(h.claimedAt))
+		} else {
+			row = append(row, nil, nil, nil, nil, nil, nil)
+		}
+		return h.settled(append(row, int64(h.due)), o)
 	})
 	if err != nil {
 		return err

@@ -54,8 +54,9 @@ type Exchanged struct {
 	Ended int
 	// Woken are the queues that have ready jobs again.
 	Woken []string
-	// Claimed are the jobs that were claimed, in their order.
-	Claimed []Claimed
+	// Claims are the claims that were made, in their order, and Jobs the numbers of their jobs.
+	Claims []bellhop.Claim
+	Jobs   []int64
 	// Alive tells whether the process is held alive. If it is not, nothing was claimed.
 	Alive bool
 	// Seen tells whether the exchange had made claims before. Then nothing was claimed.
@@ -65,17 +66,11 @@ type Exchanged struct {
 	Paused, Cancel, NextDue int64
 }
 
-// Claimed is a claim with what its end will want to know.
-type Claimed struct {
-	bellhop.Claim
-	Job int64
-}
-
 // JobText returns tags or metadata as they are stored; nil for none.
 func JobText[T []string | map[string]string](v T) *string { return storedText(encode(v, len(v) == 0)) }
 
 // Decode reads tags or metadata as they are stored into a value.
-func Decode(stored string, into any) error { return text(stored).decode(into) }
+func Decode(stored []byte, into any) error { return text(stored).decode(into) }
 
 // At returns a stored time; 0 is no time.
 func At(micros int64) time.Time { return at(micros) }
@@ -142,12 +137,9 @@ func (s *Store) exchangeSwiftly(ctx context.Context, r *bellhop.ExchangeRequest)
 			t.wake(queue)
 		}
 		s.tell(t.woken)
-		s.remember(done.Claimed)
+		s.remember(done)
 		gone = !r.Process.IsZero() && !done.Alive
-		reply = &bellhop.ExchangeReply{Claims: make([]bellhop.Claim, len(done.Claimed))}
-		for i := range done.Claimed {
-			reply.Claims[i] = done.Claimed[i].Claim
-		}
+		reply = &bellhop.ExchangeReply{Claims: done.Claims}
 		reply.Signals.Now, reply.Signals.NextDue = at(done.Now), t.until(done.NextDue)
 		if done.Ended == len(r.Outcomes) && !done.Seen && done.Paused == 0 && done.Cancel == 0 {
 			return nil
@@ -204,15 +196,15 @@ func (t *txn) refused(ctx context.Context, outcomes []bellhop.Outcome) ([]bellho
 }
 
 // remember keeps what the ends of claims will want to know.
-func (s *Store) remember(claimed []Claimed) {
-	if len(claimed) == 0 {
+func (s *Store) remember(done *Exchanged) {
+	if len(done.Claims) == 0 {
 		return
 	}
-	ids, refs := make([]bellhop.ID, len(claimed)), make([]jobRef, len(claimed))
-	for i := range claimed {
-		c := &claimed[i]
-		ids[i] = c.Claim.Job.ID
-		refs[i] = jobRef{c.Job, c.Claim.Job.UniqueKey != "", c.Place.Failures, c.Place.Crashes}
+	ids, refs := make([]bellhop.ID, len(done.Claims)), make([]jobRef, len(done.Claims))
+	for i := range done.Claims {
+		c := &done.Claims[i]
+		ids[i] = c.Job.ID
+		refs[i] = jobRef{done.Jobs[i], c.Job.UniqueKey != "", c.Place.Failures, c.Place.Crashes}
 	}
 	s.refs.put(ids, refs)
 }

@@ -113,6 +113,12 @@ create table if not exists bellhop_finished (
 	failures    bigint     not null,
 	crashes     bigint     not null,
 	suspect     tinyint    not null,
+	number      bigint, -- from here to ended: the record of the attempt that succeeded; null in other states
+	process     binary(16),
+	exchange    binary(16),
+	claimed_at  bigint,
+	started     bigint,
+	ended       bigint,
 	reason      mediumblob,
 	progress    mediumblob,
 	result      mediumblob,
@@ -138,7 +144,8 @@ create table if not exists bellhop_dead (
 	key bellhop_dead_expires (expires_at)
 ) engine = InnoDB;
 
--- One row for each claim that has ended. Never changed; the newest 20 of a job are kept.
+-- One row for each claim that has ended, but for the one that succeeded: its record is in
+-- bellhop_finished. Never changed; the newest 20 of a job are kept.
 create table if not exists bellhop_attempts (
 	job        bigint     not null,
 	claim      bigint     not null,

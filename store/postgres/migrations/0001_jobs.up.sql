@@ -106,12 +106,18 @@ create table bellhop_finished (
 	expires_at  bigint, -- null: kept until a person deletes it
 	due         bigint   not null,
 	claim       bigint   not null,
+	claimed_at  bigint, -- from here to exchange: the record of the attempt that succeeded; null in other states
+	started     bigint,
+	ended       bigint,
+	number      integer,
 	generation  integer  not null,
 	attempt     integer  not null,
 	failures    integer  not null,
 	crashes     integer  not null,
 	state       smallint not null, -- 5 succeeded, 6 discarded, 7 cancelled
 	suspect     smallint not null,
+	process     uuid,
+	exchange    uuid,
 	reason      text,
 	progress    bytea,
 	result      bytea,
@@ -139,7 +145,8 @@ create table bellhop_dead (
 create index bellhop_dead_queue on bellhop_dead (queue);
 create index bellhop_dead_expires on bellhop_dead (expires_at) where expires_at is not null;
 
--- One row for each claim that has ended. Never changed; the newest 20 of a job are kept.
+-- One row for each claim that has ended, but for the one that succeeded: its record is in
+-- bellhop_finished. Never changed; the newest 20 of a job are kept.
 create table bellhop_attempts (
 	job        bigint   not null,
 	claim      bigint   not null,

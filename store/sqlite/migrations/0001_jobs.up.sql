@@ -105,6 +105,12 @@ create table bellhop_finished (
 	failures    integer not null,
 	crashes     integer not null,
 	suspect     integer not null,
+	number      integer, -- from here to ended: the record of the attempt that succeeded; null in other states
+	process     blob,
+	exchange    blob,
+	claimed_at  integer,
+	started     integer,
+	ended       integer,
 	reason      text,
 	progress    blob,
 	result      blob
@@ -130,7 +136,8 @@ create table bellhop_dead (
 create index bellhop_dead_queue on bellhop_dead (queue);
 create index bellhop_dead_expires on bellhop_dead (expires_at) where expires_at is not null;
 
--- One row for each claim that has ended. Never changed; the newest 20 of a job are kept.
+-- One row for each claim that has ended, but for the one that succeeded: its record is in
+-- bellhop_finished. Never changed; the newest 20 of a job are kept.
 create table bellhop_attempts (
 	job        integer not null,
 	claim      integer not null,
