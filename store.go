@@ -107,6 +107,9 @@ type Store interface {
 	//   - [B4] Cancel names the process's claims that are to be cancelled.
 	//   - [B5] A beat with Leave set removes the process at once: its claims, if
 	//     any are left, are for the next sweep. Leaving again is a success.
+	//   - [B6] Idle is set only if the process holds nothing and an Exchange and
+	//     a Sweep in place of the beat would have found nothing. A store may
+	//     leave it out.
 	Beat(ctx context.Context, b *Beat) (*BeatReply, error)
 
 	// Sweep removes processes whose lease is over, and returns claims that no
@@ -335,6 +338,11 @@ type BeatReply struct {
 	Extra []Claim
 	// Cancel names claims of the process that somebody wants cancelled.
 	Cancel []Token
+	// Idle says that there is nothing to do: the beat of a worker that has nothing
+	// to do either can stand for its poll and its sweep.
+	Idle bool
+	// NextDue is as in [Signals]; it counts only if Idle is set.
+	NextDue time.Duration
 }
 
 // ProcessStatus is a process as the store knows it.

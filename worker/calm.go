@@ -6,19 +6,27 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/loop"
 )
 
 // How often an idle worker calls the store, and how many workers on one store
 // keep out of each other's way.
+//
+// An idle worker makes at most two calls a second, whatever they are for. So a
+// beat stands for the poll and the sweep where the store looks with a beat
+// whether there is something to do, and any other call is owed for: the polls
+// after it come later by a poll's time in all.
 const (
 	// A poll interval is longer than Config.Poll by a random part: up to
-	// idleSpread, with which an idle worker makes fewer than two calls a second
-	// in all; or up to livelySpread for livelyFor after a claim, because where
-	// nothing wakes workers, the next job waits for the poll.
+	// idleSpread; or up to livelySpread for livelyFor after a claim, because where
+	// nothing wakes workers, the next job waits for the poll. That is left to
+	// stores that look with a beat: with others the polls would be too many.
 	idleSpread   = 0.7
-	livelySpread = 0.08
+	livelySpread = 0.05
 	livelyFor    = 30 * time.Second
+	// payOff is in how many parts what is owed is paid, so that no single poll is late.
+	payOff = 8
 	// lookRound is how often the other processes are counted.
 	lookRound = time.Minute
 	// apart is the time between the calls of processes that something has woken
@@ -26,26 +34,48 @@ const (
 	apart = 2 * time.Millisecond
 )
 
-// polls tells when to poll next. Guarded by Worker.mu.
+// polls tells when to poll next, and what the beats do for that. Guarded by Worker.mu.
 type polls struct {
-	last    time.Time // when the store was last asked for jobs; zero for never
-	part    float64   // of the spread, drawn anew for each poll
-	claimed time.Time // when it last had one
+	every   time.Duration // Config.Poll
+	last    time.Time     // when the store was last asked for jobs; zero for never
+	part    float64       // of the spread, drawn anew for each poll
+	claimed time.Time     // when it last had one
+	owed    time.Duration // for other calls since then
+
+	beat    time.Time // when the last beat was sent
+	looks   bool      // the store looks with a beat whether there is something to do
+	looked  time.Time // when a beat last looked for what is to be swept, and found nothing
+	standIn bool      // the next beat stands for a poll
 }
 
 // made notes that the store is asked now.
-func (p *polls) made(now time.Time) { p.last, p.part = now, rand.Float64() }
+func (p *polls) made(now time.Time) {
+	if !p.last.IsZero() {
+		p.owed = max(p.owed-max(now.Sub(p.last)-p.every, 0), 0)
+	}
+	p.last, p.part = now, rand.Float64()
+}
+
+// owe notes a call that is not a poll.
+func (p *polls) owe() {
+	p.owed = min(p.owed+p.every, time.Duration(payOff*idleSpread*float64(p.every)))
+}
+
+// spread returns the greatest random part of a poll interval.
+func (p *polls) spread(now time.Time) time.Duration {
+	if p.looks && !p.claimed.IsZero() && now.Sub(p.claimed) < livelyFor {
+		return time.Duration(livelySpread * float64(p.every))
+	}
+	return time.Duration(idleSpread * float64(p.every))
+}
 
 // wait returns how long until the next poll.
-func (p *polls) wait(now time.Time, every time.Duration) time.Duration {
+func (p *polls) wait(now time.Time) time.Duration {
 	if p.last.IsZero() {
 		return 0
 	}
-	spread := idleSpread
-	if !p.claimed.IsZero() && now.Sub(p.claimed) < livelyFor {
-		spread = livelySpread
-	}
-	return max(p.last.Add(every+time.Duration(float64(every)*spread*p.part)).Sub(now), 0)
+	extra := max(time.Duration(p.part*float64(p.spread(now))), p.owed/payOff)
+	return max(p.last.Add(p.every+extra).Sub(now), 0)
 }
 
 // untilPoll returns how long until the next poll. An idle worker polls for
@@ -56,7 +86,51 @@ func (w *Worker) untilPoll() time.Duration {
 	if w.held.running == 0 && w.draining {
 		return loop.Never
 	}
-	return w.polls.wait(time.Now(), w.config.Poll)
+	return w.polls.wait(time.Now())
+}
+
+// beatInstead lets a beat stand for the poll that is due, if it would come
+// before the next poll anyway, and reports whether it does.
+func (w *Worker) beatInstead() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now, p := time.Now(), &w.polls
+	idle := w.alive && !w.draining && len(w.held.attempts) == 0 && w.outbox.len()+len(w.outbox.later) == 0 && w.lanes[0].pending == nil
+	if !idle || !p.looks || p.standIn || now.Add(p.every+p.spread(now)).Before(p.beat.Add(w.config.Beat)) {
+		return false
+	}
+	p.made(now)
+	p.standIn = true
+	w.heartbeat.Wake()
+	return true
+}
+
+// beaten takes in what a beat has found to do; reply is nil if it has failed.
+// Called under w.mu.
+func (w *Worker) beaten(reply *bellhop.BeatReply, standIn bool, before, now time.Time) {
+	p := &w.polls
+	p.looks = reply != nil && (p.looks || reply.Idle)
+	switch {
+	case reply != nil && reply.Idle:
+		p.looked = before
+		if standIn {
+			p.made(now)
+			if w.lanes[0].pending == nil && w.nextDue(reply.NextDue, now) {
+				w.duties.Wake()
+			}
+		}
+	case standIn:
+		p.owe()
+		p.last = time.Time{}
+		w.wakeExchange()
+	}
+}
+
+// owe notes a call to the store that is not a poll.
+func (w *Worker) owe() {
+	w.mu.Lock()
+	w.polls.owe()
+	w.mu.Unlock()
 }
 
 // spread returns how long to wait after something that has woken other
@@ -73,6 +147,7 @@ func (w *Worker) spread() time.Duration {
 
 // lookRound counts the living processes that would claim the same jobs.
 func (w *Worker) lookRound(ctx context.Context) (next time.Duration, err error) {
+	w.owe()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	all, err := w.store.Processes(ctx)

@@ -55,9 +55,10 @@ type Config struct {
 	Lease time.Duration
 	// Sweep is how often it looks for claims of dead processes. Default: 5 s.
 	Sweep time.Duration
-	// Poll is how often an idle process asks for jobs when nothing wakes it:
-	// each time longer by a random part of up to a twelfth, or of up to seven
-	// tenths if it has had no job for half a minute. Default: 500 ms.
+	// Poll is how often an idle process calls the store at most, all calls
+	// together, and about how often it asks for jobs when nothing wakes it: each
+	// time longer by a random part of up to a twentieth, or of up to seven tenths
+	// if it has had no job for half a minute, and by what other calls cost. Default: 500 ms.
 	Poll time.Duration
 	// Prune is how often it deletes finished jobs that have expired. Default: 30 s.
 	Prune time.Duration

@@ -102,6 +102,7 @@ func (w *Worker) promoteDue(ctx context.Context) time.Duration {
 		return left
 	}
 	w.promoteAt = time.Time{}
+	w.owe()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	n, next, err := w.store.Promote(ctx, promoteBite)
@@ -136,10 +137,15 @@ func (w *Worker) sweep(ctx context.Context) (next time.Duration, err error) {
 		w.beats = 0 // it stood still, as others may have that live: they get their beats first
 	}
 	cutOff := w.beats < beatsToSweep
+	looked := w.polls.looked.Add(w.config.Sweep).Sub(time.Now())
 	w.mu.Unlock()
 	if cutOff {
 		return min(w.config.Beat, w.config.Sweep) / 10, nil // at once when it no longer is
 	}
+	if looked > 0 {
+		return loop.Jitter(looked, 0.2), nil // a beat has found nothing to sweep
+	}
+	w.owe()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	claims, err := w.store.Sweep(ctx, sweepBite)
@@ -174,6 +180,7 @@ func (w *Worker) sweep(ctx context.Context) (next time.Duration, err error) {
 }
 
 func (w *Worker) prune(ctx context.Context) (next time.Duration, err error) {
+	w.owe()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	n, err := w.store.Prune(ctx, pruneBite)
@@ -198,6 +205,7 @@ func (w *Worker) writeSamples(ctx context.Context) (next time.Duration, err erro
 	if err != nil {
 		return 0, err
 	}
+	w.owe()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err = w.store.Put(ctx, []bellhop.RecordWrite{{

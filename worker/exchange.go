@@ -86,7 +86,7 @@ func (w *Worker) freeLane() *lane {
 
 // exchangeRound does one exchange, if there is a reason for one, and says when to look again.
 func (w *Worker) exchangeRound(ctx context.Context, l *lane) time.Duration {
-	poll := l.first && w.untilPoll() == 0
+	poll := l.first && w.untilPoll() == 0 && !w.beatInstead()
 	c, wait := w.nextCall(l, poll)
 	switch {
 	case c == nil && !l.first:
@@ -190,7 +190,7 @@ func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 	w.satisfied(c, reply.Claims, now)
 	stale := w.takeIn(reply.Claims, now)
 	if len(reply.Claims) > 0 {
-		w.polls.claimed = now
+		w.polls.claimed, w.polls.owed = now, 0
 	}
 	w.cancelled(reply.Signals.Cancel, now)
 	for _, name := range reply.Signals.Paused {

@@ -40,13 +40,22 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 		}
 	}
 	b.Held = appendTokens(appendTokens(b.Held, w.outbox.outcomes), w.outbox.later)
+	before := time.Now()
+	standIn := w.polls.standIn
+	w.polls.beat, w.polls.standIn = before, false
+	if !standIn {
+		w.polls.owe()
+	}
 	w.mu.Unlock()
 
 	// A beat that hangs must leave time for others before the lease is over.
 	ctx, cancel := context.WithTimeout(ctx, min(max(w.config.Lease/5, time.Second), storeTimeout))
 	defer cancel()
-	before := time.Now()
 	reply, err := w.store.Beat(ctx, b)
+	now := time.Now()
+	w.mu.Lock()
+	w.beaten(reply, standIn, before, now)
+	w.mu.Unlock()
 	if errors.Is(err, bellhop.ErrProcessGone) {
 		w.gone(b.Process.ID)
 		return err
@@ -54,7 +63,6 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 	if err != nil || leave {
 		return err
 	}
-	now := time.Now()
 	w.heard(reply.Now, before, now)
 
 	w.mu.Lock()

@@ -377,7 +377,7 @@ func TestThawedProcessStartsNothing(t *testing.T) {
 // lease may have stood still with others that live. It sweeps only after two beats.
 func TestThawedProcessDoesNotJudge(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		w := r.run(Config{Queues: Queues{"default": 5}}, job.With(ok))
+		w := r.runOn(r.newClient(sightless{r.faulty}), Config{Queues: Queues{"default": 5}}, job.With(ok))
 		pass(21 * time.Second)
 		beats, sweeps := r.faulty.Calls(bellhop.OpBeat), r.faulty.Calls(bellhop.OpSweep)
 		over := time.Now().Add(-time.Second) // as for one that has just thawed

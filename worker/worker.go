@@ -84,6 +84,7 @@ func New(client *bellhop.Client, config Config) *Worker {
 		worth: worthAnother, handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	w.held = newHeld(config, time.Now())
+	w.polls.every = config.Poll
 	w.clock = w.now
 	opts := loop.Options{Jitter: 0.1, OnPanic: w.onPanic}
 	for i := range max(w.store.Capabilities().Exchanges, 1) {

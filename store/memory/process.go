@@ -78,7 +78,30 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, 
 			}
 		}
 	}
+	if p := s.processes[id]; p != nil && len(b.Held)+len(reply.Extra) == 0 && s.idle(p, now) {
+		reply.Idle, reply.NextDue = true, s.nextDue(now)
+	}
 	return reply, nil
+}
+
+// idle reports whether there is nothing to claim for a process, and nothing to sweep.
+func (s *Store) idle(p *process, now time.Time) bool {
+	for _, name := range p.Queues {
+		if q := s.queues[name]; q != nil && !q.paused && q.counts[bellhop.StateReady] > 0 {
+			return false
+		}
+	}
+	for _, other := range s.processes {
+		if !other.until.After(now) {
+			return false
+		}
+	}
+	for id, h := range s.held {
+		if s.processes[id] == nil && len(h.jobs) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // dismiss ends the life of a process. Its claims stay until they are swept.

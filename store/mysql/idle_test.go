@@ -77,3 +77,29 @@ func TestIdleExchangeIsOneQuery(t *testing.T) {
 		t.Error("a process that has left was answered")
 	}
 }
+
+// TestIdleBeat: the beat of a process that holds nothing tells whether there is
+// something to do, and stands for its poll and its sweep.
+func TestIdleBeat(t *testing.T) {
+	s := newStore(t)
+	b := &bellhop.Beat{Process: bellhop.Process{ID: bellhop.NewID(), Name: "idle", Queues: []string{"one", "two"}}, Lease: time.Minute}
+	beat := func(idle bool, from, to time.Duration) {
+		t.Helper()
+		reply, err := s.Beat(t.Context(), b)
+		if err != nil || reply.Idle != idle || idle && (reply.NextDue < from || reply.NextDue > to) {
+			t.Fatalf("a beat answered %+v, error %v; want idle %v, the next due within %v to %v", reply, err, idle, from, to)
+		}
+	}
+	add := func(delay time.Duration) {
+		t.Helper()
+		job := &bellhop.Job{ID: bellhop.NewID(), Kind: "a", Queue: "two", Attempts: 1, Args: []byte(`{}`), Delay: delay}
+		if _, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: []*bellhop.Job{job}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beat(true, -1, -1)
+	add(time.Hour)
+	beat(true, 59*time.Minute, time.Hour)
+	add(0)
+	beat(false, 0, 0)
+}

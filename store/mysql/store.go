@@ -126,7 +126,7 @@ func start(ctx context.Context, d *database, o *options) (*Store, error) {
 	schema := &database{pool: d.pool, dialect: d.dialect, packet: d.packet, own: d.own, last: freeLock}
 	s.migrations = &sqlstore.Migrations{Dialect: d.dialect, Database: schema, Clock: bellhop.SystemClock{}}
 	s.Store = sqlstore.New(sqlstore.Config{
-		Dialect: d.dialect, Database: d, Shared: true, LowerBounds: true,
+		Dialect: d.dialect, Database: d, Shared: true, LowerBounds: true, IdleBeats: true,
 		Capabilities: bellhop.Capabilities{Name: "mysql", Durability: s.server.durability(), Shared: true, Writers: 4, Exchanges: 2},
 	})
 	switch o.migrate {

@@ -141,15 +141,18 @@ func (p *part) beaten(process bellhop.ID, err error, leave bool) {
 // held it says so, or all parts if it is not known which that was. Claims of which
 // the process will hear by an exchange are no surprise.
 func (s *Store) heardBeats(b *bellhop.Beat, list []answer[*bellhop.BeatReply], dealt [][]int, expected []bellhop.ID) *bellhop.BeatReply {
-	reply := &bellhop.BeatReply{}
+	reply := &bellhop.BeatReply{Idle: len(b.Held) == 0 && !b.Leave, NextDue: -1}
 	expected = append(expected, s.expected(b.Process.ID)...)
 	v, known := make(verdicts, len(b.Held)), map[int]bellhop.Refusal{}
 	for _, a := range list {
 		places := dealt[a.part.index]
 		if a.err != nil {
 			v.miss(places)
+			reply.Idle = false
 			continue
 		}
+		reply.Idle = reply.Idle && a.value.Idle
+		reply.NextDue = sooner(reply.NextDue, a.value.NextDue)
 		lost := map[bellhop.Token]bool{}
 		for _, t := range a.value.Lost {
 			lost[t] = true
@@ -174,6 +177,14 @@ func (s *Store) heardBeats(b *bellhop.Beat, list []answer[*bellhop.BeatReply], d
 		reply.Lost = append(reply.Lost, b.Held[r.Index])
 	}
 	return reply
+}
+
+// sooner returns the shorter of two waits, of which a negative one is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a < 0 || b >= 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // Sweep implements [bellhop.Store]. Parts from which this process was cut off

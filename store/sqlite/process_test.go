@@ -223,3 +223,18 @@ func TestNotifyAtOnce(t *testing.T) {
 		t.Errorf("woken for queue %q", queue)
 	}
 }
+
+// The beat of a process that holds nothing tells whether there is something to do.
+func TestIdleBeat(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "jobs.db"))
+	b := &bellhop.Beat{Process: bellhop.Process{ID: bellhop.NewID(), Queues: []string{"other", "default"}}, Lease: time.Minute}
+	for _, idle := range []bool{true, false} {
+		reply, err := s.Beat(t.Context(), b)
+		must(t, err)
+		if reply.Idle != idle {
+			t.Errorf("a beat answered idle %v, want %v", reply.Idle, idle)
+		}
+		_, err = s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1)})
+		must(t, err)
+	}
+}

@@ -97,7 +97,7 @@ func (s *Store) start(ctx context.Context, p *sqlstore.Pool) error {
 		durable = "a commit survives a crash of the process; a loss of power may damage the file (synchronous=" + s.settings.synchronous + ")"
 	}
 	config := sqlstore.Config{
-		Dialect: s.dialect, Database: p, Clock: s.settings.clock,
+		Dialect: s.dialect, Database: p, Clock: s.settings.clock, IdleBeats: true,
 		Capabilities: bellhop.Capabilities{Name: "sqlite", Durability: durable, Shared: s.settings.path != "", Writers: 1},
 	}
 	if s.presence != nil {

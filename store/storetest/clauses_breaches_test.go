@@ -237,6 +237,7 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 			return s.Beat(ctx, &own)
 		}
 	},
+	"B6": func(b *spoiled, s bellhop.Store) { b.beat = beaten(s, func(r *bellhop.BeatReply) { r.Idle = true }) },
 	"S1": func(b *spoiled, s bellhop.Store) {
 		b.beat = func(ctx context.Context, beat *bellhop.Beat) (*bellhop.BeatReply, error) {
 			own := *beat

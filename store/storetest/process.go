@@ -16,6 +16,7 @@ var processTests = []test{
 	{"lost and extra", "B3", beatCompares},
 	{"cancel", "B4", beatCancels},
 	{"leave", "B5 B2 S2", beatLeaves},
+	{"idle", "B6", beatIdle},
 	{"order of processes", "", processOrder},
 	{"living processes are not swept", "S1", sweepSpares},
 	{"claims without a living process", "S2 S3", sweepFinds},
@@ -179,6 +180,44 @@ func beatLeaves(t *try) {
 	if claims := t.sweep(10); len(claims) > 0 {
 		t.Errorf("S2: a job that does not run was swept")
 	}
+}
+
+func beatIdle(t *try) {
+	p := t.process()
+	ifIdle := func(next time.Duration) {
+		t.Helper()
+		if reply := t.beat(p, longLease); reply.Idle {
+			t.same("B6: the next is due", reply.NextDue, next)
+		}
+	}
+	never := func(what string, held ...bellhop.Token) {
+		t.Helper()
+		if t.beat(p, longLease, held...).Idle {
+			t.Errorf("B6: a beat says that there is nothing to do: %s", what)
+		}
+	}
+	ifIdle(-1)
+	for _, queue := range []string{testQueue, otherQueue} {
+		t.add(func(j *bellhop.Job) { j.Queue = queue })
+		never("a job is ready in " + queue)
+		c := t.claim(p, 1)[0]
+		never("the process holds a claim", c.Token)
+		never("the process holds a claim of which it does not know")
+		t.end(outcome(c, bellhop.OutcomeSucceeded))
+		ifIdle(-1)
+	}
+	c := t.running(t.processFor(20 * time.Second))
+	ifIdle(-1)
+	t.advance(20 * time.Second)
+	t.sweep(0) // removes the process
+	never("a dead process's claim is to be swept")
+	t.end(outcome(c, bellhop.OutcomeSucceeded))
+	t.processFor(20 * time.Second)
+	ifIdle(-1)
+	t.advance(20 * time.Second)
+	never("a process's lease is over")
+	t.sweepAfter(20 * time.Second)
+	ifIdle(-1)
 }
 
 func processOrder(t *try) {

@@ -224,6 +224,7 @@ func (m *machine) process() *proc {
 func (m *machine) sendBeat(b *bellhop.Beat) {
 	_, _ = both(m, func(s bellhop.Store) (*bellhop.BeatReply, error) { return s.Beat(m.ctx, b) }, func(r *bellhop.BeatReply) *bellhop.BeatReply {
 		if r != nil {
+			r.Idle, r.NextDue = false, 0 // a store may leave these out, and clause B6 has a test
 			r.Lost, r.Extra, r.Cancel = sortTokens(r.Lost), sortClaims(r.Extra), sortTokens(r.Cancel)
 		}
 		return r

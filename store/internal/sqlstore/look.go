@@ -47,13 +47,12 @@ func (s *Store) lookFirst(ctx context.Context, r *bellhop.ExchangeRequest) (repl
 	if s.looker == nil || len(r.Outcomes) > 0 || len(r.Puts) > 0 || !claims(r) || !s.idle.worthLooking() {
 		return nil, nil
 	}
-	ready := "exists (select 1 from bellhop_ready where queue = ?)"
 	st := compose("look for jobs", `select {now},
 		(select count(*) from bellhop_processes where id = ? and gone_at is null),
 		(select count(*) from bellhop_exchanges where id = ?)
 			+ (select count(*) from bellhop_queues where paused = 1)
 			+ (select count(*) from bellhop_running where process = ? and cancel = 1)
-			+ case when `+ready+strings.Repeat(" or "+ready, len(r.Wants)-1)+` then 1 else 0 end,
+			+ case when `+anyReady(len(r.Wants))+` then 1 else 0 end,
 		(select min(due) from bellhop_scheduled)`)
 	args := []any{r.Process[:], r.ID[:], r.Process[:]}
 	for _, want := range r.Wants {
@@ -72,4 +71,30 @@ func (s *Store) lookFirst(ctx context.Context, r *bellhop.ExchangeRequest) (repl
 		return nil
 	})
 	return reply, err
+}
+
+// anyReady is the condition that a job is ready in one of n queues, which are the arguments.
+func anyReady(n int) string {
+	const ready = "exists (select 1 from bellhop_ready where queue = ?)"
+	return ready + strings.Repeat(" or "+ready, n-1)
+}
+
+// idle reports whether there is nothing to claim for a process and nothing to
+// sweep, and how long until a scheduled job is due.
+func (t *txn) idle(ctx context.Context, p *bellhop.Process) (idle bool, next time.Duration, err error) {
+	all, err := t.processes(ctx)
+	if err != nil || len(p.Queues) == 0 || len(t.store.over(all, t.now)) > 0 {
+		return false, 0, err
+	}
+	st := compose("look for something to do", `select
+		case when `+anyReady(len(p.Queues))+` or exists (select 1 from bellhop_running r
+			where not exists (select 1 from bellhop_processes o where o.id = r.process and o.gone_at is null)) then 1 else 0 end,
+		(select min(due) from bellhop_scheduled)`)
+	args := make([]any, len(p.Queues))
+	for i, queue := range p.Queues {
+		args[i] = queue
+	}
+	var more, due num
+	err = t.Query(ctx, st, func(r Row) error { return r.Scan(&more, &due) }, args...)
+	return more == 0, t.until(int64(due)), err
 }

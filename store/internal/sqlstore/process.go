@@ -111,7 +111,11 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (reply *bellhop.BeatR
 		if reply.Cancel, err = t.cancelled(ctx, id); err != nil {
 			return err
 		}
-		return t.compare(ctx, b, reply)
+		if err := t.compare(ctx, b, reply); err != nil || !s.IdleBeats || b.Leave || len(b.Held)+len(reply.Extra) > 0 {
+			return err
+		}
+		reply.Idle, reply.NextDue, err = t.idle(ctx, &b.Process)
+		return err
 	})
 	if err == nil && (gone || b.Leave) && s.Presence != nil {
 		s.Presence.Leave(id)

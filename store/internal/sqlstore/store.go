@@ -32,6 +32,9 @@ type Config struct {
 	// LowerBounds is for databases in which deleted rows slow down a scan until
 	// all old snapshots are gone: each claim then starts after the last one.
 	LowerBounds bool
+	// IdleBeats has the beats of processes that hold nothing look whether there is
+	// something to do, in place of their polls and sweeps.
+	IdleBeats bool
 	// Woken, if not nil, is told after a commit through this store that jobs of a
 	// queue have become ready; again says that they may stand before some that
 	// were claimed already. It must not block.
