@@ -14,6 +14,8 @@ const (
 	Drain   = "drain"   // work Jobs jobs that are there
 	Sustain = "sustain" // enqueue one at a time from Callers goroutines and work them, for Seconds
 	Latency = "latency" // enqueue Jobs jobs at one every 10 ms to an idle worker
+	Across  = "across"  // as Latency, but another process enqueues, one job about every Every seconds
+	Send    = "send"    // be that other process
 	Worker  = "worker"  // fill and drain in one process, for a store in memory
 )
 
@@ -40,6 +42,8 @@ type Order struct {
 	Callers int `json:"callers"`
 	// Seconds is how long an enqueue goes on.
 	Seconds float64 `json:"seconds"`
+	// Every is how many seconds lie between two jobs on average, where it matters.
+	Every float64 `json:"every"`
 	// Mark says what sort of jobs a fill puts; empty for those that are worked.
 	Mark string `json:"mark"`
 	// Backlog is how many jobs are there in all if that is more than are to be worked: the time then ends with the last
@@ -71,6 +75,8 @@ type Reply struct {
 	Written int64 `json:"written,omitempty"`
 	// Latencies in microseconds, from before the enqueue to the handler.
 	Latencies []int64 `json:"latencies,omitempty"`
+	// Sent are the moments before the enqueues of a Send, in microseconds by the wall clock.
+	Sent []int64 `json:"sent,omitempty"`
 	// Lost and Doubled are jobs that did not run, and runs of jobs that had run before.
 	Lost    int `json:"lost"`
 	Doubled int `json:"doubled"`

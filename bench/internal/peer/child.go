@@ -83,6 +83,10 @@ func (c *child) carryOut(ctx context.Context, store string) (err error) {
 		return c.sustain(ctx)
 	case drill.Latency:
 		return c.latency(ctx)
+	case drill.Across:
+		return c.across(ctx)
+	case drill.Send:
+		return c.send(ctx)
 	case drill.Worker:
 		if err := c.put(ctx); err != nil {
 			return err

@@ -97,6 +97,9 @@ func (r *Report) Markdown() string {
 	if t := r.TargetTable(); len(t.Rows) > 0 {
 		b.WriteString("## Targets\n\nRatios of one run, like against like.\n\n" + t.markdown() + "\n")
 	}
+	if t := r.WaitTable(); len(t.Rows) > 0 {
+		b.WriteString("From before the enqueue to the handler, on an idle system:\n\n" + t.markdown() + "\n")
+	}
 	b.WriteString(docsMethod)
 	b.WriteString("This run:\n\n")
 	for _, line := range append(append([]string{}, r.Machine...), r.Method...) {

@@ -45,6 +45,18 @@ type targetLine struct {
 	Holds    bool    `json:"holds"`
 }
 
+// waitLine is one verdict about a wait as JSON.
+type waitLine struct {
+	Store  string  `json:"store"`
+	Task   string  `json:"task"`
+	Most50 float64 `json:"p50_ms_at_most"`
+	P50    float64 `json:"p50_ms"`
+	Most99 float64 `json:"p99_ms_at_most"`
+	P99    float64 `json:"p99_ms"`
+	Jobs   int     `json:"jobs"`
+	Holds  bool    `json:"holds"`
+}
+
 // WriteJSON writes each result, then each verdict, as a line of JSON.
 func (r *Report) WriteJSON(w io.Writer) error {
 	encoder := json.NewEncoder(w)
@@ -78,6 +90,15 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		if err := encoder.Encode(targetLine{
 			v.Store, v.What, v.Against, v.Want, v.Ratio, v.Rate.Low, v.Rate.High, v.CPU.Ratio, v.CPU.Low, v.CPU.High, v.Pairs, v.Holds,
 		}); err != nil {
+			return err
+		}
+	}
+	for _, w := range Waits() {
+		v := r.JudgeWait(w)
+		if !v.Measured {
+			continue
+		}
+		if err := encoder.Encode(waitLine{v.Store, v.Task, v.P50, v.Got50, v.P99, v.Got99, v.Jobs, v.Holds}); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -213,5 +214,27 @@ func TestCharts(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(folder, "benchmarks", "bulk.svg")); err == nil {
 		t.Error("a chart of nothing was written")
+	}
+}
+
+func TestWaits(t *testing.T) {
+	add := func(store, task string, latencies ...int64) *Result {
+		return &Result{Store: store, Task: task, Contender: "bellhop", Samples: []Sample{{Latencies: latencies}, {Latencies: latencies}}}
+	}
+	r := &Report{Results: []*Result{
+		add("sqlite", "across", 9000, 9500, 9900),
+		add("mysql", "across", 100_000, 250_000, 600_000),
+		add("redis", "latency", 4000, 4100, 4200),
+	}}
+	got := map[string]string{}
+	for _, row := range r.WaitTable().Rows {
+		got[row[0]] = row[len(row)-2] + " " + row[len(row)-1]
+	}
+	want := map[string]string{
+		"SQLite, from one process to another": "6 holds", "MariaDB, from one process to another": "6 does NOT hold",
+		"Redis, within one process": "6 does NOT hold",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("waits: %v, want %v", got, want)
 	}
 }

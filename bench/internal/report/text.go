@@ -28,6 +28,10 @@ func (r *Report) Write(w io.Writer) {
 		fmt.Fprintf(w, "\nTargets\n")
 		t.write(w)
 	}
+	if t := r.WaitTable(); len(t.Rows) > 0 {
+		fmt.Fprintf(w, "\nTargets: from enqueue to start, idle\n")
+		t.write(w)
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintln(w, "note:", note)
 	}

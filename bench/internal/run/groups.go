@@ -72,6 +72,7 @@ func (r *Runner) groups(store string) []Group {
 	b.add("latency", "From enqueue to start on an idle system, one job every 10 ms", b.each(b.contenders(products), "latency", Entrant{
 		Order: drill.Order{Action: drill.Latency},
 	}))
+	b.across("From enqueue in one process to start in another, on an idle system")
 	if server {
 		for _, ms := range []int{1, 2} {
 			e := drain()
@@ -101,6 +102,7 @@ func (b *builder) short() {
 		Order: drill.Order{Action: drill.Sustain, Callers: 8, Seconds: b.r.Enqueue.Seconds()},
 	}))
 	b.add("latency", "From enqueue to start", b.each(own, "latency", Entrant{Order: drill.Order{Action: drill.Latency}}))
+	b.across("From enqueue in one process to start in another")
 	if b.store != "sqlite" {
 		e := drain()
 		e.RoundTrip = time.Millisecond
@@ -154,6 +156,15 @@ func (b *builder) add(name, title string, entrants []*Entrant) {
 	if len(g.Entrants) > 0 {
 		b.groups = append(b.groups, g)
 	}
+}
+
+// across times jobs from process to process. Where the worker has to poll they come so slowly that each finds it idle.
+func (b *builder) across(title string) {
+	e := Entrant{Order: drill.Order{Action: drill.Across, Every: 0.05}}
+	if b.store == "mysql" {
+		e.Order.Every = 0.8
+	}
+	b.add("across", title, b.each(b.contenders(func(c peer.Contender) bool { return c.Name == "bellhop" }), "across", e))
 }
 
 // beside compares a drain with drains beside jobs that are not to be worked.

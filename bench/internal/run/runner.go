@@ -257,7 +257,10 @@ func (r *Runner) once(ctx context.Context, g Group, e *Entrant, round int) error
 
 // warm makes a small run that does not count, and returns how many jobs fill the budget.
 func (r *Runner) warm(ctx context.Context, g Group, e *Entrant) int {
-	if e.Order.Action == drill.Latency {
+	switch {
+	case e.Order.Every >= 0.5:
+		return max(r.Latencies/2, 1) // they take long
+	case e.Order.Action == drill.Latency, e.Order.Action == drill.Across:
 		return r.Latencies
 	}
 	if r.Short {
