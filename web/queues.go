@@ -1,0 +1,97 @@
+package web
+
+import (
+	"fmt"
+	"net/url"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+)
+
+// queues lists all queues, with what can be done to them.
+func (s *Server) queues(v *view) (*page, error) {
+	shot, err := v.needSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	t := v.queueTable(shot)
+	return &page{name: "queues", title: "Queues", nav: "/queues", live: true, data: t, json: map[string]any{
+		"at": shot.at, "queues": jsonQueues(t.Rows), "next": t.Pager.Next,
+	}}, nil
+}
+
+// jsonQueues is how lists of queues look as JSON.
+func jsonQueues(rows []queueRow) []any {
+	list := make([]any, len(rows))
+	for i, q := range rows {
+		list[i] = map[string]any{
+			"queue": q.Queue, "paused": q.Paused, "ready": q.Ready, "running": q.Running, "scheduled": q.Scheduled, "dead": q.Dead,
+			"oldest_seconds": q.Oldest.Seconds(), "processes": q.Processes, "slots": q.Slots, "busy": q.Busy, "hint": q.Hint,
+		}
+	}
+	return list
+}
+
+// queueData is what the page of a queue shows.
+type queueData struct {
+	Queue     queueRow
+	Notes     []note
+	Processes []bellhop.ProcessStatus
+}
+
+// queue shows one queue.
+func (s *Server) queue(v *view) (*page, error) {
+	name := v.PathValue("queue")
+	if name == "" {
+		return s.queues(v)
+	}
+	if err := bellhop.CheckName("queue", name); err != nil {
+		return nil, notFound("No queue can have this name: %v", err)
+	}
+	if err := v.need(access.Read, name); err != nil {
+		return nil, err
+	}
+	shot, err := v.needSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	data := queueData{Queue: *shot.queue(name)}
+	for _, n := range shot.notesFor(v.viewer) {
+		if n.Queue == name || n.Queue == "" && n.Level == levelProblem {
+			data.Notes = append(data.Notes, n)
+		}
+	}
+	if n, ok := queueNote(shot, &data.Queue); ok && len(data.Notes) == 0 {
+		data.Notes = append(data.Notes, n)
+	}
+	for _, p := range shot.processes {
+		for _, q := range p.Queues {
+			if q == name {
+				data.Processes = append(data.Processes, p)
+			}
+		}
+	}
+	return &page{name: "queue", title: "Queue " + name, nav: "/queues", live: true, data: data, json: jsonQueues([]queueRow{data.Queue})[0]}, nil
+}
+
+// actOnQueue pauses or resumes a queue.
+func (s *Server) actOnQueue(v *view) (*done, error) {
+	name := v.PathValue("queue")
+	if err := v.need(access.Act, name); err != nil {
+		return nil, err
+	}
+	d := &done{to: v.back("/queues/" + url.PathEscape(name))}
+	var err error
+	switch action := v.PostForm.Get("action"); action {
+	case "pause":
+		err = s.client.Pause(v.Context(), name)
+		d.said = fmt.Sprintf("Queue %s is paused: nothing of it is claimed; what runs goes on.", name)
+	case "resume":
+		err = s.client.Resume(v.Context(), name)
+		d.said = fmt.Sprintf("Queue %s goes on.", name)
+	default:
+		return nil, badInput("the action %.20q is unknown: want pause or resume", action)
+	}
+	s.live.forget()
+	return d, err
+}

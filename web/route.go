@@ -1,0 +1,215 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+)
+
+const (
+	storeTimeout = 30 * time.Second // for all store calls of one request
+	bodyTimeout  = 30 * time.Second // for a form to arrive
+	replyTimeout = time.Minute      // from the beginning of a request until its reply has been taken
+	maxForm      = 2 << 20          // bytes of a form: a job's arguments, escaped
+)
+
+// route is one page or one action.
+type route struct {
+	server  *Server
+	pattern string      // "GET /queues/{queue...}", without the prefix
+	role    access.Role // the least that it takes on some queue; handlers ask for the queue in question
+	page    func(*view) (*page, error)
+	do      func(*view) (*done, error)
+	raw     func(*view) error
+}
+
+// done is what a handler answers a POST with: where to go on, and what to say there.
+type done struct {
+	to   string // a path within the dashboard, with its query: "/queues?page=2"
+	said string // "Queue mail is paused."
+	bad  bool   // said tells of something that did not work
+}
+
+func (s *Server) get(path string, role access.Role, page func(*view) (*page, error)) {
+	s.route(&route{pattern: "GET " + path, role: role, page: page})
+}
+
+func (s *Server) post(path string, role access.Role, do func(*view) (*done, error)) {
+	s.route(&route{pattern: "POST " + path, role: role, do: do})
+}
+
+// raw adds a route whose handler writes its own reply.
+func (s *Server) raw(pattern string, role access.Role, serve func(*view) error) {
+	s.route(&route{pattern: pattern, role: role, raw: serve})
+}
+
+func (s *Server) route(rt *route) {
+	rt.server = s
+	s.routes = append(s.routes, rt)
+	method, path, _ := strings.Cut(rt.pattern, " ")
+	if path == "/" {
+		path = "/{$}"
+		if s.opts.Prefix != "" {
+			s.mux.Handle(method+" "+s.opts.Prefix, rt)
+		}
+	} else if !strings.Contains(path, "{") { // with a slash at its end too
+		s.mux.Handle(method+" "+s.opts.Prefix+path+"/{$}", rt)
+	}
+	s.mux.Handle(method+" "+s.opts.Prefix+path, rt)
+}
+
+// ServeHTTP leads a request through the door to its handler; every error becomes a page that says what is wrong and what to do.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	reply := &response{ResponseWriter: w}
+	v := &view{Request: r, s: s, w: reply}
+	defer s.recoverPanic(v, reply)
+	h := reply.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Content-Security-Policy", "default-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+	control := http.NewResponseController(reply)
+	now := time.Now()
+	_ = control.SetReadDeadline(now.Add(bodyTimeout)) // a writer without deadlines has none to set
+	_ = control.SetWriteDeadline(now.Add(replyTimeout))
+
+	if strings.HasPrefix(r.URL.Path, s.opts.Prefix+"/assets/") {
+		s.mux.ServeHTTP(reply, r)
+		return
+	}
+	if err := s.admit(v); err != nil {
+		v.fail(err)
+		return
+	}
+	found, _ := s.mux.Handler(r)
+	if _, known := found.(*route); !known {
+		v.fail(noRoute(found, r))
+		return
+	}
+	s.mux.ServeHTTP(reply, r.WithContext(context.WithValue(r.Context(), viewKey{}, v)))
+}
+
+type viewKey struct{}
+
+// ServeHTTP runs the route's handler; the mux has read the path.
+func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v, _ := r.Context().Value(viewKey{}).(*view)
+	if v == nil { // only Server.ServeHTTP comes here
+		http.Error(w, "closed", http.StatusForbidden)
+		return
+	}
+	ctx, cancel := storeContext(r)
+	defer cancel()
+	v.Request, v.route = r, rt
+	if rt.raw == nil {
+		v.Request = r.WithContext(ctx)
+	}
+	err := rt.serve(v)
+	switch {
+	case err == nil:
+	case v.watched != nil:
+		v.watched.err = err
+	default:
+		v.fail(err)
+	}
+}
+
+func (rt *route) serve(v *view) error {
+	if err := v.viewer.AllowAny(rt.role); err != nil {
+		return err
+	}
+	switch {
+	case rt.raw != nil:
+		return rt.raw(v)
+	case rt.page != nil:
+		p, err := rt.page(v)
+		if v.watched != nil {
+			v.watched.page, v.watched.err = p, err
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return v.render(p)
+	}
+	v.Body = http.MaxBytesReader(v.w, v.Body, maxForm)
+	if err := v.ParseForm(); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return &problem{status: http.StatusRequestEntityTooLarge, title: "That is too much", detail: fmt.Sprintf("the form has more than %d bytes", maxForm)}
+		}
+		return &problem{status: http.StatusBadRequest, title: "The form cannot be read", detail: err.Error()}
+	}
+	d, err := rt.do(v)
+	if err != nil {
+		return err
+	}
+	return v.finish(d)
+}
+
+// noRoute makes a problem of what the mux answers where it knows no route.
+func noRoute(found http.Handler, r *http.Request) error {
+	says := &silent{header: http.Header{}}
+	found.ServeHTTP(says, r)
+	switch {
+	case says.status == http.StatusMethodNotAllowed:
+		return &problem{status: says.status, title: "That cannot be done here", allow: says.header.Get("Allow"),
+			detail: fmt.Sprintf("%.20q is not among the methods of this address: %s", r.Method, says.header.Get("Allow"))}
+	case says.header.Get("Location") != "":
+		return &problem{status: says.status, to: says.header.Get("Location")}
+	}
+	return &problem{status: http.StatusNotFound, title: "There is nothing here", detail: "No page has this address."}
+}
+
+// silent is a response writer that remembers status and header only.
+type silent struct {
+	header http.Header
+	status int
+}
+
+func (s *silent) Header() http.Header         { return s.header }
+func (s *silent) Write(b []byte) (int, error) { return len(b), nil }
+func (s *silent) WriteHeader(status int)      { s.status = status }
+
+// response remembers whether the reply has begun.
+type response struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *response) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets [http.ResponseController] find the writer below.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (s *Server) recoverPanic(v *view, w *response) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	s.log.Error("a page panicked", "method", v.Method, "path", bellhop.CleanText(v.URL.Path, 256),
+		"panic", bellhop.CleanText(fmt.Sprint(p), 1024), "stack", string(debug.Stack()))
+	if w.begun {
+		panic(http.ErrAbortHandler) // the reply is cut off, so that nobody takes it for whole
+	}
+	v.fail(errors.New("a page panicked"))
+}
