@@ -42,7 +42,7 @@ var queueColumns = []column{
 	{Name: "scheduled", Label: "Scheduled", Title: "Jobs that are due later: first runs, retries, snoozes", Number: true},
 	{Name: "dead", Label: "Dead", Title: "Jobs that failed for good and wait for a person", Number: true},
 	{Name: "oldest", Label: "Oldest", Title: "How long the oldest ready job has waited", Number: true},
-	{Name: "workers", Label: "Workers", Title: "Busy slots of all slots of the processes that work the queue", Number: true},
+	{Name: "workers", Label: "Workers", Title: "Living processes that work the queue", Number: true},
 }
 
 // queueTable reads filter, order and page from the address. Whatever it says, there is a table.
@@ -124,7 +124,7 @@ func sortRows(rows []queueRow, by string, descending bool) {
 		case "oldest":
 			c = cmp.Compare(a.Oldest, b.Oldest)
 		case "workers":
-			c = cmp.Or(cmp.Compare(a.Slots, b.Slots), cmp.Compare(a.Busy, b.Busy))
+			c = cmp.Compare(a.Processes, b.Processes)
 		default:
 			c = cmp.Compare(a.Queue, b.Queue)
 		}

@@ -71,7 +71,7 @@ func (s *Server) process(v *view) (*page, error) {
 		data.Jobs, data.More = list.Jobs, list.Next != ""
 	}
 	slices.SortStableFunc(data.Jobs, func(a, b bellhop.Snapshot) int { return a.Place.ClaimedAt.Compare(b.Place.ClaimedAt) })
-	return &page{name: "process", title: "Process " + data.Name, nav: "/processes", live: true, data: data, json: map[string]any{
+	return &page{name: "process", title: "Process " + shorten(data.Name, 80), nav: "/processes", live: true, data: data, json: map[string]any{
 		"process": data.ProcessStatus, "running": data.Jobs,
 	}}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 )
 
@@ -166,14 +167,13 @@ func (v *view) with(pairs ...string) string {
 	return at + "?" + q.Encode()
 }
 
-// param returns a parameter of the query, cut to a length that no honest one exceeds.
+// param returns a parameter of the query, cleaned, and cut to a length that no honest one exceeds.
 func (v *view) param(name string) string {
 	value := v.URL.Query().Get(name)
-	if len(value) > 1024 {
-		value = value[:1024]
-	}
-	return value
+	return bellhop.CleanText(value[:min(len(value), maxParam)], 4*maxParam) // a byte that is no character becomes three
 }
+
+const maxParam = 1024 // bytes
 
 // finish answers a POST that was done: go on by GET, so that a reload repeats nothing.
 func (v *view) finish(d *done) error {
