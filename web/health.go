@@ -52,8 +52,10 @@ func healthNotes(shot *snapshot) []note {
 	}
 	slices.SortStableFunc(notes, func(a, b note) int { return rank(a.Level) - rank(b.Level) })
 	if left > 0 {
-		notes = append(notes, note{Level: levelWarning, Text: plural(left, "more queue") + " have something to say", Link: "/queues?show=trouble",
-			Advice: "The list of queues tells them all."})
+		notes = append(notes, note{
+			Level: levelWarning, Text: plural(left, "more queue") + " have something to say", Link: "/queues?show=trouble",
+			Advice: "The list of queues tells them all.",
+		})
 	}
 	return notes
 }
@@ -73,16 +75,20 @@ func processNotes(shot *snapshot) []note {
 	}
 	if len(shot.processes) == 0 {
 		if waiting > 0 {
-			notes = append(notes, note{Level: levelProblem, Text: "There is no living process: nothing is run", Link: "/processes",
-				Advice: "Start your program's worker, bellhop work or bellhop serve. If one should be alive, its log tells why it is not."})
+			notes = append(notes, note{
+				Level: levelProblem, Text: "There is no living process: nothing is run", Link: "/processes",
+				Advice: "Start your program's worker, bellhop work or bellhop serve. If one should be alive, its log tells why it is not.",
+			})
 		}
 		return notes
 	}
 	for _, p := range shot.processes {
 		if silent := shot.at.Sub(p.BeatAt); silent > silentAfter {
-			notes = append(notes, note{Level: levelWarning, Link: "/processes/" + p.ID.String(),
+			notes = append(notes, note{
+				Level: levelWarning, Link: "/processes/" + p.ID.String(),
 				Text:   fmt.Sprintf("Process %s has been silent for %s", p.Name, span(silent)),
-				Advice: "If it stays so, others take its jobs back when its lease is over. Look whether its machine is overloaded, or frozen."})
+				Advice: "If it stays so, others take its jobs back when its lease is over. Look whether its machine is overloaded, or frozen.",
+			})
 		}
 	}
 	return notes
@@ -136,8 +142,10 @@ func waits(n int) string {
 func (shot *snapshot) notesFor(v *access.Viewer) []note {
 	var notes []note
 	if shot.err != nil {
-		notes = append(notes, note{Level: levelProblem, Text: "The store has not answered for " + span(time.Since(shot.since)),
-			Advice: "What is shown is as old as that. See to the store; this page goes on by itself."})
+		notes = append(notes, note{
+			Level: levelProblem, Text: "The store has not answered for " + span(time.Since(shot.since)),
+			Advice: "What is shown is as old as that. See to the store; this page goes on by itself.",
+		})
 	}
 	for _, n := range shot.notes {
 		if n.Queue == "" || v.On(n.Queue) >= access.Read {

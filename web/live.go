@@ -169,8 +169,10 @@ func (s *Server) stream(v *view) error {
 	}
 	if s.live.streams.Add(1) > maxStreams {
 		s.live.streams.Add(-1)
-		return &problem{status: http.StatusServiceUnavailable, title: "Too many browsers watch", retry: "30",
-			detail: fmt.Sprintf("This process keeps at most %d pages up to date.", maxStreams)}
+		return &problem{
+			status: http.StatusServiceUnavailable, title: "Too many browsers watch", retry: "30",
+			detail: fmt.Sprintf("This process keeps at most %d pages up to date.", maxStreams),
+		}
 	}
 	defer s.live.streams.Add(-1)
 	ctx, cancel := context.WithTimeout(v.Context(), streamFor)

@@ -52,9 +52,11 @@ func problemOf(err error) *problem {
 	case errors.Is(err, bellhop.ErrSchemaOlder), errors.Is(err, bellhop.ErrSchemaNewer):
 		return &problem{status: http.StatusServiceUnavailable, title: "The store's schema does not fit", detail: strings.TrimPrefix(err.Error(), "bellhop: ")}
 	case errors.Is(err, bellhop.ErrUnavailable), errors.Is(err, bellhop.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &problem{status: http.StatusServiceUnavailable, title: "The store does not answer", retry: "2",
+		return &problem{
+			status: http.StatusServiceUnavailable, title: "The store does not answer", retry: "2",
 			detail: "It cannot be reached, or cannot work just now. Jobs that run go on; workers try again by themselves.",
-			advice: "See to the store, then load this page again. bellhop doctor tells more."}
+			advice: "See to the store, then load this page again. bellhop doctor tells more.",
+		}
 	}
 	return &problem{status: http.StatusInternalServerError, title: "The dashboard failed", detail: "The server's log tells why."}
 }
@@ -86,8 +88,10 @@ func (v *view) fail(err error) {
 		_ = json.NewEncoder(v.w).Encode(map[string]any{"title": p.title, "status": p.status, "detail": p.detail}) // whoever has gone needs no answer
 		return
 	}
-	f := &frame{Title: p.title, Brand: v.s.opts.Title, Prefix: v.s.opts.Prefix, Viewer: v.viewer, Here: "/",
-		Data: map[string]any{"Detail": p.detail, "Advice": p.advice, "Status": p.status}}
+	f := &frame{
+		Title: p.title, Brand: v.s.opts.Title, Prefix: v.s.opts.Prefix, Viewer: v.viewer, Here: "/",
+		Data: map[string]any{"Detail": p.detail, "Advice": p.advice, "Status": p.status},
+	}
 	if v.viewer == nil {
 		f.Viewer = &access.Viewer{}
 	}

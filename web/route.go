@@ -161,8 +161,10 @@ func noRoute(found http.Handler, r *http.Request) error {
 	found.ServeHTTP(says, r)
 	switch {
 	case says.status == http.StatusMethodNotAllowed:
-		return &problem{status: says.status, title: "That cannot be done here", allow: says.header.Get("Allow"),
-			detail: fmt.Sprintf("%.20q is not among the methods of this address: %s", r.Method, says.header.Get("Allow"))}
+		return &problem{
+			status: says.status, title: "That cannot be done here", allow: says.header.Get("Allow"),
+			detail: fmt.Sprintf("%.20q is not among the methods of this address: %s", r.Method, says.header.Get("Allow")),
+		}
 	case says.header.Get("Location") != "":
 		return &problem{status: says.status, to: says.header.Get("Location")}
 	}
