@@ -32,7 +32,7 @@ func (s *Server) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }
 func (s *Server) SetReplyTimeout(d time.Duration) { s.replyTimeout = d }
 
 // ForgetProbe makes the next /readyz ask the store.
-func (s *Server) ForgetProbe() { s.store.keep = 0 }
+func (s *Server) ForgetProbe() { s.store.Keep = 0 }
 
 // SetSightAge bounds how old a look at the queues may be.
 func (s *Server) SetSightAge(d time.Duration) { s.sight.age = d }

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"sync"
-	"time"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -13,8 +11,14 @@ type healthReply struct {
 	Status string `json:"status"`
 }
 
-// live is GET /livez: the process answers. It never asks the store, since a new process would not mend that.
+// live is GET /livez: the process answers, and the program says that it lives. It never asks the store, since a new process would not mend that.
 func (s *Server) live(context.Context, *nothing) (*healthReply, error) {
+	if s.opts.Live != nil {
+		if err := s.opts.Live(); err != nil {
+			s.log.Error("not alive", bellhop.AttrError, err)
+			return nil, notAlive.because("the server's log tells why")
+		}
+	}
 	return &healthReply{Status: "ok"}, nil
 }
 
@@ -23,7 +27,7 @@ func (s *Server) ready(ctx context.Context, _ *nothing) (*healthReply, error) {
 	if s.isDraining() {
 		return nil, notReady.because("the server is stopping")
 	}
-	if err := s.store.check(); err != nil {
+	if err := s.store.Check(); err != nil {
 		s.log.Warn("not ready: the store does not answer", bellhop.AttrError, err)
 		return nil, unavailable.because("the store does not answer")
 	}
@@ -34,28 +38,4 @@ func (s *Server) ready(ctx context.Context, _ *nothing) (*healthReply, error) {
 		}
 	}
 	return &healthReply{Status: "ok"}, nil
-}
-
-// probe asks a store whether it can work, one call at a time and not more often than once in keep: anybody may ask for it.
-type probe struct {
-	ping    func(context.Context) (time.Time, error)
-	timeout time.Duration
-	keep    time.Duration
-
-	mu  sync.Mutex
-	at  time.Time // of the last answer
-	err error
-}
-
-func (p *probe) check() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.at.IsZero() && time.Since(p.at) < p.keep {
-		return p.err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
-	defer cancel()
-	_, p.err = p.ping(ctx)
-	p.at = time.Now()
-	return p.err
 }

@@ -62,6 +62,7 @@ var (
 	internal        = problemType{"internal", http.StatusInternalServerError, "The server failed"}
 	unsupported     = problemType{"unsupported", http.StatusNotImplemented, "The store does not offer this"}
 	unavailable     = problemType{"unavailable", http.StatusServiceUnavailable, "The store is unavailable"}
+	notAlive        = problemType{"not-alive", http.StatusServiceUnavailable, "The process stands still"}
 	notReady        = problemType{"not-ready", http.StatusServiceUnavailable, "The server is not ready"}
 	unknownOutcome  = problemType{"unknown", http.StatusServiceUnavailable, "It is not known whether the jobs were enqueued"}
 	tooManyWatchers = problemType{"too-many-streams", http.StatusServiceUnavailable, "Too many event streams are open"}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/probe"
 )
 
 // DefaultMaxBodyBytes is how large a request's body may be if nothing else is said: 16 MiB.
@@ -38,6 +39,9 @@ type Options struct {
 	Prefix string
 	// Metrics answers GET /metrics, for example prom's handler. It is asked for like any other reading. Default nil: there is no such path.
 	Metrics http.Handler
+	// Live is asked by /livez; an error means that a new process would do better. It must be quick, never touch the store, and be
+	// safe for several goroutines. Default nil: alive as long as it answers.
+	Live func() error
 	// Ready is asked by /readyz after the store has answered; an error means not ready. It must be quick and safe for several
 	// goroutines. Default nil: ready as soon as the store answers.
 	Ready func(ctx context.Context) error
@@ -54,7 +58,7 @@ type Server struct {
 	routes       []*route
 	document     []byte // openapi.json
 	watch        *watch
-	store        probe
+	store        *probe.Store
 	sight        sight
 	bodyTimeout  time.Duration // for a body to arrive
 	replyTimeout time.Duration // from the beginning of a request until its reply has been taken
@@ -116,7 +120,7 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 	}
 	s.watch = &watch{client: client, log: s.log, every: 500 * time.Millisecond}
 	s.sight.age = sightAge
-	s.store = probe{ping: client.Store().Ping, timeout: 2 * time.Second, keep: time.Second}
+	s.store = probe.For(client.Store())
 	s.document = documentUnder(opts.Prefix)
 	s.addRoutes()
 	return s, nil

@@ -39,9 +39,17 @@ const (
 	useShared                // other processes must see what the command does
 )
 
+// opener is [bellhop.Open], or what stands in its place.
+type opener func(ctx context.Context, address string, opts ...bellhop.Option) (*bellhop.Client, error)
+
 // open opens the store that the flags name.
 func (a *app) open(ctx context.Context, u use, opts ...bellhop.Option) (*bellhop.Client, error) {
-	client, err := bellhop.Open(ctx, a.store, opts...)
+	return a.openBy(ctx, bellhop.Open, u, opts...)
+}
+
+// openBy opens the store that the flags name in a way of the caller's.
+func (a *app) openBy(ctx context.Context, open opener, u use, opts ...bellhop.Option) (*bellhop.Client, error) {
+	client, err := open(ctx, a.store, opts...)
 	if err != nil {
 		return nil, a.openError(err)
 	}

@@ -29,6 +29,7 @@ type grammar struct {
 	Queues  queuesCmd  `cmd:"" help:"Look at queues, pause and resume them."`
 	Relay   relayCmd   `cmd:"" help:"Move jobs from a database's outbox into the store."`
 	Migrate migrateCmd `cmd:"" help:"Look at the store's schema and change it."`
+	Health  healthCmd  `cmd:"" help:"Ask a running process whether it lives and can work, for probes that start a program."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and say what to do."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/sdnotify"
+	"github.com/gobellhop/bellhop/prom"
 	"github.com/gobellhop/bellhop/worker"
 )
 
@@ -43,6 +45,8 @@ type process struct {
 	missing []string      // kinds that it could work, and what they need
 	within  time.Duration // for a drain
 	left    bool          // the process ends with work under way
+	metrics *prom.Metrics
+	manager sdnotify.Notifier // systemd, if it waits to hear
 }
 
 // workResult is the JSON line that work prints when it is up, and a part of that of serve.
@@ -64,7 +68,13 @@ func (f *workerFlags) start(ctx context.Context, a *app, u use, opts ...bellhop.
 		return nil, err
 	}
 	p := &process{a: a, log: f.logger(a), queues: queues, missing: built.missing, within: f.Shutdown}
-	if p.client, err = a.open(ctx, u, append(opts, bellhop.Logger(p.log))...); err != nil {
+	manager, err := sdnotify.New(a.env, os.Getpid())
+	if err != nil {
+		return nil, refused("%w", err)
+	}
+	p.manager = *manager
+	p.metrics = prom.New(prom.Options{})
+	if p.client, err = a.openBy(ctx, p.metrics.Open, u, append(opts, bellhop.Logger(p.log))...); err != nil {
 		return nil, err
 	}
 	p.worker = worker.New(p.client, worker.Config{
@@ -170,6 +180,7 @@ func (p *process) run(ctx context.Context, other *part) error {
 func (p *process) runUntil(ctx context.Context, other *part, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer p.tellManager(ctx)()
 	ends := make(chan error, 2)
 	parts := 1
 	go func() {

@@ -58,7 +58,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	defer p.close()
 	server, err := api.New(p.client, api.Options{
 		Definitions: definitions(), Token: token, Hosts: c.hosts(listener, token), Logger: p.log, ReadOnly: c.ReadOnly,
-		Ready: func(context.Context) error { return p.worker.Ready() },
+		Live: p.worker.Alive, Ready: func(context.Context) error { return p.worker.Ready() }, Metrics: p.metrics.Handler(p.log),
 	})
 	if err != nil {
 		return a.optionError(err)
@@ -72,16 +72,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	if err := c.announce(a, p, url, token != ""); err != nil {
 		return err
 	}
-	return p.run(ctx, &part{
-		run: func() error {
-			if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("serve HTTP: %w", err)
-			}
-			return nil
-		},
-		drain: web.Shutdown,
-		kill:  func() { _ = web.Close() },
-	})
+	return p.run(ctx, httpPart(web, listener))
 }
 
 // optionFlags are the flags that settings of the API come from.

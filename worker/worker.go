@@ -185,6 +185,23 @@ func (w *Worker) Ready() error {
 	case w.heartbeat.Last().IsZero() || w.lanes[0].loop.Last().IsZero():
 		return errors.New("the worker has not begun")
 	}
+	return w.standstill()
+}
+
+// Alive reports that the worker's loops stand still, which a new process would
+// mend, or nil. It never touches the store, and a store that is away is no
+// standstill: see [Worker.Ready] for that. It is meant for liveness probes and watchdogs.
+func (w *Worker) Alive() error {
+	w.mu.Lock()
+	draining := w.draining
+	w.mu.Unlock()
+	if draining || w.heartbeat.Last().IsZero() || w.lanes[0].loop.Last().IsZero() {
+		return nil
+	}
+	return w.standstill()
+}
+
+func (w *Worker) standstill() error {
 	for _, l := range []*loop.Loop{w.lanes[0].loop, w.heartbeat} {
 		if age := time.Since(l.Last()); age > 2*w.config.Lease {
 			return fmt.Errorf("a loop of the worker has not come round for %v", age.Round(time.Second))
