@@ -28,7 +28,9 @@ type Store struct {
 }
 
 // For returns a probe of a store with the usual times: an answer within 2 s, kept for 1 s.
-func For(s bellhop.Store) *Store { return &Store{Ping: s.Ping, Timeout: 2 * time.Second, Keep: time.Second} }
+func For(s bellhop.Store) *Store {
+	return &Store{Ping: s.Ping, Timeout: 2 * time.Second, Keep: time.Second}
+}
 
 // Check returns why the store cannot be relied on; nil if it can.
 func (s *Store) Check() error {
