@@ -99,6 +99,9 @@ func (s *Sums) merge(o *Sums) {
 	s.Run.Merge(&o.Run)
 }
 
+// isZero reports whether nothing was counted.
+func (s *Sums) isZero() bool { return s.Counts.IsZero() && s.Wait.n == 0 && s.Run.n == 0 }
+
 func (s *Sums) reset() {
 	s.Counts = Counts{}
 	s.Wait.Reset()

@@ -1,10 +1,271 @@
 package rollup
 
-import "time"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
 
 const (
 	// mergeAfter is how long after its end a window is merged: by then what processes have to say of it has been written.
 	mergeAfter = 2 * time.Minute
+	// mergeSpread is how much later some do it than others, so that those who come later find it done.
+	mergeSpread = time.Minute
 	// lateGrace is how much later than a level's time its records expire, so that nothing is gone that is being read.
 	lateGrace = 15 * time.Minute
+	// lookAhead is how many windows are looked at together, and mergeBite how many of them are merged in one round.
+	lookAhead = 12
+	mergeBite = 2
+	// mergeTries is how often a merge begins again because another has written meanwhile.
+	mergeTries = 10
 )
+
+// shardDone holds a record for each window that was merged after its end.
+const shardDone = "done"
+
+// merger merges windows of a level into longer ones of the next.
+type merger struct {
+	store bellhop.Store
+	now   func() time.Time
+	// next is, for each level, the first window of which it is not known that it has been merged, and at when it is looked at.
+	next [len(levels)]time.Time
+	at   [len(levels)]time.Time
+}
+
+// round merges some windows of which the time has come.
+func (m *merger) round(ctx context.Context) error {
+	for l := 1; l < len(levels); l++ {
+		now := m.now()
+		if m.next[l].IsZero() { // it has just begun: what is there still to be merged?
+			m.next[l] = levels[l].window(now.Add(-levels[l-1].keep))
+			m.at[l] = now.Add(rand.N(mergeSpread))
+		}
+		if now.Before(m.at[l]) || m.due(l, m.next[l]).After(now) {
+			continue
+		}
+		if err := m.look(ctx, l, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// due returns when a window can be merged.
+func (m *merger) due(l int, window time.Time) time.Time {
+	return window.Add(levels[l].size + time.Duration(l)*mergeAfter)
+}
+
+// look merges those of the next windows that have sources and were not merged.
+func (m *merger) look(ctx context.Context, l int, now time.Time) error {
+	at, below := &levels[l], &levels[l-1]
+	// Where nothing happened there is nothing to merge.
+	first, err := m.store.Records(ctx, &bellhop.RecordQuery{
+		Space: Space, Prefix: below.name + "/" + shardTotals + "/", After: below.before(shardTotals, m.next[l]), Limit: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("merge metrics: %w", err)
+	}
+	next := at.window(now)
+	if len(first) > 0 {
+		t, ok := below.windowIn(shardTotals, first[0].Key)
+		if !ok {
+			return fmt.Errorf("merge metrics: the record %.100q: %w", first[0].Key, errDamaged)
+		}
+		next = at.window(t)
+	}
+	m.next[l] = next
+	var windows []time.Time
+	var keys []string
+	for t := next; len(windows) < lookAhead && !m.due(l, t).After(now); t = t.Add(at.size) {
+		if l > 1 && m.next[l-1].Before(t.Add(at.size)) {
+			break // what it is merged from may not have been merged
+		}
+		windows, keys = append(windows, t), append(keys, at.key(shardDone, t))
+	}
+	if len(windows) == 0 { // again when the window that is under way is over
+		m.at[l] = m.due(l, next).Add(rand.N(mergeSpread))
+		return nil
+	}
+	done, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys})
+	if err != nil {
+		return fmt.Errorf("merge metrics: %w", err)
+	}
+	have := map[string]bool{}
+	for _, r := range done {
+		have[r.Key] = true
+	}
+	var bad error
+	bite := mergeBite
+	for i, t := range windows {
+		if !have[keys[i]] {
+			if bite == 0 {
+				return bad
+			}
+			bite--
+			switch err := m.mergeDone(ctx, l, t); {
+			case errors.Is(err, errDamaged): // it will not get better
+				bad = err
+			case err != nil:
+				return err
+			}
+		}
+		m.next[l] = t.Add(at.size)
+	}
+	m.at[l] = m.due(l, m.next[l]).Add(rand.N(mergeSpread))
+	return bad
+}
+
+// mergeDone merges a window that is over, and notes that it was done.
+func (m *merger) mergeDone(ctx context.Context, l int, window time.Time) error {
+	if err := m.merge(ctx, l, window); err != nil {
+		return err
+	}
+	write := levels[l].write(shardDone, window, nil, m.now())
+	write.Expect = bellhop.ExpectAny
+	write.TTL = levels[l-1].keep + 2*lateGrace + levels[l].size
+	return m.failed(putAll(ctx, m.store, []bellhop.RecordWrite{write}))
+}
+
+// early merges the windows under way, and those that are not merged yet.
+func (m *merger) early(ctx context.Context) error {
+	for l := 1; l < len(levels); l++ {
+		window := levels[l].window(m.now())
+		for _, t := range []time.Time{window.Add(-levels[l].size), window} {
+			if err := m.merge(ctx, l, t); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// merge makes the records of a window from those of the level below, whatever there was before. A window of which the
+// sources may have expired is left as it is.
+func (m *merger) merge(ctx context.Context, l int, window time.Time) error {
+	if m.now().Sub(window) > levels[l-1].keep+lateGrace {
+		return nil
+	}
+	for i := range levels[l-1].shards {
+		if err := m.mergeShard(ctx, l, window, shardName(i)); err != nil {
+			return err
+		}
+	}
+	for _, shard := range []string{shardFailures, shardTotals} {
+		if err := m.mergeShard(ctx, l, window, shard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *merger) failed(err error) error {
+	if err != nil {
+		return fmt.Errorf("merge metrics: %w", err)
+	}
+	return nil
+}
+
+// mergeShard makes the records of a window from those of one shard below. The versions are read first: so if another has merged
+// sources that this one has not seen, or writes now what was read before, one of the two begins again.
+func (m *merger) mergeShard(ctx context.Context, l int, window time.Time, shard string) error {
+	var err error
+	for range mergeTries {
+		if err = m.tryShard(ctx, l, window, shard); !errors.Is(err, bellhop.ErrConflict) {
+			break
+		}
+	}
+	return m.failed(err)
+}
+
+func (m *merger) tryShard(ctx context.Context, l int, window time.Time, shard string) error {
+	at, below := &levels[l], &levels[l-1]
+	targets := at.from(below, shard)
+	keys := make([]string, len(targets))
+	for i, name := range targets {
+		keys[i] = at.key(name, window)
+	}
+	records, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys})
+	if err != nil {
+		return err
+	}
+	versions := make(map[string]int64, len(records))
+	for _, r := range records {
+		versions[r.Key] = r.Version
+	}
+	sources, err := below.read(ctx, m.store, shard, window, window.Add(at.size-below.size))
+	if err != nil || len(sources) == 0 {
+		return err
+	}
+	values, err := at.mergeSources(shard, sources)
+	if err != nil {
+		return err
+	}
+	writes := make([]bellhop.RecordWrite, 0, len(values))
+	for name, value := range values {
+		w := at.write(name, window, value, m.now())
+		w.Expect = versions[w.Key]
+		writes = append(writes, w)
+	}
+	return putAll(ctx, m.store, writes)
+}
+
+// from returns the shards that are merged from one of the level below.
+func (l *level) from(below *level, shard string) []string {
+	if shard == shardTotals || shard == shardFailures {
+		return []string{shard}
+	}
+	var list []string
+	for i := range l.shards {
+		if shardName(i%below.shards) == shard {
+			list = append(list, shardName(i))
+		}
+	}
+	return list
+}
+
+// mergeSources returns the values of the shards that are merged from the records of one.
+func (l *level) mergeSources(shard string, sources map[time.Time][][]byte) (map[string][]byte, error) {
+	if shard == shardFailures {
+		var all failures
+		for _, raw := range inOrder(sources) {
+			part, err := decodeFailures(raw)
+			if err != nil {
+				return nil, err
+			}
+			all.rest += part.Rest
+			for _, g := range part.Groups {
+				all.add(g)
+			}
+		}
+		all.cut(mergedGroups)
+		return map[string][]byte{shard: all.encode()}, nil
+	}
+	all := page{}
+	for _, raw := range inOrder(sources) {
+		if err := all.merge(raw, nil); err != nil {
+			return nil, err
+		}
+	}
+	if shard == shardTotals {
+		return map[string][]byte{shard: all.encode(false)}, nil
+	}
+	values := map[string][]byte{}
+	for name, part := range l.split(all) {
+		values[name] = part.encode(true)
+	}
+	return values, nil
+}
+
+// inOrder returns what records held, the earliest first.
+func inOrder(sources map[time.Time][][]byte) (list [][]byte) {
+	for _, at := range slices.SortedFunc(maps.Keys(sources), time.Time.Compare) {
+		list = append(list, sources[at]...)
+	}
+	return list
+}

@@ -15,24 +15,28 @@ type Series struct {
 // Other takes, as a queue, what happened in queues and kinds for which there was no room: see [MaxSeries].
 const Other = "(other)"
 
-// MaxSeries is how many queues and kinds, as pairs, a process counts within a minute, and a shard of merged windows holds.
-// What goes beyond is counted under [Other].
+// MaxSeries is how many kinds within queues a process counts within a minute. What goes beyond is counted under [Other].
 const MaxSeries = 5000
 
 // page is the content of one record, or of several that were merged: the sums of some series.
 type page map[Series]*Sums
 
-// of returns the sums of a series, new ones if need be, and those of [Other] if there is no room.
+// of returns the sums of a series, new ones if need be.
 func (p page) of(s Series) *Sums {
 	sums := p[s]
 	if sums == nil {
-		if len(p) >= MaxSeries && s.Queue != Other {
-			return p.of(Series{Queue: Other})
-		}
 		sums = &Sums{}
 		p[s] = sums
 	}
 	return sums
+}
+
+// within is of, for a page of at most [MaxSeries] series and [Other].
+func (p page) within(s Series) *Sums {
+	if len(p) >= MaxSeries && p[s] == nil {
+		s = Series{Queue: Other}
+	}
+	return p.of(s)
 }
 
 const pageVersion = 1

@@ -1,0 +1,225 @@
+package rollup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+// Every is how often a [Writer] wants to write: a little less than the ten seconds after which everybody can read it.
+const Every = 9 * time.Second
+
+// Writer writes what a [Recorder] has counted, as records of one process, and merges windows that are over. Its methods
+// are not safe for several goroutines.
+type Writer struct {
+	store    bellhop.Store
+	recorder *Recorder
+	now      func() time.Time
+	merger   merger
+
+	id bellhop.ID // of the records' writer: no other writes these
+	// The minute under way, as far as it was taken from the recorder.
+	minute   int64
+	page     page
+	failures failures
+	fresh    bool // something was added since it was last written
+	// over are minutes that are over and have not been written to the end, oldest first.
+	over []sealed
+}
+
+// sealed is a minute that is over.
+type sealed struct {
+	minute time.Time
+	writes []bellhop.RecordWrite
+}
+
+// NewWriter returns a writer; now is the store's clock as the caller reckons it.
+func NewWriter(store bellhop.Store, recorder *Recorder, now func() time.Time) *Writer {
+	return &Writer{
+		store: store, recorder: recorder, now: now, merger: merger{store: store, now: now},
+		id: bellhop.NewID(), page: page{},
+	}
+}
+
+// Write writes what is new since it last succeeded; if nothing is, it does not call the store. After an error it is
+// to be called again: nothing is lost, but for minutes older than a reader would look for, and nothing is counted twice.
+func (w *Writer) Write(ctx context.Context) error {
+	now := w.now()
+	for _, b := range w.recorder.take(now) {
+		w.add(b)
+		w.recorder.giveBack(b)
+	}
+	if w.minute < minuteOf(now) && w.fresh {
+		w.seal()
+	}
+	w.over = slices.DeleteFunc(w.over, func(s sealed) bool { return now.Sub(s.minute) > levels[0].keep })
+	for len(w.over) > 0 {
+		if err := w.put(ctx, w.over[0]); err != nil {
+			return err
+		}
+		w.over = w.over[1:]
+	}
+	if w.fresh {
+		if err := w.put(ctx, sealed{w.at(), w.encode()}); err != nil {
+			return err
+		}
+		w.fresh = false
+	}
+	return nil
+}
+
+// at returns when the minute under way began.
+func (w *Writer) at() time.Time { return time.Unix(w.minute*60, 0).UTC() }
+
+// add adds a batch to the minute under way; one of another minute ends that.
+func (w *Writer) add(b *batch) {
+	if b.minute != w.minute {
+		if w.fresh {
+			w.seal()
+		}
+		if b.minute < w.minute { // the clock was set back: what was written for that minute must not be written over
+			w.id = bellhop.NewID()
+		}
+		w.minute, w.page, w.failures, w.fresh = b.minute, page{}, failures{}, false
+	}
+	for s, sums := range b.page {
+		if !sums.isZero() {
+			w.page.within(s).merge(sums)
+			w.fresh = true
+		}
+	}
+	w.failures.rest += b.failures.rest
+	for _, g := range b.failures.sorted() {
+		w.failures.within(g, minuteGroups)
+	}
+}
+
+// seal ends the minute under way.
+func (w *Writer) seal() {
+	w.over = append(w.over, sealed{w.at(), w.encode()})
+	w.fresh = false
+}
+
+// encode returns the records of the minute under way.
+func (w *Writer) encode() []bellhop.RecordWrite {
+	writes := encodeWindow(&levels[0], w.at(), w.page, &w.failures, w.now())
+	for i := range writes {
+		writes[i].Key += "/" + w.id.String()
+		writes[i].Expect = bellhop.ExpectAny
+	}
+	return writes
+}
+
+// put writes the records of a minute. If it may be too late for those who merge, the minute's windows are merged again.
+func (w *Writer) put(ctx context.Context, s sealed) error {
+	if err := putAll(ctx, w.store, s.writes); err != nil {
+		return fmt.Errorf("write metrics: %w", err)
+	}
+	for l := 1; l < len(levels); l++ {
+		window := levels[l].window(s.minute)
+		if late := w.now().Sub(window.Add(levels[l].size)); late > mergeAfter/2 {
+			if err := w.merger.merge(ctx, l, window); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Merge merges windows of all processes that are over and that nobody has merged, some of them if there are many. It is
+// cheap if there is none.
+func (w *Writer) Merge(ctx context.Context) error { return w.merger.round(ctx) }
+
+// Close writes what is left. If last is set, nobody else works any more: then the windows under way are merged at once, for
+// who comes next may come when the minutes have expired.
+func (w *Writer) Close(ctx context.Context, last bool) error {
+	if err := w.Write(ctx); err != nil || !last {
+		return err
+	}
+	return w.merger.early(ctx)
+}
+
+// split divides a page into those of a level's shards: of each queue with its kinds, and of each kind over all queues.
+func (l *level) split(p page) map[string]page {
+	parts := map[string]page{}
+	part := func(name string) page {
+		shard := l.shard(name)
+		if parts[shard] == nil {
+			parts[shard] = page{}
+		}
+		return parts[shard]
+	}
+	for s, sums := range p {
+		switch {
+		case s.Queue != "":
+			part(s.Queue)[s] = sums
+		case s.Kind != "":
+			part(s.Kind)[s] = sums
+		}
+	}
+	return parts
+}
+
+// withSums adds to the sums of kinds within queues those of the kinds over all queues and of all together.
+func (p page) withSums() page {
+	all := page{}
+	for s, sums := range p {
+		all[s] = sums
+		all.of(Series{}).merge(sums)
+		if s.Kind != "" { // else it is Other
+			all.of(Series{Kind: s.Kind}).merge(sums)
+		}
+	}
+	return all
+}
+
+// encodeWindow returns the records of a window, of which p holds the sums of kinds within queues. Versions are not expected yet.
+func encodeWindow(l *level, window time.Time, p page, f *failures, now time.Time) []bellhop.RecordWrite {
+	all := p.withSums()
+	var writes []bellhop.RecordWrite
+	for shard, part := range l.split(all) {
+		writes = append(writes, l.write(shard, window, part.encode(true), now))
+	}
+	if !f.isZero() {
+		writes = append(writes, l.write(shardFailures, window, f.encode(), now))
+	}
+	for s := range all {
+		if s.Queue == "" && s.Kind != "" {
+			delete(all, s) // readers add these up
+		}
+	}
+	return append(writes, l.write(shardTotals, window, all.encode(false), now))
+}
+
+func (l *level) write(shard string, window time.Time, value []byte, now time.Time) bellhop.RecordWrite {
+	return bellhop.RecordWrite{
+		Space: Space, Key: l.key(shard, window), Value: value,
+		TTL: max(window.Add(l.size+l.keep+lateGrace).Sub(now), time.Minute),
+	}
+}
+
+// putAll writes records, those of each part of the store in one call.
+func putAll(ctx context.Context, store bellhop.Store, writes []bellhop.RecordWrite) error {
+	const most = 100 // of one call
+	parts := map[int][]bellhop.RecordWrite{}
+	router, routed := bellhop.As[bellhop.Router](store)
+	for _, write := range writes {
+		part := 0
+		if routed {
+			part = router.Home(write.Space, write.Key)
+		}
+		parts[part] = append(parts[part], write)
+	}
+	for _, list := range parts {
+		for some := range slices.Chunk(list, most) {
+			if err := store.Put(ctx, some); err != nil && !errors.Is(err, bellhop.ErrUnsupported) {
+				return err
+			}
+		}
+	}
+	return nil
+}
