@@ -65,6 +65,7 @@ func (w *Worker) setQuiet() {
 func (w *Worker) leave(deadline time.Time) error {
 	w.duties.Stop()
 	w.control.Stop()
+	w.rollups.loop.Stop()
 	for _, l := range w.lanes {
 		l.loop.Stop()
 	}
@@ -75,6 +76,9 @@ func (w *Worker) leave(deadline time.Time) error {
 	w.alive = true // if the store does not think so, its answer says it
 	w.mu.Unlock()
 	left := w.flush(ctx)
+	if left == nil {
+		w.lastWord(ctx)
+	}
 	w.mu.Lock()
 	deaf := w.held.running
 	w.mu.Unlock()

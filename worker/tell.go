@@ -10,9 +10,10 @@ import (
 	"github.com/gobellhop/bellhop/internal/loop"
 )
 
-// tellOutcome emits the event of an outcome that the store has applied, and
+// tellOutcome counts an outcome that the store has applied, emits its event and
 // logs it: successes at debug level, what a person should see at warning level.
 func (w *Worker) tellOutcome(c *bellhop.Claim, o *bellhop.Outcome) {
+	w.count(c, o)
 	level := slog.LevelDebug
 	switch o.Kind {
 	case bellhop.OutcomeRetry, bellhop.OutcomeCancelled, bellhop.OutcomeDiscarded:
@@ -65,6 +66,7 @@ func (w *Worker) tellClaim(c *bellhop.Claim) {
 
 // tellStale tells of an attempt whose claim is no longer the job's.
 func (w *Worker) tellStale(c *bellhop.Claim) {
+	w.rollups.recorder.Stale(c, w.now())
 	w.client.Emit(bellhop.Event{
 		Type: bellhop.EventSwept, JobID: c.Token.JobID, Kind: c.Job.Kind, Queue: c.Job.Queue, At: w.now(), Claim: c.Token.Number, Stale: true,
 	})

@@ -46,6 +46,7 @@ type Worker struct {
 	lanes                      []*lane
 	worth                      int // worthAnother; tests set less
 	heartbeat, duties, control *loop.Loop
+	rollups                    *rollups
 	// leaseUntil is until when the store surely holds the process alive. Later
 	// its claims may be others', so it begins nothing before a beat has got through.
 	leaseUntil atomic.Pointer[time.Time]
@@ -93,6 +94,7 @@ func New(client *bellhop.Client, config Config) *Worker {
 	w.heartbeat = loop.New("heartbeat", w.beatRound, opts)
 	w.duties = loop.New("duties", w.dutiesRound, loop.Options{OnPanic: w.onPanic})
 	w.control = loop.New("control", w.controlRound, opts)
+	w.rollups = newRollups(w)
 	return w
 }
 
@@ -143,7 +145,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	for _, l := range w.lanes {
 		l.loop.Start(w.base)
 	}
-	for _, l := range []*loop.Loop{w.heartbeat, w.duties, w.control} {
+	for _, l := range []*loop.Loop{w.heartbeat, w.duties, w.control, w.rollups.loop} {
 		l.Start(w.base)
 	}
 	w.log.Info("worker started", bellhop.AttrProcess, w.config.Name, "queues", slices.Sorted(maps.Keys(w.config.Queues)), "slots", slots)

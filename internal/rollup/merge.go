@@ -26,8 +26,14 @@ const (
 	mergeTries = 10
 )
 
-// shardDone holds a record for each window that was merged after its end.
+// shardDone holds a record for each window that was merged after its end: stateDone, or stateLate if somebody was about to
+// write one of its minutes later than that.
 const shardDone = "done"
+
+const (
+	stateDone = "done"
+	stateLate = "late"
+)
 
 // merger merges windows of a level into longer ones of the next.
 type merger struct {
@@ -36,12 +42,17 @@ type merger struct {
 	// next is, for each level, the first window of which it is not known that it has been merged, and at when it is looked at.
 	next [len(levels)]time.Time
 	at   [len(levels)]time.Time
+	// anew is when all that is kept is looked over again: somebody may have died who was to merge a window once more.
+	anew time.Time
 }
 
 // round merges some windows of which the time has come.
 func (m *merger) round(ctx context.Context) error {
+	now := m.now()
+	if now.After(m.anew) {
+		m.next, m.anew = [len(levels)]time.Time{}, now.Add(time.Hour)
+	}
 	for l := 1; l < len(levels); l++ {
-		now := m.now()
 		if m.next[l].IsZero() { // it has just begun: what is there still to be merged?
 			m.next[l] = levels[l].window(now.Add(-levels[l-1].keep))
 			m.at[l] = now.Add(rand.N(mergeSpread))
@@ -83,9 +94,6 @@ func (m *merger) look(ctx context.Context, l int, now time.Time) error {
 	var windows []time.Time
 	var keys []string
 	for t := next; len(windows) < lookAhead && !m.due(l, t).After(now); t = t.Add(at.size) {
-		if l > 1 && m.next[l-1].Before(t.Add(at.size)) {
-			break // what it is merged from may not have been merged
-		}
 		windows, keys = append(windows, t), append(keys, at.key(shardDone, t))
 	}
 	if len(windows) == 0 { // again when the window that is under way is over
@@ -98,7 +106,7 @@ func (m *merger) look(ctx context.Context, l int, now time.Time) error {
 	}
 	have := map[string]bool{}
 	for _, r := range done {
-		have[r.Key] = true
+		have[r.Key] = string(r.Value) == stateDone
 	}
 	var bad error
 	bite := mergeBite
@@ -108,7 +116,7 @@ func (m *merger) look(ctx context.Context, l int, now time.Time) error {
 				return bad
 			}
 			bite--
-			switch err := m.mergeDone(ctx, l, t); {
+			switch err := m.merge(ctx, l, t); {
 			case errors.Is(err, errDamaged): // it will not get better
 				bad = err
 			case err != nil:
@@ -121,47 +129,86 @@ func (m *merger) look(ctx context.Context, l int, now time.Time) error {
 	return bad
 }
 
-// mergeDone merges a window that is over, and notes that it was done.
-func (m *merger) mergeDone(ctx context.Context, l int, window time.Time) error {
-	if err := m.merge(ctx, l, window); err != nil {
-		return err
-	}
-	write := levels[l].write(shardDone, window, nil, m.now())
-	write.Expect = bellhop.ExpectAny
-	write.TTL = levels[l-1].keep + 2*lateGrace + levels[l].size
-	return m.failed(putAll(ctx, m.store, []bellhop.RecordWrite{write}))
-}
-
-// early merges the windows under way, and those that are not merged yet.
+// early merges the windows under way, as far as they have got.
 func (m *merger) early(ctx context.Context) error {
-	for l := 1; l < len(levels); l++ {
-		window := levels[l].window(m.now())
-		for _, t := range []time.Time{window.Add(-levels[l].size), window} {
-			if err := m.merge(ctx, l, t); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	last := len(levels) - 1
+	return m.merge(ctx, last, levels[last].window(m.now()))
 }
 
-// merge makes the records of a window from those of the level below, whatever there was before. A window of which the
-// sources may have expired is left as it is.
+// late says that minutes of a window are about to be written after others may have merged it. Whatever befalls the writer, the window will
+// be merged again.
+func (m *merger) late(ctx context.Context, l int, window time.Time) error {
+	return m.failed(putAll(ctx, m.store, []bellhop.RecordWrite{m.state(l, window, stateLate, bellhop.ExpectAny)}))
+}
+
+// state returns the write of how far a window is.
+func (m *merger) state(l int, window time.Time, state string, expect int64) bellhop.RecordWrite {
+	w := levels[l].write(shardDone, window, []byte(state), m.now())
+	w.Expect = expect
+	w.TTL = levels[l-1].keep + 2*lateGrace + levels[l].size
+	return w
+}
+
+// merge makes the records of a window from those of the level below, whatever there was before, and of the levels below that if need
+// be; and if the window is over, it notes that this was done. A window of which the sources may have expired is left as it is.
 func (m *merger) merge(ctx context.Context, l int, window time.Time) error {
 	if m.now().Sub(window) > levels[l-1].keep+lateGrace {
 		return nil
 	}
-	for i := range levels[l-1].shards {
-		if err := m.mergeShard(ctx, l, window, shardName(i)); err != nil {
+	again := func() error {
+		version, _, err := m.stateOf(ctx, l, window)
+		if err == nil && l > 1 {
+			err = m.mergeBelow(ctx, l, window)
+		}
+		for i := range levels[l-1].shards {
+			if err == nil {
+				err = m.mergeShard(ctx, l, window, shardName(i))
+			}
+		}
+		for _, shard := range []string{shardFailures, shardTotals} {
+			if err == nil {
+				err = m.mergeShard(ctx, l, window, shard)
+			}
+		}
+		if err != nil || m.due(l, window).After(m.now()) {
 			return err
 		}
+		return putAll(ctx, m.store, []bellhop.RecordWrite{m.state(l, window, stateDone, version)})
 	}
-	for _, shard := range []string{shardFailures, shardTotals} {
-		if err := m.mergeShard(ctx, l, window, shard); err != nil {
+	return m.failed(retry(again))
+}
+
+// stateOf returns how far a window is, and the version of the record that says so.
+func (m *merger) stateOf(ctx context.Context, l int, window time.Time) (version int64, state string, err error) {
+	records, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: []string{levels[l].key(shardDone, window)}})
+	if err != nil || len(records) == 0 {
+		return 0, "", err
+	}
+	return records[0].Version, string(records[0].Value), nil
+}
+
+// mergeBelow merges those windows that a window is merged from and that have not been.
+func (m *merger) mergeBelow(ctx context.Context, l int, window time.Time) error {
+	for t := window; t.Before(window.Add(levels[l].size)) && t.Before(m.now()); t = t.Add(levels[l-1].size) {
+		_, state, err := m.stateOf(ctx, l-1, t)
+		if err == nil && state != stateDone {
+			err = m.merge(ctx, l-1, t)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// retry does something again when a record that it was about to write has changed meanwhile.
+func retry(do func() error) (err error) {
+	for range mergeTries {
+		if err = do(); !errors.Is(err, bellhop.ErrConflict) {
+			break
+		}
+	}
+	return err
 }
 
 func (m *merger) failed(err error) error {
@@ -174,13 +221,7 @@ func (m *merger) failed(err error) error {
 // mergeShard makes the records of a window from those of one shard below. The versions are read first: so if another has merged
 // sources that this one has not seen, or writes now what was read before, one of the two begins again.
 func (m *merger) mergeShard(ctx context.Context, l int, window time.Time, shard string) error {
-	var err error
-	for range mergeTries {
-		if err = m.tryShard(ctx, l, window, shard); !errors.Is(err, bellhop.ErrConflict) {
-			break
-		}
-	}
-	return m.failed(err)
+	return retry(func() error { return m.tryShard(ctx, l, window, shard) })
 }
 
 func (m *merger) tryShard(ctx context.Context, l int, window time.Time, shard string) error {

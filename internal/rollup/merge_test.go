@@ -22,6 +22,7 @@ func TestNothingIsCountedTwiceOrLost(t *testing.T) {
 		skew := func() time.Duration { return time.Duration(rapid.IntRange(-25, 25).Draw(t, "skew")) * time.Second }
 		pick := func() *process { return alive[rapid.IntRange(0, len(alive)-1).Draw(t, "process")] }
 		alive = append(alive, w.start(skew()))
+		faults := false
 		// A call fails before or after its effect, and what it belongs to is over with it.
 		fail := func() func() {
 			left, late := rapid.IntRange(0, 12).Draw(t, "calls until the fault"), rapid.Bool().Draw(t, "after its effect")
@@ -59,6 +60,7 @@ func TestNothingIsCountedTwiceOrLost(t *testing.T) {
 			case 6: // cut off, or dead
 				i := rapid.IntRange(0, len(alive)-1).Draw(t, "victim")
 				mend := fail()
+				faults = true
 				if rapid.Bool().Draw(t, "while it merges") {
 					_ = alive[i].Merge(ctx)
 				} else {
@@ -76,13 +78,25 @@ func TestNothingIsCountedTwiceOrLost(t *testing.T) {
 				w.clock.Advance(time.Duration(rapid.SampledFrom([]int{5, 20, 60, 300, 1500}).Draw(t, "seconds")) * time.Second)
 			}
 		}
-		// All write what they have, and some time later all has been merged. Meanwhile it looks the same.
+		// All write what they have, and some time later all has been merged. Meanwhile it looks the same, unless somebody died who
+		// was to merge something again.
 		for _, p := range alive {
 			if err := p.Write(ctx); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for range 6 {
+			if faults {
+				faults = false
+				w.clock.Advance(mergeSpread)
+				for range 20 {
+					for _, p := range alive {
+						if err := p.Merge(ctx); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
 			now := w.clock.Now()
 			for _, ago := range []time.Duration{30 * time.Minute, 3 * time.Hour, 26 * time.Hour, 14 * 24 * time.Hour} {
 				rng := w.rangeOf(now.Add(-ago), now.Add(2*time.Minute), 0) // clocks that go fast have written ahead

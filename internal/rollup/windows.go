@@ -28,7 +28,7 @@ func (w *windows) cover(below int, most time.Duration, from, to, now time.Time, 
 		for ; l > 0; l-- {
 			size := levels[l].size
 			end := at.Add(size)
-			if size <= most && at.Truncate(size).Equal(at) && !end.After(to) && !end.Add(mergeAfter).After(now) {
+			if size <= most && at.Truncate(size).Equal(at) && !end.After(to) && !end.Add(time.Duration(l)*mergeAfter).After(now) {
 				break
 			}
 		}

@@ -116,18 +116,34 @@ func (w *Writer) encode() []bellhop.RecordWrite {
 
 // put writes the records of a minute. If it may be too late for those who merge, the minute's windows are merged again.
 func (w *Writer) put(ctx context.Context, s sealed) error {
+	late := w.late(s.minute)
+	for l := 1; l < late; l++ {
+		if err := w.merger.late(ctx, l, levels[l].window(s.minute)); err != nil {
+			return err
+		}
+	}
 	if err := putAll(ctx, w.store, s.writes); err != nil {
 		return fmt.Errorf("write metrics: %w", err)
 	}
-	for l := 1; l < len(levels); l++ {
-		window := levels[l].window(s.minute)
-		if late := w.now().Sub(window.Add(levels[l].size)); late > mergeAfter/2 {
-			if err := w.merger.merge(ctx, l, window); err != nil {
-				return err
-			}
+	for l := 1; l < max(late, w.late(s.minute)); l++ { // it may have become late meanwhile
+		again, window := w.merger.merge, levels[l].window(s.minute)
+		if w.merger.due(l, window).After(w.now()) {
+			again = w.merger.late // others will merge it; who has begun to must begin again
+		}
+		if err := again(ctx, l, window); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// late returns the first level of which the window with the minute has not been merged, as far as this process can know.
+func (w *Writer) late(minute time.Time) int {
+	l := 1
+	for l < len(levels) && w.now().Sub(levels[l].window(minute).Add(levels[l].size)) > mergeAfter/2 {
+		l++
+	}
+	return l
 }
 
 // Merge merges windows of all processes that are over and that nobody has merged, some of them if there are many. It is
