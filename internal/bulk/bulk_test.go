@@ -181,7 +181,7 @@ func TestOperationVisitsAll(t *testing.T) {
 	onStores(t, func(w *world) {
 		n := 50_000
 		if testing.Short() {
-			n = 8_000
+			n = 4_000
 		}
 		w.enqueue(n, "mail")
 		w.enqueue(10, "other")
@@ -220,7 +220,7 @@ func TestOtherProcessGoesOn(t *testing.T) {
 	onStores(t, func(w *world) {
 		n := 50_000
 		if testing.Short() {
-			n = 8_000
+			n = 4_000
 		}
 		w.enqueue(n, "mail")
 		p := w.start(4+rand.Int64N(6), rand.N(2) == 0) // more than the two writes of the start
