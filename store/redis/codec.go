@@ -75,8 +75,7 @@ func appendJob(b []byte, j *bellhop.Job) []byte {
 		b = appendText(appendText(b, key), j.Meta[key])
 	}
 	order.PutUint32(b[start:], uint32(len(b)-start-4))
-	b = order.AppendUint16(b, uint16(len(j.UniqueKey)))
-	b = append(b, j.UniqueKey...)
+	b = appendShort(b, j.UniqueKey)
 	start = len(b)
 	b = append(b, 0, 0)
 	for _, tag := range j.Tags {
@@ -102,6 +101,10 @@ func floorMicros(d time.Duration) time.Duration {
 		n--
 	}
 	return n
+}
+
+func appendShort(b []byte, s string) []byte {
+	return append(order.AppendUint16(b, uint16(len(s))), s...)
 }
 
 func appendText(b []byte, s string) []byte {
@@ -177,7 +180,6 @@ func (e *entry) readPlace(s string) bool {
 	p.Generation = int(r.number(4))
 	e.turn = r.number(6)
 	e.EnqueuedAt = r.time()
-	r.take(16)
 	p.Attempt, p.Failures, p.Crashes = int(r.number(4)), int(r.number(4)), int(r.number(4))
 	lane := r.take(int(r.number(2)))
 	queue, kind, ok := strings.Cut(lane[min(2, len(lane)):], "|")

@@ -62,8 +62,6 @@ var layout = []struct{ name, kind, holds string }{
 //	generation             4
 //	turn                   6
 //	enqueued at            8
-//	salt                  16    the last 8 bytes of the id, forwards and backwards. Lua finds a text by every n-th of
-//	                            its bytes, and without the salt those of all places would be alike
 //	attempt, failures,
 //	crashes               12
 //	lane                   2 of length, and the lane

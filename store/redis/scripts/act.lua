@@ -40,8 +40,8 @@ local function again(id, p, state)
   end
   local _, _, _, attempts, records = tailOf(p, t)
   leave(id, p, l)
-  enter(id, '3' .. sub(p, 2, 7) .. char(band(flags, KEYED)) .. nowBytes .. pack('>I4', number('>I4', p, 17) + 1) .. sub(p, 21, 50) ..
-    zero8 .. sub(zero8, 1, 4) .. sub(p, 63, t - 1) .. tail(attempts, records, zero8, zero8, reason, '', ''), l, nowText)
+  enter(id, '3' .. sub(p, 2, 7) .. char(band(flags, KEYED)) .. nowBytes .. pack('>I4', number('>I4', p, 17) + 1) .. sub(p, 21, 34) ..
+    zero8 .. sub(zero8, 1, 4) .. sub(p, 47, t - 1) .. tail(attempts, records, zero8, zero8, reason, '', ''), l, nowText)
   changed[#changed + 1] = id
 end
 

@@ -36,8 +36,8 @@ local function fits(id, p)
   if f.process ~= '' and (byte(p) ~= 52 or sub(p, 24, 39) ~= f.process) then return false end
   local o = flagsAt(p)
   if f.queues ~= '' or f.kinds ~= '' then
-    local n = byte(p, o + 55) * 256 + byte(p, o + 56)
-    if not laneFits(sub(p, o + 57, o + 56 + n)) then return false end
+    local n = byte(p, o + 39) * 256 + byte(p, o + 40)
+    if not laneFits(sub(p, o + 41, o + 40 + n)) then return false end
   end
   if f.after or f.before then
     local enqueued = number('>I8', p, o + 19)

@@ -56,17 +56,17 @@ end
 
 -- contentOf returns where the job's content stands in a place and how long it is: 0 if it stands apart, among the jobs.
 local function contentOf(p, o)
-  local a, b = byte(p, o + 55, o + 56)
-  local c = o + 57 + a * 256 + b
+  local a, b = byte(p, o + 39, o + 40)
+  local c = o + 41 + a * 256 + b
   a, b = byte(p, c, c + 1)
   return c + 2, a * 256 + b
 end
 
 -- laneOf returns a place's lane, and where its tail begins.
 local function laneOf(p, o)
-  local a, b = byte(p, o + 55, o + 56)
-  local c = o + 57 + a * 256 + b
-  local text = sub(p, o + 57, c - 1)
+  local a, b = byte(p, o + 39, o + 40)
+  local c = o + 41 + a * 256 + b
+  local text = sub(p, o + 41, c - 1)
   a, b = byte(p, c, c + 1)
   return lanes[text] or lane(text), c + 2 + a * 256 + b
 end

@@ -62,13 +62,13 @@ local function settle(id, p, head, when, texts)
     flags, finished = band(flags, KEYED), nowBytes
     if when ~= '' then score, expires = moment(when) end
   end
-  local due = sub(p, 49, 90) -- and generation, turn, time of enqueueing, salt
+  local due = sub(p, 49, 74) -- and generation, turn, time of enqueueing
   if to == '1' then
     local later
     score, later = moment(when)
     due = later .. sub(due, 9)
   end
-  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(head, 25, 36) .. sub(p, 103, t - 1) ..
+  local new = to .. sub(p, 2, 7) .. char(flags + byte(head, 24)) .. due .. sub(head, 25, 36) .. sub(p, 87, t - 1) ..
     char(n + 1) .. finished .. expires .. said .. records
   enter(id, new, l, score)
   return new
