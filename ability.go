@@ -17,6 +17,9 @@ type Capabilities struct {
 	// Writers is how many enqueues are worth sending at the same time: 1 for a
 	// store with a single writer. Of a [Router] it is how many to each part.
 	Writers int
+	// Serial says that the store works on one enqueue after the other, however many were sent. More than one then only
+	// spares it the wait for the next, and is sent when enough jobs wait to make it worth a call.
+	Serial bool
 	// Exchanges is how many exchanges of one worker are worth having under way
 	// at the same time when it is busy: 1, or 0, where one waits for the other anyway.
 	Exchanges int

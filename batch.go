@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 const (
 	batchJobs    = 1000             // jobs of several callers that go together
+	worthwhile   = 16               // jobs from which on a second call to a serial store is worth its cost
 	batchBytes   = 4 << 20          // bytes of arguments that go together
 	storeTimeout = 30 * time.Second // no call to a store waits longer than this
 )
@@ -58,10 +60,13 @@ func (b *batchers) close() {
 type batcher struct {
 	store   Store
 	writers int
+	serial  bool
 
-	mu      sync.Mutex
-	waiting []*enqueueCall
-	active  int // goroutines that send what waits
+	mu       sync.Mutex
+	waiting  []*enqueueCall
+	jobs     int // of the calls that wait
+	underWay int // jobs that are being sent
+	active   int // goroutines that send what waits
 	// locked are calls of which the store said [ErrLocked], and patient the goroutines that send
 	// them, each alone: they wait for somebody's transaction, and nobody else waits for them.
 	locked  []*enqueueCall
@@ -80,7 +85,8 @@ type enqueueCall struct {
 }
 
 func newBatcher(store Store) *batcher {
-	b := &batcher{store: store, writers: max(store.Capabilities().Writers, 1)}
+	able := store.Capabilities()
+	b := &batcher{store: store, writers: max(able.Writers, 1), serial: able.Serial}
 	b.idle.L = &b.mu
 	return b
 }
@@ -99,7 +105,8 @@ func (b *batcher) enqueue(ctx context.Context, jobs []*Job) ([]Receipt, error) {
 		return nil, fmt.Errorf("bellhop: enqueue: the client is %w", ErrClosed)
 	}
 	b.waiting = append(b.waiting, call)
-	if b.active < b.writers {
+	b.jobs += len(jobs)
+	if b.active == 0 || b.active < b.writers && b.jobs >= b.least() {
 		b.active++
 		go b.run()
 	}
@@ -136,52 +143,79 @@ func (b *batcher) withdraw(call *enqueueCall) bool {
 	if call.sent {
 		return false
 	}
-	for _, list := range []*[]*enqueueCall{&b.waiting, &b.locked} {
-		if i := slices.Index(*list, call); i >= 0 {
-			*list = slices.Delete(*list, i, i+1)
-		}
+	if i := slices.Index(b.waiting, call); i >= 0 {
+		b.waiting = slices.Delete(b.waiting, i, i+1)
+		b.jobs -= len(call.jobs)
+	}
+	if i := slices.Index(b.locked, call); i >= 0 {
+		b.locked = slices.Delete(b.locked, i, i+1)
 	}
 	return true
 }
 
-// run sends batches until nobody waits.
+// share is how many jobs one call takes. Calls to a serial store are equally large: while it works on one, those who
+// were answered make the next.
+func (b *batcher) share() int {
+	if !b.serial || b.writers == 1 {
+		return batchJobs
+	}
+	return min(batchJobs, max(worthwhile, (b.jobs+b.underWay+b.writers-1)/b.writers))
+}
+
+// least is how many jobs must wait for a call to go beside others.
+func (b *batcher) least() int {
+	if b.serial {
+		return b.share()
+	}
+	return 1
+}
+
+// run sends batches until nobody waits, or too few for a call beside others.
 func (b *batcher) run() {
 	for {
-		calls := b.next()
+		if b.serial {
+			runtime.Gosched() // those who were just answered may have more
+		}
+		calls, jobs := b.next()
 		if calls == nil {
 			return
 		}
 		b.send(calls)
+		b.mu.Lock()
+		b.underWay -= jobs
+		b.mu.Unlock()
 	}
 }
 
-// next takes the calls that go together; nil if none waits, and then the runner has ended.
-func (b *batcher) next() []*enqueueCall {
+// next takes the calls that go together, and returns them with the number of their jobs; nil if none is to go, and then
+// the runner has ended.
+func (b *batcher) next() (calls []*enqueueCall, jobs int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n, jobs, size := 0, 0, 0
+	if len(b.waiting) == 0 || b.active > 1 && b.jobs < b.least() {
+		b.active--
+		b.idle.Broadcast()
+		return nil, 0
+	}
+	n, size, most := 0, 0, b.share()
 	for _, c := range b.waiting {
-		jobs += len(c.jobs)
 		for _, j := range c.jobs {
 			size += len(j.Args)
 		}
-		if n > 0 && (jobs > batchJobs || size > batchBytes) {
+		if n > 0 && (jobs+len(c.jobs) > most || size > batchBytes) {
 			break
 		}
 		c.sent = true
+		jobs += len(c.jobs)
 		n++
 	}
-	if n == 0 {
-		b.active--
-		b.idle.Broadcast()
-		return nil
-	}
-	calls := b.waiting[:n:n]
+	b.jobs, b.underWay = b.jobs-jobs, b.underWay+jobs
+	calls = b.waiting[:n:n]
 	b.waiting = b.waiting[n:]
 	if len(b.waiting) == 0 {
 		b.waiting = nil
 	}
-	return calls
+	return calls, jobs
 }
 
 // send enqueues the calls together. If the store refuses the batch for what is

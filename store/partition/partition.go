@@ -135,6 +135,7 @@ func (s *Store) Capabilities() bellhop.Capabilities {
 		own := p.store.Capabilities()
 		c.Shared = c.Shared && own.Shared
 		c.Writers = min(c.Writers, own.Writers)
+		c.Serial = c.Serial || own.Serial
 		c.Exchanges = min(c.Exchanges, own.Exchanges)
 		if !slices.Contains(names, own.Name) {
 			names = append(names, own.Name)

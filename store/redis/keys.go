@@ -8,7 +8,7 @@ import (
 
 // layoutVersion is the version of the layout below. It stands in the key
 // "layout"; a program that knows another version refuses the namespace.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // layout lists the keys of a namespace. All begin with "{bellhop:NAME}:", so
 // that a Redis Cluster keeps them on one node. A test writes them, as they look

@@ -144,7 +144,7 @@ func checkLayout(text string) error {
 	case have > layoutVersion:
 		return fmt.Errorf("%w: the namespace has layout %d, this program knows %d: use a newer release", bellhop.ErrSchemaNewer, have, layoutVersion)
 	case have < layoutVersion:
-		return fmt.Errorf("%w: the namespace has layout %d, this program needs %d", bellhop.ErrSchemaOlder, have, layoutVersion)
+		return fmt.Errorf("%w: the namespace has layout %d, this program needs %d: work its jobs off with the release that wrote them, or take another namespace", bellhop.ErrSchemaOlder, have, layoutVersion)
 	}
 	return nil
 }

@@ -147,7 +147,7 @@ func TestOpenRefuses(t *testing.T) {
 		o := openingOf(s)
 		c := client(t, o.address)
 		key := "{bellhop:" + o.namespace + "}:layout"
-		for version, want := range map[string]error{"2": bellhop.ErrSchemaNewer, "0": bellhop.ErrSchemaOlder} {
+		for version, want := range map[string]error{"3": bellhop.ErrSchemaNewer, "1": bellhop.ErrSchemaOlder} {
 			c.Set(ctx, key, version, 0)
 			if err := refused(t, o.address, redis.WithNamespace(o.namespace)); !errors.Is(err, want) {
 				t.Errorf("layout %s: %v; want %v", version, err, want)
