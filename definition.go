@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -79,7 +80,11 @@ func (d *Definition[T]) New(args T, opts ...Option) Draft {
 		if err := d.checkArgs(args); err != nil {
 			return nil, err
 		}
-		return d.set.codec.Encode(v)
+		encoded, err := d.set.codec.Encode(v)
+		if err != nil {
+			return nil, err
+		}
+		return openSeals(encoded)
 	}}
 }
 
@@ -189,7 +194,12 @@ type Draft struct {
 // arguments that are JSON. Defaults are the client's. The arguments are not
 // copied: they must not be changed afterwards.
 func RawJob(kind string, args []byte, opts ...Option) Draft {
-	return Draft{kind: kind, opts: opts, encode: func() ([]byte, error) { return args, nil }}
+	return Draft{kind: kind, opts: opts, encode: func() ([]byte, error) {
+		if hasSeals(args) {
+			return nil, errors.New("hold a Secret under seal, which nobody could open later: enqueue them through their definition")
+		}
+		return args, nil
+	}}
 }
 
 // job checks the draft against every rule that holds in all stores, and makes the job.

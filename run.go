@@ -118,6 +118,9 @@ func (r *Run) SetResult(v any) error {
 		return asInvalid("result", err)
 	}
 	data, err := json.Marshal(v)
+	if err == nil {
+		data, err = openSeals(data)
+	}
 	if err != nil {
 		return invalid("result", "%v", err)
 	}

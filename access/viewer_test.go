@@ -1,0 +1,138 @@
+package access_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+)
+
+var roles = []access.Role{access.None, access.Read, access.Act, access.Admin}
+
+func TestRoleNames(t *testing.T) {
+	for i, r := range roles {
+		text, err := r.MarshalText()
+		if err != nil || string(text) != r.String() || string(text) != []string{"none", "read", "act", "admin"}[i] {
+			t.Errorf("role %d is %q and %q, %v", i, text, r, err)
+		}
+		var back access.Role
+		if err := back.UnmarshalText(text); err != nil || back != r {
+			t.Errorf("%s comes back as %v, %v", text, back, err)
+		}
+		if i > 0 && r <= roles[i-1] {
+			t.Errorf("%v is not more than %v", r, roles[i-1])
+		}
+	}
+	for _, bad := range []string{"", "Admin", "write", " read"} {
+		if _, err := access.ParseRole(bad); err == nil {
+			t.Errorf("%q is a role", bad)
+		}
+	}
+	if text, err := access.Role(9).MarshalText(); err == nil {
+		t.Errorf("role 9 is %q", text)
+	}
+}
+
+// viewers draws viewers, nil among them.
+var viewers = rapid.Custom(func(t *rapid.T) *access.Viewer {
+	if rapid.IntRange(0, 9).Draw(t, "nobody") == 0 {
+		return nil
+	}
+	return &access.Viewer{
+		Name: "anna", Role: rapid.SampledFrom(roles).Draw(t, "role"),
+		Queues: rapid.MapOfN(queues, rapid.SampledFrom(roles), 0, 4).Draw(t, "queues"),
+	}
+})
+
+var queues = rapid.SampledFrom([]string{"a", "b", "c", "d", "foo/bar.baz"})
+
+// TestRolesByQueue compares the answers of a viewer with what they mean, queue by queue.
+func TestRolesByQueue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := viewers.Draw(t, "viewer")
+		least, greatest := access.Admin, access.None
+		for _, q := range []string{"a", "b", "c", "d", "foo/bar.baz", "one that nobody names"} {
+			on := v.On(q)
+			least, greatest = min(least, on), max(greatest, on)
+			want := access.None
+			if v != nil {
+				want = v.Role
+				if own, has := v.Queues[q]; has {
+					want = own
+				}
+			}
+			if on != want || v.Sees(q) != (want >= access.Read) {
+				t.Fatalf("the role on %s is %v, want %v", q, on, want)
+			}
+			for _, need := range roles {
+				err := v.Allow(need, q)
+				var refusal *access.Refusal
+				if (err == nil) != (on >= need) || err != nil && (!errors.As(err, &refusal) || refusal.Status() != 403 || refusal.Text == "") {
+					t.Fatalf("with %v on %s, %v is answered %v", on, q, need, err)
+				}
+			}
+		}
+		if v.All() != least || v.Any() != greatest || v.SeesAll() != (least >= access.Read) {
+			t.Fatalf("all %v and any %v, want %v and %v", v.All(), v.Any(), least, greatest)
+		}
+		for _, need := range roles {
+			if (v.AllowAll(need) == nil) != (least >= need) || (v.AllowAny(need) == nil) != (greatest >= need) {
+				t.Fatalf("%v on all or any is answered %v, %v", need, v.AllowAll(need), v.AllowAny(need))
+			}
+		}
+	})
+}
+
+// TestNarrowHidesAndKeeps: a narrowed filter selects exactly the jobs that the filter selects and the viewer may see.
+func TestNarrowHidesAndKeeps(t *testing.T) {
+	refused := 0
+	rapid.Check(t, func(t *rapid.T) {
+		v := viewers.Draw(t, "viewer")
+		f := bellhop.Filter{Kinds: []string{"k"}, Queues: rapid.SliceOfN(queues, 0, 3).Draw(t, "named")}
+		before := slices.Clone(f.Queues)
+		narrow, some, err := v.Narrow(f)
+		if !slices.Equal(f.Queues, before) {
+			t.Fatalf("the filter itself was changed to %q", f.Queues)
+		}
+		if err != nil {
+			if refused++; len(f.Queues) > 0 || v == nil || v.Role < access.Read || v.SeesAll() {
+				t.Fatalf("refused: %v", err)
+			}
+			return
+		}
+		if some && narrow.IsZero() {
+			t.Fatal("a condition was lost")
+		}
+		for _, q := range []string{"a", "b", "c", "d", "foo/bar.baz", "another"} {
+			j, p := &bellhop.Job{Kind: "k", Queue: q}, &bellhop.Place{State: bellhop.StateReady}
+			got := some && narrow.Matches(j, p)
+			if want := f.Matches(j, p) && v.Sees(q); got != want {
+				t.Fatalf("a job of %s is selected: %v, want %v (%+v)", q, got, want, narrow)
+			}
+		}
+	})
+	if refused == 0 {
+		t.Error("no viewer was refused: the case was not tried")
+	}
+}
+
+func TestContext(t *testing.T) {
+	if v := access.From(t.Context()); v != nil || v.Any() != access.None {
+		t.Errorf("an empty context carries %v", v)
+	}
+	v := &access.Viewer{Name: "anna", Role: access.Act}
+	if got := access.From(access.Into(t.Context(), v)); got != v {
+		t.Errorf("the context carries %v", got)
+	}
+}
+
+func ExampleViewer() {
+	v := &access.Viewer{Name: "anna", Role: access.Read, Queues: map[string]access.Role{"mail": access.Act}}
+	fmt.Println(v.On("mail"), v.On("billing"), v.All(), v.Allow(access.Act, "billing"))
+	// Output: act read read anna does not have the role act on the queue billing
+}

@@ -1,0 +1,144 @@
+package redact
+
+import (
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/gobellhop/bellhop"
+)
+
+var (
+	assigned = regexp.MustCompile(`([\w.-]+)(=)("[^"\n]*"|'[^'\n]*'|[^\s&;,"'\])}]+)`)                        // password=hunter2
+	member   = regexp.MustCompile(`"([^"\n]{1,64})(\\?"\s*:\s*\\?")((?:[^"\\\n]|\\[^"\n])*)`)                 // "password": "hunter2"
+	header   = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(:\s*)([^\n]+)`) // Authorization: Basic …
+	scheme   = regexp.MustCompile(`(?i)\b(bearer|basic)( +)([A-Za-z0-9._~+/=-]{8,})`)                         // Bearer eyJ…
+	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@]*:)()([^\s/@]+)@`)                      // https://user:hunter2@host
+)
+
+// Text returns a text for people in which [Mark] stands where secrets are usually written: behind name=, in "name": "…", in
+// headers such as Authorization, and in the addresses of URLs. It cannot find others.
+func Text(text string) string {
+	if !strings.ContainsAny(text, "=:") && !scheme.MatchString(text) {
+		return text
+	}
+	named := func(form *regexp.Regexp, isSecret func(name string) bool, front, back string) {
+		text = form.ReplaceAllStringFunc(text, func(found string) string {
+			part := form.FindStringSubmatch(found)
+			if !isSecret(part[1]) || part[3] == "" {
+				return found
+			}
+			return front + part[1] + part[2] + Mark + back
+		})
+	}
+	always := func(string) bool { return true }
+	named(header, always, "", "")
+	named(scheme, always, "", "")
+	named(userinfo, always, "", "@")
+	named(assigned, Secret, "", "")
+	named(member, Secret, `"`, "")
+	return text
+}
+
+// Meta returns metadata in which [Mark] stands for the values of secrets; meta itself if there are none. A value that is JSON
+// is looked into.
+func Meta(meta map[string]string) map[string]string {
+	out := meta
+	for key, value := range meta {
+		hidden := Text(value)
+		if Secret(key) && value != "" {
+			hidden = Mark
+		} else if value != "" && (value[0] == '{' || value[0] == '[') && json.Valid([]byte(value)) {
+			hidden = string(JSON([]byte(value)))
+		}
+		if hidden == value {
+			continue
+		}
+		if len(out) > 0 && reflect.ValueOf(out).Pointer() == reflect.ValueOf(meta).Pointer() {
+			out = maps.Clone(meta)
+		}
+		out[key] = hidden
+	}
+	return out
+}
+
+// Failure returns a failure without the secrets that [Text] finds in it; f itself if there are none.
+func Failure(f *bellhop.Failure) *bellhop.Failure {
+	if f == nil {
+		return nil
+	}
+	message, stack := Text(f.Message), Text(f.Stack)
+	if message == f.Message && stack == f.Stack {
+		return f
+	}
+	return &bellhop.Failure{Class: f.Class, Message: message, Stack: stack}
+}
+
+// Snapshot returns a job without its secrets: in arguments, progress, result, metadata, reason and errors. What s refers to is
+// not changed.
+func Snapshot(s *bellhop.Snapshot) *bellhop.Snapshot {
+	out := *s
+	out.Args, out.Meta = JSON(s.Args), Meta(s.Meta)
+	out.Place.Progress, out.Place.Result, out.Place.Reason = JSON(s.Place.Progress), JSON(s.Place.Result), Text(s.Place.Reason)
+	out.History = slices.Clone(s.History)
+	for i := range out.History {
+		out.History[i].Failure = Failure(out.History[i].Failure)
+	}
+	return &out
+}
+
+// Attr returns an attribute of a log line without secrets. It suits [slog.HandlerOptions].ReplaceAttr.
+func Attr(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value; v.Kind() {
+	case slog.KindGroup, slog.KindBool, slog.KindTime, slog.KindDuration:
+	case slog.KindString:
+		if v.String() != "" && Secret(a.Key) {
+			return slog.String(a.Key, Mark)
+		}
+		if text := Text(v.String()); text != v.String() {
+			return slog.String(a.Key, text)
+		}
+	case slog.KindAny:
+		if v.Any() != nil && Secret(a.Key) {
+			return slog.String(a.Key, Mark)
+		}
+		return anyAttr(a)
+	default: // numbers
+		if Secret(a.Key) {
+			return slog.String(a.Key, Mark)
+		}
+	}
+	return a
+}
+
+// anyAttr looks into a value of any type.
+func anyAttr(a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case nil:
+		return a
+	case error:
+		return slog.String(a.Key, Text(v.Error()))
+	case json.RawMessage:
+		return slog.Any(a.Key, json.RawMessage(JSON(v)))
+	case []byte:
+		if json.Valid(v) {
+			return slog.String(a.Key, string(JSON(v)))
+		}
+		return slog.String(a.Key, Text(string(v)))
+	default:
+		switch reflect.TypeOf(v).Kind() {
+		case reflect.Map, reflect.Struct, reflect.Slice, reflect.Array, reflect.Pointer:
+			// Handlers print these by their JSON or their fields. If there is a secret in it, what is left is printed as JSON.
+			if raw, err := json.Marshal(v); err == nil {
+				if hidden := JSON(raw); string(hidden) != string(raw) {
+					return slog.String(a.Key, string(hidden))
+				}
+			}
+		}
+	}
+	return a
+}
