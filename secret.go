@@ -28,23 +28,27 @@ import (
 // From JSON a Secret reads {"secret": value}, the plain value, as it may stand in jobs that were enqueued before the field was
 // a Secret, and what the same process has sealed. The zero Secret holds the zero value of T.
 type Secret[T any] struct {
-	value *T // a pointer, because package fmt calls no methods on unexported fields of others, but does not follow pointers in them
+	box *secretBox[T]
 }
 
+// secretBox is behind a pointer, and so is what it holds: package fmt calls no methods on the unexported fields of others, and of
+// a pointer in them prints what it points to, but of pointers further in only the address.
+type secretBox[T any] struct{ value *T }
+
 // NewSecret makes a secret of a value.
-func NewSecret[T any](value T) Secret[T] { return Secret[T]{&value} }
+func NewSecret[T any](value T) Secret[T] { return Secret[T]{&secretBox[T]{&value}} }
 
 // Reveal returns the value.
 func (s Secret[T]) Reveal() T {
-	if s.value == nil {
+	if s.box == nil {
 		var zero T
 		return zero
 	}
-	return *s.value
+	return *s.box.value
 }
 
 // IsZero reports whether s holds the zero value of T; encoding/json asks it for fields tagged omitzero.
-func (s Secret[T]) IsZero() bool { return s.value == nil || reflect.ValueOf(s.value).Elem().IsZero() }
+func (s Secret[T]) IsZero() bool { return s.box == nil || reflect.ValueOf(s.box.value).Elem().IsZero() }
 
 const (
 	redacted     = "[redacted]"
@@ -65,13 +69,13 @@ func (Secret[T]) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalJSON returns the value under seal, as a JSON string; see [Secret]. The zero Secret is null.
 func (s Secret[T]) MarshalJSON() ([]byte, error) {
-	if s.value == nil {
+	if s.box == nil {
 		return []byte("null"), nil
 	}
-	if err := ValidStrings(*s.value); err != nil {
+	if err := ValidStrings(*s.box.value); err != nil {
 		return nil, fmt.Errorf("a secret %w", err)
 	}
-	plain, err := json.Marshal(*s.value)
+	plain, err := json.Marshal(*s.box.value)
 	if err != nil {
 		return nil, fmt.Errorf("a secret of type %v cannot be encoded as JSON", reflect.TypeFor[T]())
 	}
@@ -81,7 +85,7 @@ func (s Secret[T]) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads the forms that [Secret] names. Its errors do not tell the value.
 func (s *Secret[T]) UnmarshalJSON(data []byte) error {
 	if data = bytes.TrimSpace(data); string(data) == "null" {
-		s.value = nil
+		s.box = nil
 		return nil
 	}
 	if bytes.HasPrefix(data, []byte(sealPrefix)) {
@@ -97,7 +101,7 @@ func (s *Secret[T]) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("the secret was replaced by %s: give the value itself", redacted)
 		}
 		if json.Unmarshal(inner, value) == nil {
-			s.value = value
+			s.box = &secretBox[T]{value}
 			return nil
 		}
 		*value = *new(T)
@@ -105,7 +109,7 @@ func (s *Secret[T]) UnmarshalJSON(data []byte) error {
 	if json.Unmarshal(data, value) != nil { // its error may quote the value
 		return fmt.Errorf("the secret does not fit the type %v", reflect.TypeFor[T]())
 	}
-	s.value = value
+	s.box = &secretBox[T]{value}
 	return nil
 }
 

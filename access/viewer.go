@@ -108,26 +108,33 @@ func (v *Viewer) Sees(queue string) bool { return v.On(queue) >= Read }
 func (v *Viewer) SeesAll() bool { return v.All() >= Read }
 
 // Narrow returns a filter that selects what f does, without the jobs of queues on which the viewer does not have the role Read.
-// some is false if nothing is left of it; a store must then not be asked, since a filter without queues selects all. A filter
-// that names no queue is refused ([*Refusal]) if the viewer sees all queues but some, because no filter can say that: he must
-// name queues.
-func (v *Viewer) Narrow(f bellhop.Filter) (narrow bellhop.Filter, some bool, err error) {
+// some is false if nothing is left of it; a store must then not be asked, since a filter without queues selects all.
+func (v *Viewer) Narrow(f bellhop.Filter) (narrow bellhop.Filter, some bool) {
 	switch {
 	case v.SeesAll():
-		return f, true, nil
+		return f, true
 	case len(f.Queues) > 0:
 		f.Queues = slices.DeleteFunc(slices.Clone(f.Queues), func(queue string) bool { return !v.Sees(queue) })
-	case v != nil && v.Role < Read:
-		f.Queues = v.Visible()
+	case v == nil || v.Role < Read:
+		f.Queues = v.own(v.Sees)
 	default:
-		return f, false, refuse(Forbidden, "some queues are hidden from %s: name the queues to look at", bellhop.CleanText(v.Name, 64))
+		f.NotQueues = slices.Concat(f.NotQueues, v.own(func(queue string) bool { return !v.Sees(queue) }))
+		return f, true
 	}
-	return f, len(f.Queues) > 0, nil
+	return f, len(f.Queues) > 0
 }
 
-// Visible returns the queues, among those that the viewer has a role of his own on, that he may look at, sorted.
-func (v *Viewer) Visible() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(v.Queues)), func(queue string) bool { return !v.Sees(queue) })
+// own returns those queues on which the viewer has a role of his own, sorted.
+func (v *Viewer) own(which func(queue string) bool) (list []string) {
+	if v == nil {
+		return nil
+	}
+	for _, queue := range slices.Sorted(maps.Keys(v.Queues)) {
+		if which(queue) {
+			list = append(list, queue)
+		}
+	}
+	return list
 }
 
 // contextKey is the key of the viewer in a context.

@@ -246,6 +246,7 @@ func TestText(t *testing.T) {
 		"sent Bearer abcdefgh.ijkl to x":                      "sent Bearer [redacted] to x",
 		"a basic problem":                                     "a basic problem",
 		`PGPASSWORD='hunter 2' x`:                             `PGPASSWORD=[redacted] x`,
+		"text=token=hunter2 secret=aGk= x":                    "text=token=[redacted] secret=[redacted] x",
 		"max_tokens=100":                                      "max_tokens=100",
 	} {
 		if got := redact.Text(in); got != want {
@@ -269,16 +270,9 @@ func TestSnapshot(t *testing.T) {
 	if now := fmt.Sprintf("%+v %s %v", s, s.Args, *failure); now != before {
 		t.Errorf("the job itself was changed: %s", now)
 	}
-	shown, err := json.Marshal(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(shown) + string(out.Args) + string(out.Place.Result) + out.Place.Reason + fmt.Sprint(out.Meta)
+	text := fmt.Sprintf("%s %s %s %s %v %v", out.Args, out.Place.Result, out.Place.Progress, out.Place.Reason, out.Meta, *out.History[1].Failure)
 	if strings.Contains(text, "hunter2") || out.Meta["a"] != "b" || string(out.Place.Progress) != `{"done":1}` || out.History[0].Claim != 1 || out.Kind != "k" {
 		t.Errorf("the job is shown as %s", text)
-	}
-	if raw, err := json.Marshal(s.Args); err == nil && strings.Contains(string(shown), string(raw)) {
-		t.Error("the arguments are shown")
 	}
 	plain := map[string]string{"a": "b"}
 	if got := redact.Meta(plain); reflect.ValueOf(got).Pointer() != reflect.ValueOf(plain).Pointer() || redact.Meta(nil) != nil {

@@ -13,8 +13,9 @@ import (
 )
 
 var (
-	assigned = regexp.MustCompile(`([\w.-]+)(=)("[^"\n]*"|'[^'\n]*'|[^\s&;,"'\])}]+)`)                        // password=hunter2
-	member   = regexp.MustCompile(`"([^"\n]{1,64})(\\?"\s*:\s*\\?")((?:[^"\\\n]|\\[^"\n])*)`)                 // "password": "hunter2"
+	assigned = regexp.MustCompile(`((?:[\w.-]+=)*[\w.-]+)=("[^"\n]*"|'[^'\n]*'|[^\s&;,"'\])}]+)`)             // password=hunter2
+	member   = regexp.MustCompile(`"([^"\\\n]{1,64})("\s*:\s*")((?:[^"\\\n]|\\.)*)`)                          // "password": "hunter2"
+	nested   = regexp.MustCompile(`\\"([^"\\\n]{1,64})(\\"\s*:\s*\\")([^"\\\n]*)`)                            // the same within a JSON string
 	header   = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(:\s*)([^\n]+)`) // Authorization: Basic …
 	scheme   = regexp.MustCompile(`(?i)\b(bearer|basic)( +)([A-Za-z0-9._~+/=-]{8,})`)                         // Bearer eyJ…
 	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@]*:)()([^\s/@]+)@`)                      // https://user:hunter2@host
@@ -39,8 +40,18 @@ func Text(text string) string {
 	named(header, always, "", "")
 	named(scheme, always, "", "")
 	named(userinfo, always, "", "@")
-	named(assigned, Secret, "", "")
+	text = assigned.ReplaceAllStringFunc(text, func(found string) string {
+		end := 0
+		for name := range strings.SplitSeq(assigned.FindStringSubmatch(found)[1], "=") {
+			end += len(name) + 1
+			if Secret(name) {
+				return found[:end] + Mark
+			}
+		}
+		return found
+	})
 	named(member, Secret, `"`, "")
+	named(nested, Secret, `\"`, "")
 	return text
 }
 
