@@ -116,13 +116,16 @@ func (v *Viewer) Narrow(f bellhop.Filter) (narrow bellhop.Filter, some bool) {
 	case len(f.Queues) > 0:
 		f.Queues = slices.DeleteFunc(slices.Clone(f.Queues), func(queue string) bool { return !v.Sees(queue) })
 	case v == nil || v.Role < Read:
-		f.Queues = v.own(v.Sees)
+		f.Queues = v.Visible()
 	default:
 		f.NotQueues = slices.Concat(f.NotQueues, v.own(func(queue string) bool { return !v.Sees(queue) }))
 		return f, true
 	}
 	return f, len(f.Queues) > 0
 }
+
+// Visible returns the queues, among those that the viewer has a role of his own on, that he may look at, sorted.
+func (v *Viewer) Visible() []string { return v.own(v.Sees) }
 
 // own returns those queues on which the viewer has a role of his own, sorted.
 func (v *Viewer) own(which func(queue string) bool) (list []string) {

@@ -62,8 +62,8 @@ func (s *Server) process(v *view) (*page, error) {
 	}
 	data.ProcessStatus = shot.processes[at]
 	filter := bellhop.Filter{Process: id, States: bellhop.States(bellhop.StateRunning)}
-	narrow, some, err := v.viewer.Narrow(filter)
-	if data.Hidden = err != nil || !v.viewer.SeesAll(); err == nil && some {
+	narrow, some := v.viewer.Narrow(filter)
+	if data.Hidden = !v.viewer.SeesAll(); some {
 		list, err := s.client.Store().List(v.Context(), &bellhop.Query{Filter: narrow, Limit: runningShown, WithoutArgs: true})
 		if err != nil {
 			return nil, err

@@ -332,6 +332,10 @@ func TestRestore(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 	}
+	deep := strings.Repeat(`{"a":[{"b":`, 3000) + `{"token":"x"}` + strings.Repeat(`}]}`, 3000) // what takes long is a depth times a length
+	if got, err := redact.Restore(redact.JSON([]byte(deep)), []byte(deep)); err != nil || string(got) != deep {
+		t.Errorf("at a great depth: %.80s, %v", got, err)
+	}
 	if _, err := redact.Restore([]byte(`{"a":`), []byte(`{}`)); err == nil {
 		t.Error("what is no JSON is restored")
 	}

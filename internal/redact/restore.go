@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
+
+	"github.com/gobellhop/bellhop"
 )
 
 // Restore puts the secrets of a JSON text back into an edited copy in which [Mark] stands for them. Where the copy has a mark,
@@ -17,52 +18,90 @@ func Restore(edited, original []byte) ([]byte, error) {
 	if !json.Valid(edited) {
 		return nil, fmt.Errorf("the text is not JSON")
 	}
-	r := restorer{scanner: scanner{data: edited}}
-	r.restore("$", original)
+	r := restorer{scanner: scanner{data: edited}, original: original}
+	var had *node
+	if json.Valid(original) {
+		s := scanner{data: original}
+		had = s.node()
+	}
+	r.restore("$", had)
 	if r.err != nil {
 		return nil, r.err
 	}
 	return append(r.out, edited[r.done:]...), nil
 }
 
+// node is a value in a text, with the members that it has if it is an object.
+type node struct {
+	span
+	members map[string]*node
+}
+
+// node passes over a value and says where its parts are.
+func (s *scanner) node() *node {
+	s.blanks()
+	if s.data[s.at] != '{' {
+		return &node{span: s.value(false)}
+	}
+	n := &node{span: span{from: s.at}, members: map[string]*node{}}
+	s.at++
+	if s.blanks(); s.data[s.at] == '}' {
+		s.at++
+	} else {
+		for more := true; more; more = s.next() == ',' {
+			s.blanks()
+			name := s.name()
+			n.members[name] = s.node()
+		}
+	}
+	n.to = s.at
+	return n
+}
+
 // restorer writes an edited text with its secrets.
 type restorer struct {
 	scanner
-	out  []byte
-	done int // up to here the edited text has been written
-	err  error
+	original []byte
+	out      []byte
+	done     int // up to here the edited text has been written
+	err      error
 }
 
 // restore goes through a value, beside the one that was there before; nil if there was none that may be used.
-func (r *restorer) restore(path string, original []byte) {
+func (r *restorer) restore(path string, had *node) {
 	r.blanks()
 	from := r.at
-	switch r.data[r.at] {
-	case '{':
-		r.members(path, original)
-	case '[':
-		r.items(path, original)
+	if r.data[from] == '{' {
+		r.object(path, had)
+		return
+	}
+	if r.data[from] == '[' && (had == nil || !r.unchanged(had)) {
+		r.array(path)
+		return
+	}
+	now := r.data[from:r.value(false).to]
+	switch {
+	case now[0] != '[' && string(now) != quoted:
+	case had == nil:
+		if r.err == nil {
+			r.err = fmt.Errorf("at %s: %s stands for no value that is known: give the value itself", bellhop.CleanText(path, 200), Mark)
+		}
 	default:
-		r.value(false)
-		if string(r.data[from:r.at]) != quoted {
-			return
-		}
-		if original == nil {
-			if r.err == nil {
-				r.err = fmt.Errorf("at %s: %s stands for no value that is known: give the value itself", path, Mark)
-			}
-			return
-		}
-		r.out = append(append(r.out, r.data[r.done:from]...), original...)
+		r.out = append(append(r.out, r.data[r.done:from]...), r.original[had.from:had.to]...)
 		r.done = r.at
 	}
 }
 
-func (r *restorer) members(path string, original []byte) {
-	var had map[string]json.RawMessage
-	if json.Unmarshal(original, &had) != nil {
-		had = nil
-	}
+// unchanged reports whether the value that comes next is what was made of an original one, but for white space.
+func (r *restorer) unchanged(had *node) bool {
+	ahead := scanner{data: r.data, at: r.at}
+	v := ahead.value(false)
+	var now, then bytes.Buffer
+	return json.Compact(&now, r.data[v.from:v.to]) == nil && json.Compact(&then, JSON(r.original[had.from:had.to])) == nil &&
+		bytes.Equal(now.Bytes(), then.Bytes())
+}
+
+func (r *restorer) object(path string, had *node) {
 	r.at++
 	if r.blanks(); r.data[r.at] == '}' {
 		r.at++
@@ -71,34 +110,29 @@ func (r *restorer) members(path string, original []byte) {
 	for more := true; more; more = r.next() == ',' {
 		r.blanks()
 		name := r.name()
-		r.restore(path+"."+name, had[name])
+		var inner *node
+		if had != nil {
+			inner = had.members[name]
+		}
+		r.restore(below(path, name), inner)
 	}
 }
 
-func (r *restorer) items(path string, original []byte) {
-	var had []json.RawMessage
-	whole := scanner{data: r.data, at: r.at}
-	if v := whole.value(false); json.Unmarshal(original, &had) != nil || !sameJSON(r.data[v.from:v.to], JSON(original)) {
-		had = nil
-	}
+func (r *restorer) array(path string) {
 	r.at++
 	if r.blanks(); r.data[r.at] == ']' {
 		r.at++
 		return
 	}
-	i := 0
-	for more := true; more; more = r.next() == ',' {
-		var item []byte
-		if i < len(had) {
-			item = had[i]
-		}
-		r.restore(path+"["+strconv.Itoa(i)+"]", item)
-		i++
+	for i, more := 0, true; more; i, more = i+1, r.next() == ',' {
+		r.restore(below(path, strconv.Itoa(i)), nil)
 	}
 }
 
-// sameJSON reports whether two texts differ in white space only.
-func sameJSON(a, b []byte) bool {
-	var x, y bytes.Buffer
-	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && slices.Equal(x.Bytes(), y.Bytes())
+// below returns the path of a part. It does not grow without end, since the text may be as deep as it likes.
+func below(path, part string) string {
+	if len(path) > 200 {
+		return path
+	}
+	return path + "." + part
 }
