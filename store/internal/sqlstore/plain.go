@@ -36,6 +36,17 @@ func (s *settlement) plain(i int) bool {
 		o.Failures == ref.failures && o.Crashes == ref.crashes && o.Token.Number <= bellhop.KeptAttempts
 }
 
+// group puts a plain outcome to those that it is like, if they are among the newest groups.
+func (s *settlement) group(groups [][]int, i int) [][]int {
+	for k := len(groups) - 1; k >= max(0, len(groups)-8); k-- {
+		if s.alike(i, groups[k][0]) {
+			groups[k] = append(groups[k], i)
+			return groups
+		}
+	}
+	return append(groups, []int{i})
+}
+
 // scattered reports whether so many other jobs may stand between those of the
 // outcomes that looking at the whole range would not pay.
 func (s *settlement) scattered(list []int) bool {
@@ -48,9 +59,6 @@ func (s *settlement) scattered(list []int) bool {
 
 // settlePlain ends claims by outcomes that are plain and alike.
 func (s *settlement) settlePlain(ctx context.Context, list []int) error {
-	if len(list) == 0 {
-		return nil
-	}
 	o := &s.outcomes[list[0]]
 	added, err := s.Rows(ctx, addPlain, len(list), func(k int, row []any) []any {
 		o := &s.outcomes[list[k]]

@@ -107,9 +107,11 @@ func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome, which reac
 }
 
 // settleAlone ends claims where there is a single writer.
-func (s *settlement) settleAlone(ctx context.Context, plain, others []int) error {
-	if err := s.settlePlain(ctx, plain); err != nil {
-		return err
+func (s *settlement) settleAlone(ctx context.Context, plain [][]int, others []int) error {
+	for _, list := range plain {
+		if err := s.settlePlain(ctx, list); err != nil {
+			return err
+		}
 	}
 	fresh, err := s.record(ctx, others)
 	if err != nil {
@@ -127,9 +129,9 @@ func validKinds(outcomes []bellhop.Outcome) error {
 	return nil
 }
 
-// sort returns the outcomes that are plain successes all alike, and the others.
-// Of two outcomes for one claim in one call the first counts.
-func (s *settlement) sort() (plain, others []int) {
+// sort returns the outcomes that are plain successes, in groups that are each
+// alike, and the others. Of two outcomes for one claim in one call the first counts.
+func (s *settlement) sort() (plain [][]int, others []int) {
 	seen := make(map[bellhop.Token]bool, len(s.outcomes))
 	for i := range s.outcomes {
 		token := s.outcomes[i].Token
@@ -139,16 +141,20 @@ func (s *settlement) sort() (plain, others []int) {
 		case s.refs[i].job == 0 || seen[token]:
 			s.stale = append(s.stale, i)
 			continue
-		case s.plain(i) && (len(plain) == 0 || s.alike(i, plain[0])):
-			plain = append(plain, i)
+		case s.plain(i) && !s.store.Shared:
+			plain = s.group(plain, i)
 		default:
 			others = append(others, i)
 		}
 		seen[token] = true
 	}
-	if len(plain) < fewPlain || s.store.Shared || s.scattered(plain) {
-		return nil, append(others, plain...)
-	}
+	plain = slices.DeleteFunc(plain, func(list []int) bool {
+		few := len(list) < fewPlain || s.scattered(list)
+		if few {
+			others = append(others, list...)
+		}
+		return few
+	})
 	return plain, others
 }
 
