@@ -37,6 +37,17 @@ func (s *Server) ForgetProbe() { s.store.Keep = 0 }
 // SetSightAge bounds how old a look at the queues may be.
 func (s *Server) SetSightAge(d time.Duration) { s.sight.age = d }
 
+// ProblemNames lists the types of problems.
+func ProblemNames() (list []string) {
+	for _, t := range []problemType{
+		malformed, badParameter, unauthorized, crossOrigin, readOnly, notFound, unknownRoute, wrongMethod, slowBody, idTaken, wrongState, tooLarge,
+		wrongMedia, wrongHost, invalid, internal, unsupported, unavailable, notAlive, notReady, unknownOutcome, tooManyWatchers,
+	} {
+		list = append(list, t.name)
+	}
+	return list
+}
+
 // Route is one endpoint for tests.
 type Route struct{ Method, Path, Access string }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/docs"
 )
 
 // Problem is the body of every error reply, as application/problem+json (RFC 9457).
@@ -21,6 +22,8 @@ type Problem struct {
 	Status int `json:"status"`
 	// Detail says in one line what is wrong here, and what to do.
 	Detail string `json:"detail,omitempty"`
+	// Help is where the problem is explained.
+	Help string `json:"help,omitempty"`
 	// Index is the place of the refused job in its call, from 0; nil if the call had but one, or as a whole is refused.
 	Index *int `json:"index,omitempty"`
 	// Field is the field, or the parameter, that is wrong.
@@ -73,7 +76,7 @@ const problemPrefix = "urn:bellhop:problem:"
 // because makes a problem of the type.
 func (t problemType) because(format string, args ...any) *Problem {
 	return &Problem{
-		Type: problemPrefix + t.name, Title: t.title, Status: t.status,
+		Type: problemPrefix + t.name, Title: t.title, Status: t.status, Help: docs.Address + "#" + t.name,
 		Detail: bellhop.CleanText(fmt.Sprintf(format, args...), 1024),
 	}
 }

@@ -116,7 +116,16 @@ func (a *app) complain(err error) {
 	if errors.Is(err, errSaid) {
 		return
 	}
-	fmt.Fprintln(a.err, "bellhop: "+a.message(err))
+	text := "bellhop: " + a.message(err)
+	if name := bellhop.ErrorName(err); explainable[name] {
+		text += "; bellhop explain " + name + " tells more"
+	}
+	fmt.Fprintln(a.err, text)
+}
+
+// explainable are the errors whose message leaves people with a question that the catalogue answers. Others say all in one line.
+var explainable = map[string]bool{
+	"unavailable": true, "unknown": true, "locked": true, "spans": true, "conflict": true, "unsupported": true,
 }
 
 // storeCall is how errors of a store begin: which one, and which of its verbs. The command line says more of either.

@@ -31,6 +31,7 @@ type grammar struct {
 	Migrate migrateCmd `cmd:"" help:"Look at the store's schema and change it."`
 	Health  healthCmd  `cmd:"" help:"Ask a running process whether it lives and can work, for probes that start a program."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and say what to do."`
+	Explain explainCmd `cmd:"" help:"Tell what an error means and what to do."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

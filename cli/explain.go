@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/gobellhop/bellhop/docs"
+)
+
+// explainCmd shows what the catalogue says of an error.
+type explainCmd struct {
+	Name string `arg:"" optional:"" help:"The error's name, such as unavailable. Without it the names are listed."`
+}
+
+// explainResult is the JSON of explain.
+type explainResult struct {
+	Name string `json:"name"`
+	Text string `json:"text"` // Markdown
+	URL  string `json:"url"`
+}
+
+// Run shows one entry, or the names of all.
+func (c *explainCmd) Run(a *app) error {
+	if c.Name == "" {
+		list := []explainResult{}
+		for _, e := range docs.Errors() {
+			list = append(list, explained(e))
+		}
+		if a.json {
+			return a.printJSON(list)
+		}
+		for _, e := range list {
+			a.print("%s", e.Name)
+		}
+		return nil
+	}
+	e, ok := docs.Explain(strings.ToLower(strings.TrimSpace(c.Name)))
+	if !ok {
+		return exitWith(exitNotFound, "no error is called %.64q; bellhop explain lists the names", c.Name)
+	}
+	if a.json {
+		return a.printJSON(explained(e))
+	}
+	a.print("%s\n\n%s\n\n%s", a.out.paint(bold, e.Name), plainText(e.Text), a.out.paint(dim, explained(e).URL))
+	return nil
+}
+
+func explained(e docs.Entry) explainResult {
+	return explainResult{e.Name, e.Text, docs.Address + "#" + e.Name}
+}
+
+// plainText takes the marks of Markdown away that a terminal does not show.
+func plainText(text string) string {
+	return strings.NewReplacer("**", "", "`", "", "*", "").Replace(text)
+}
