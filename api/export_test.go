@@ -69,7 +69,7 @@ func Fields() map[string][]string {
 
 // Parameters returns the query parameters of the operations that take any.
 func Parameters() map[string][]string {
-	return map[string][]string{"listJobs": listParameters, "countJobs": countParameters}
+	return map[string][]string{"listJobs": listParameters, "countJobs": countParameters, "getMetrics": metricsParameters}
 }
 
 func keys[V any](m map[string]V) (list []string) {

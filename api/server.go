@@ -12,6 +12,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/probe"
+	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
 // DefaultMaxBodyBytes is how large a request's body may be if nothing else is said: 16 MiB.
@@ -58,6 +59,7 @@ type Server struct {
 	routes       []*route
 	document     []byte // openapi.json
 	watch        *watch
+	rollups      *rollup.Reader
 	store        *probe.Store
 	sight        sight
 	bodyTimeout  time.Duration // for a body to arrive
@@ -118,6 +120,7 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 	if errs = append(errs, bad...); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	s.rollups = rollup.NewReader(client.Store())
 	s.watch = &watch{client: client, log: s.log, every: 500 * time.Millisecond}
 	s.sight.age = sightAge
 	s.store = probe.For(client.Store())
@@ -143,6 +146,7 @@ func (s *Server) addRoutes() {
 		{method: "POST", path: "/v1/queues/{queue}/pause", access: act, serve: handle(s.pauseQueue)},
 		{method: "POST", path: "/v1/queues/{queue}/resume", access: act, serve: handle(s.resumeQueue)},
 		{method: "GET", path: "/v1/queues/{queue}/scale", access: read, serve: handle(s.scaleQueue)},
+		{method: "GET", path: "/v1/metrics", access: read, serve: handle(s.getMetrics)},
 		{method: "GET", path: "/v1/processes", access: read, serve: handle(s.listProcesses)},
 		{method: "GET", path: "/v1/openapi.json", access: read, serve: s.openAPI},
 		{method: "GET", path: "/livez", access: open, serve: handle(s.live)},

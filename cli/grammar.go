@@ -27,6 +27,8 @@ type grammar struct {
 	Enqueue enqueueCmd `cmd:"" help:"Enqueue jobs."`
 	Jobs    jobsCmd    `cmd:"" help:"Look at jobs and act on them."`
 	Queues  queuesCmd  `cmd:"" help:"Look at queues, pause and resume them."`
+	Metrics metricsCmd `cmd:"" help:"Tell how jobs went: counts, times, failures."`
+	Mark    markCmd    `cmd:"" help:"Note in charts that something happens now."`
 	Relay   relayCmd   `cmd:"" help:"Move jobs from a database's outbox into the store."`
 	Migrate migrateCmd `cmd:"" help:"Look at the store's schema and change it."`
 	Health  healthCmd  `cmd:"" help:"Ask a running process whether it lives and can work, for probes that start a program."`

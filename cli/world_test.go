@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/rollup"
 	"github.com/gobellhop/bellhop/outbox"
 	"github.com/gobellhop/bellhop/store/memory"
 )
@@ -22,6 +23,8 @@ type world struct {
 	store   *memory.Store
 	process bellhop.Process
 	claims  []bellhop.Claim
+	counted *rollup.Recorder // nil: nobody counts
+	counter *rollup.Writer
 }
 
 // step does one step of a script:
@@ -42,6 +45,7 @@ type world struct {
 //	@ fail text                likewise
 //	@ die text                 likewise
 //	@ crash                    the process is gone, and its jobs are taken back
+//	@ count                    from now on it is counted how jobs end
 func (s *script) step(line string) {
 	words := s.words(line)
 	rest := strings.TrimSpace(strings.TrimPrefix(line, words[0]))
@@ -102,6 +106,9 @@ func (s *script) step(line string) {
 		s.settle(bellhop.Return{Err: errors.New(words[1])})
 	case "die":
 		s.settle(bellhop.Return{Err: bellhop.Dead(errors.New(words[1]))})
+	case "count":
+		s.counted = rollup.NewRecorder()
+		s.counter = rollup.NewWriter(s.store, s.counted, s.clock.Now)
 	case "crash":
 		s.crash()
 	default:
@@ -156,7 +163,12 @@ func (w *world) settle(r bellhop.Return) {
 	w.claims = w.claims[1:]
 	r.Started = c.Place.ClaimedAt
 	r.Ended = r.Started.Add(250 * time.Millisecond)
-	w.hand(c.Settle(bellhop.Policy{Backoff: bellhop.Polynomial}, r))
+	o := c.Settle(bellhop.Policy{Backoff: bellhop.Polynomial}, r)
+	w.hand(o)
+	if w.counted != nil {
+		w.counted.Outcome(&c, &o, w.clock.Now())
+		w.must(w.counter.Write(w.t.Context()))
+	}
 }
 
 func (w *world) hand(o bellhop.Outcome) {

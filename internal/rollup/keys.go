@@ -31,8 +31,11 @@ var levels = [...]level{
 	{"1h", time.Hour, Kept, 32},
 }
 
-// Kept is how far back rollups reach.
-const Kept = 15 * 24 * time.Hour
+// Kept is how far back rollups reach, and Longest the longest range up to now that is offered: there is always a day to spare.
+const (
+	Kept    = 15 * 24 * time.Hour
+	Longest = 14 * 24 * time.Hour
+)
 
 // The shards that are no number.
 const (
