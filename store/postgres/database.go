@@ -27,6 +27,7 @@ var parameters = [][2]string{
 	{"enable_mergejoin", "off"},
 	{"enable_material", "off"},
 	{"enable_memoize", "off"},
+	{"max_parallel_workers_per_gather", "0"},
 	{"jit", "off"},
 	{"plan_cache_mode", "force_generic_plan"},
 	{"TimeZone", "UTC"},
