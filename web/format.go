@@ -13,35 +13,38 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
 // functions are what templates call. Those that return template.HTML escape whatever they are given.
 func (s *Server) functions() template.FuncMap {
 	return template.FuncMap{
-		"url":     s.url,
-		"asset":   s.assetURL,
-		"icon":    s.icon,
-		"state":   s.stateBadge,
-		"has":     s.has,
-		"ago":     func(t time.Time) template.HTML { return ago(t, time.Now()) },
-		"since":   ago,
-		"exact":   exact,
-		"span":    span,
-		"took":    took,
-		"number":  number,
-		"capped":  capped,
-		"plural":  plural,
-		"bytes":   size,
-		"percent": percent,
-		"rate":    rate,
-		"spark":   spark,
-		"rowid":   rowID,
-		"may":     may,
-		"pages":   s.entries,
-		"dict":    dict,
-		"join":    strings.Join,
-		"list":    func(items ...any) []any { return items },
-		"shorten": shorten,
+		"url":       s.url,
+		"asset":     s.assetURL,
+		"icon":      s.icon,
+		"state":     s.stateBadge,
+		"has":       s.has,
+		"ago":       func(t time.Time) template.HTML { return ago(t, time.Now()) },
+		"since":     ago,
+		"exact":     exact,
+		"span":      span,
+		"brief":     brief,
+		"quantiles": quantiles,
+		"took":      took,
+		"number":    number,
+		"capped":    capped,
+		"plural":    plural,
+		"bytes":     size,
+		"percent":   percent,
+		"rate":      rate,
+		"spark":     spark,
+		"rowid":     rowID,
+		"may":       may,
+		"pages":     s.entries,
+		"dict":      dict,
+		"join":      strings.Join,
+		"list":      func(items ...any) []any { return items },
+		"shorten":   shorten,
 	}
 }
 
@@ -171,6 +174,39 @@ func took(d time.Duration) string {
 		return digits(d.Seconds()) + " s"
 	}
 	return span(d)
+}
+
+// brief writes a duration for a narrow column, with two digits: "850µs", "12ms", "1.2s", "3.5min".
+func brief(d time.Duration) string {
+	two := func(f float64, unit string) string {
+		if f < 9.95 {
+			return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0") + unit
+		}
+		return strconv.FormatFloat(f, 'f', 0, 64) + unit
+	}
+	switch {
+	case d < time.Millisecond:
+		return two(float64(d)/float64(time.Microsecond), "µs")
+	case d < time.Second:
+		return two(float64(d)/float64(time.Millisecond), "ms")
+	case d < 100*time.Second:
+		return two(d.Seconds(), "s")
+	case d < 100*time.Minute:
+		return two(d.Minutes(), "min")
+	case d < 48*time.Hour:
+		return two(d.Hours(), "h")
+	}
+	return two(d.Hours()/24, "d")
+}
+
+// quantiles writes the p50, p95 and p99 of durations.
+func quantiles(s rollup.Sketch) template.HTML {
+	if s.Count() == 0 {
+		return `<span class="zero">–</span>`
+	}
+	p50, p95, p99 := s.Quantile(0.5), s.Quantile(0.95), s.Quantile(0.99)
+	return template.HTML(fmt.Sprintf(`<span class="quantiles" title="p50 %s, p95 %s, p99 %s, of %d"><b>%s</b><span>%s</span><span>%s</span></span>`, // numbers and units
+		took(p50), took(p95), took(p99), s.Count(), brief(p50), brief(p95), brief(p99)))
 }
 
 // digits writes a number with three digits that count.

@@ -30,6 +30,8 @@ const (
 	oldAfter    = time.Minute      // the oldest ready job waits
 	overdueBy   = 10 * time.Second // a scheduled job is not made ready
 	silentAfter = 30 * time.Second // a process has not beaten
+	failingRate = 0.25             // the part of a queue's attempts that fail within five minutes,
+	failingOf   = 20               // if there were so many at least
 	maxNotes    = 12               // of one kind: a store that is down as a whole needs no thousand notes
 )
 
@@ -111,6 +113,9 @@ func queueNote(shot *snapshot, q *queueRow) (note, bool) {
 		n.Advice = "Resume it once the reason for the pause is gone."
 	case q.Ready > 0 && q.Oldest > oldAfter && q.Processes > 0:
 		n.Level, n.Text = levelWarning, fmt.Sprintf("The oldest job of queue %s waits %s", q.Queue, span(q.Oldest))
+		if q.Grows {
+			n.Text += ", and grows"
+		}
 		n.Advice = "More slots, more processes, or shorter jobs. The queue's page tells how long jobs run."
 		if q.Slots > 0 && q.Busy < q.Slots {
 			n.Advice = "Slots are free: perhaps nobody works the kind of these jobs, or the queue's concurrency is set low."
@@ -118,6 +123,9 @@ func queueNote(shot *snapshot, q *queueRow) (note, bool) {
 	case overdue > overdueBy && q.Processes > 0 && !q.Paused:
 		n.Level, n.Text = levelProblem, fmt.Sprintf("A job of queue %s was due %s ago and is not ready yet", q.Queue, span(overdue))
 		n.Advice = "Workers make due jobs ready: their logs tell what keeps them."
+	case q.Rates.ErrorRate() > failingRate && q.Rates.Attempts >= failingOf:
+		n.Level, n.Text = levelWarning, fmt.Sprintf("%s of the attempts on queue %s fail", percent(q.Rates.ErrorRate()), q.Queue)
+		n.Advice = "The failures, grouped, tell of what, and since when. A pause keeps the queue's jobs from using up their attempts."
 	default:
 		return n, false
 	}

@@ -28,7 +28,7 @@ const (
 // live looks at the store for all browsers at once: one ticker for the whole process, which runs only while somebody watches, and
 // never looks for more than a twentieth of the time.
 type live struct {
-	look     func(context.Context) (*snapshot, error)
+	look     func(ctx context.Context, last *snapshot) (*snapshot, error)
 	streams  atomic.Int64
 	mu       sync.Mutex
 	newest   *snapshot
@@ -60,7 +60,10 @@ func (l *live) current(ctx context.Context) *snapshot {
 	// One impatient visitor does not end the look for the others.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookWithin)
 	defer cancel()
-	shot, err := l.look(ctx)
+	l.mu.Lock()
+	last := l.newest
+	l.mu.Unlock()
+	shot, err := l.look(ctx, last)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {

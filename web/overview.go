@@ -40,9 +40,13 @@ var queueColumns = []column{
 	{Name: "ready", Label: "Ready", Title: "Jobs that may run now", Number: true},
 	{Name: "running", Label: "Running", Title: "Jobs that run", Number: true},
 	{Name: "scheduled", Label: "Scheduled", Title: "Jobs that are due later: first runs, retries, snoozes", Number: true},
+	{Name: "failing", Label: "Failing", Title: "Attempts that failed within the last 5 minutes", Number: true},
 	{Name: "dead", Label: "Dead", Title: "Jobs that failed for good and wait for a person", Number: true},
 	{Name: "oldest", Label: "Oldest", Title: "How long the oldest ready job has waited", Number: true},
-	{Name: "workers", Label: "Workers", Title: "Living processes that work the queue", Number: true},
+	{Name: "rate", Label: "Throughput", Title: "Jobs that ended, over the last 5 minutes; the line shows the last hour", Number: true},
+	{Name: "errors", Label: "Errors", Title: "The part of the attempts of the last 5 minutes that failed", Number: true},
+	{Name: "wait", Label: "Wait", Title: "From due to start: p50, p95 and p99 of the last 5 minutes; sorted by p95", Number: true},
+	{Name: "run", Label: "Run", Title: "From start to end: p50, p95 and p99 of the last 5 minutes; sorted by p95", Number: true},
 }
 
 // queueTable reads filter, order and page from the address. Whatever it says, there is a table.
@@ -123,8 +127,16 @@ func sortRows(rows []queueRow, by string, descending bool) {
 			c = cmp.Compare(a.Dead, b.Dead)
 		case "oldest":
 			c = cmp.Compare(a.Oldest, b.Oldest)
-		case "workers":
-			c = cmp.Compare(a.Processes, b.Processes)
+		case "failing":
+			c = cmp.Compare(a.rates().Failed, b.rates().Failed)
+		case "rate":
+			c = cmp.Compare(a.rates().PerSecond, b.rates().PerSecond)
+		case "errors":
+			c = cmp.Compare(a.rates().ErrorRate(), b.rates().ErrorRate())
+		case "wait":
+			c = cmp.Compare(a.rates().Wait.Quantile(0.95), b.rates().Wait.Quantile(0.95))
+		case "run":
+			c = cmp.Compare(a.rates().Run.Quantile(0.95), b.rates().Run.Quantile(0.95))
 		default:
 			c = cmp.Compare(a.Queue, b.Queue)
 		}
@@ -133,6 +145,14 @@ func sortRows(rows []queueRow, by string, descending bool) {
 		}
 		return cmp.Or(c, cmp.Compare(a.Queue, b.Queue))
 	})
+}
+
+// rates returns what is known of the queue's rates, zeros if nothing is.
+func (q *queueRow) rates() *queueRates {
+	if q.Rates == nil {
+		return &queueRates{}
+	}
+	return q.Rates
 }
 
 // overviewData is what the overview shows.
@@ -149,6 +169,7 @@ type totals struct {
 	Oldest                          time.Duration
 	OldestQueue                     string
 	Processes, Slots, Busy          int
+	Rates                           *queueRates
 }
 
 // overview is the first page: what there is to do, and what is wrong.
@@ -164,10 +185,11 @@ func (s *Server) overview(v *view) (*page, error) {
 }
 
 func (shot *snapshot) totals(v *view) totals {
-	t := totals{Processes: len(shot.processes)}
+	t := totals{Processes: len(shot.processes), Rates: &queueRates{}}
 	for _, q := range shot.visible(v.viewer) {
 		t.Ready, t.Running, t.Scheduled, t.Dead = t.Ready+q.Ready, t.Running+q.Running, t.Scheduled+q.Scheduled, t.Dead+q.Dead
 		t.Capped = t.Capped || max(q.Ready, q.Running, q.Scheduled, q.Dead) >= countedTo
+		t.Rates.add(q.Rates)
 		if q.Oldest > t.Oldest {
 			t.Oldest, t.OldestQueue = q.Oldest, q.Queue
 		}

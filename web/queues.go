@@ -6,6 +6,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
 // queues lists all queues, with what can be done to them.
@@ -24,12 +25,19 @@ func (s *Server) queues(v *view) (*page, error) {
 func jsonQueues(rows []queueRow) []any {
 	list := make([]any, len(rows))
 	for i, q := range rows {
+		r := q.rates()
 		list[i] = map[string]any{
+			"ended_per_second": r.PerSecond, "enqueued_per_second": r.Enqueued, "failed_5m": r.Failed, "error_rate": r.ErrorRate(),
+			"wait_seconds": jsonQuantiles(&r.Wait), "run_seconds": jsonQuantiles(&r.Run),
 			"queue": q.Queue, "paused": q.Paused, "ready": q.Ready, "running": q.Running, "scheduled": q.Scheduled, "dead": q.Dead,
 			"oldest_seconds": q.Oldest.Seconds(), "processes": q.Processes, "slots": q.Slots, "busy": q.Busy, "hint": q.Hint,
 		}
 	}
 	return list
+}
+
+func jsonQuantiles(s *rollup.Sketch) map[string]float64 {
+	return map[string]float64{"p50": s.Quantile(0.5).Seconds(), "p95": s.Quantile(0.95).Seconds(), "p99": s.Quantile(0.99).Seconds()}
 }
 
 // queueData is what the page of a queue shows.

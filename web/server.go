@@ -14,6 +14,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
 // Options are the settings of a [Server]. With the zero value it refuses everybody.
@@ -57,6 +58,7 @@ type Server struct {
 	routes []*route
 	pages  map[string]*template.Template
 	live   *live
+	reader *rollup.Reader
 
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
@@ -84,6 +86,7 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 		opts.Logger = client.Logger()
 	}
 	s := &Server{client: client, opts: opts, log: opts.Logger, mux: http.NewServeMux(), draining: make(chan struct{})}
+	s.reader = rollup.NewReader(client.Store())
 	var errs []error
 	bad := func(option, format string, args ...any) {
 		errs = append(errs, &OptionError{option, fmt.Sprintf(format, args...)})

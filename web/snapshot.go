@@ -20,7 +20,11 @@ type snapshot struct {
 	queues    []queueRow // by name
 	processes []bellhop.ProcessStatus
 	notes     []note // the gravest first
-	err       error  // of the newest look, if it has failed
+	rates     *rates // nil if rollups could not be read
+	ratesErr  error
+	past      map[string]time.Duration // by queue: how long its oldest job had waited some time ago
+	pastAt    time.Time
+	err       error // of the newest look, if it has failed
 	since     time.Time
 }
 
@@ -33,13 +37,20 @@ type queueRow struct {
 	Oldest time.Duration
 	// Hint says why nothing is run; empty if all is well.
 	Hint string
+	// Grows says that Oldest is longer than it was some time ago.
+	Grows bool
+	// Rates tells of the last minutes; nil if nothing is known of them.
+	Rates *queueRates
 }
 
 // Waiting is how many jobs are yet to run.
 func (q *queueRow) Waiting() int { return q.Ready + q.Scheduled + q.Blocked }
 
-// look makes a snapshot.
-func (s *Server) look(ctx context.Context) (*snapshot, error) {
+// growsOver is the time over which the wait of the oldest job is compared.
+const growsOver = 30 * time.Second
+
+// look makes a snapshot. last is the one before, nil for the first.
+func (s *Server) look(ctx context.Context, last *snapshot) (*snapshot, error) {
 	began := time.Now()
 	now, err := s.client.Store().Ping(ctx)
 	if err != nil {
@@ -56,6 +67,10 @@ func (s *Server) look(ctx context.Context) (*snapshot, error) {
 	shot := &snapshot{at: now, made: time.Now(), processes: processes}
 	force := api.NewWorkforce(processes, stats)
 	shot.queues = queueRows(now, stats, processes, force)
+	if shot.rates, shot.ratesErr = s.readRates(ctx, last); shot.ratesErr != nil {
+		s.log.Warn("the rates of queues cannot be read", bellhop.AttrError, shot.ratesErr)
+	}
+	shot.compare(last)
 	shot.notes = healthNotes(shot)
 	shot.took = time.Since(began)
 	return shot, nil
@@ -88,6 +103,29 @@ func queueRows(now time.Time, stats []bellhop.QueueStats, processes []bellhop.Pr
 	}
 	sortRows(rows, "name", false)
 	return rows
+}
+
+// compare joins rates to queues, and finds out which waits grow.
+func (shot *snapshot) compare(last *snapshot) {
+	if last != nil {
+		shot.past, shot.pastAt = last.past, last.pastAt
+	}
+	for i := range shot.queues {
+		q := &shot.queues[i]
+		if shot.rates != nil {
+			q.Rates = shot.rates.queues[q.Queue]
+		}
+		before, known := shot.past[q.Queue]
+		q.Grows = known && q.Oldest > before
+	}
+	if shot.at.Sub(shot.pastAt) >= growsOver {
+		shot.past, shot.pastAt = map[string]time.Duration{}, shot.at
+		for _, q := range shot.queues {
+			if q.Oldest > 0 {
+				shot.past[q.Queue] = q.Oldest
+			}
+		}
+	}
 }
 
 // now is the store's clock.
