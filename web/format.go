@@ -13,6 +13,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/draw"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -37,7 +38,7 @@ func (s *Server) functions() template.FuncMap {
 		"bytes":     size,
 		"percent":   percent,
 		"rate":      rate,
-		"spark":     spark,
+		"spark":     draw.Spark,
 		"rowid":     rowID,
 		"may":       may,
 		"pages":     s.entries,

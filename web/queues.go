@@ -45,6 +45,7 @@ type queueData struct {
 	Queue     queueRow
 	Notes     []note
 	Processes []bellhop.ProcessStatus
+	Charts    chartsData
 }
 
 // queue shows one queue.
@@ -77,6 +78,16 @@ func (s *Server) queue(v *view) (*page, error) {
 			if q == name {
 				data.Processes = append(data.Processes, p)
 			}
+		}
+	}
+	if v.watched == nil && !v.wantsJSON() { // charts keep themselves up to date
+		data.Charts.Source = s.url("/charts?queue=%s&range=1h", name)
+		rng, err := s.reader.Last(v.Context(), rangeOf("1h").last)
+		if err == nil {
+			err = s.fillCharts(v, &data.Charts, rng, rollup.Series{Queue: name})
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return &page{name: "queue", title: "Queue " + name, nav: "/queues", live: true, data: data, json: jsonQueues([]queueRow{data.Queue})[0]}, nil

@@ -133,6 +133,8 @@ func (s *Server) addRoutes() {
 	s.get("/processes", access.Read, s.processes)
 	s.get("/processes/{process}", access.Read, s.process)
 	s.post("/processes/{process}", access.Admin, s.actOnProcess)
+	s.get("/charts", access.Read, s.charts)
+	s.post("/charts/marks", access.Act, s.mark)
 	s.get("/about", access.Read, s.about)
 	s.raw("GET /palette", access.Read, s.palette)
 	s.raw("GET /live", access.Read, s.stream)

@@ -70,7 +70,7 @@ func Spark(title string, values []float64) template.HTML {
 	if top == 0 {
 		class += " spark-flat"
 	}
-	s.begin(class, width, height, title, "")
+	s.begin(class+`" preserveAspectRatio="none`, width, height, title, "") // it fills whatever room the page gives it
 	if len(values) < 2 {
 		values = []float64{0, 0}
 	}
