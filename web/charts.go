@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/draw"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
@@ -60,7 +61,7 @@ type chartsData struct {
 	Kinds       []string
 	Choose      bool // the viewer may not see all queues, so he has to name one
 	Charts      []chart
-	Total       rollup.Sums
+	Total       *rollup.Sums
 	Passed      time.Duration
 	Step        time.Duration
 	Marks       []rollup.Mark
@@ -158,7 +159,7 @@ func (s *Server) fillCharts(v *view, data *chartsData, rng rollup.Range, series 
 	if data.Marks, err = s.reader.Marks(v.Context(), rng.From, rng.To); err != nil {
 		return err
 	}
-	data.Total, data.Passed, data.Step = read.Total, rng.Passed(), rng.Step
+	data.Total, data.Passed, data.Step = &read.Total, rng.Passed(), rng.Step
 	data.Charts = chartsOf(read)
 	times := make([]time.Time, len(read.Points))
 	for i := range read.Points {
@@ -304,11 +305,12 @@ func chartsJSON(data *chartsData, rng rollup.Range) any {
 
 // mark sets a mark that all charts show.
 func (s *Server) mark(v *view) (*done, error) {
-	if err := v.need(access.Act, ""); err != nil {
+	e := audit.Entry{Action: "mark", Target: shorten(v.PostForm.Get("text"), 200)}
+	if err := v.allowed(access.Act, "", e); err != nil {
 		return nil, err
 	}
 	m, err := rollup.AddMark(v.Context(), s.client.Store(), strings.TrimSpace(v.PostForm.Get("text")), v.viewer.Name)
-	if err != nil {
+	if err := v.acted(e, err); err != nil {
 		return nil, err
 	}
 	return &done{to: v.back("/charts"), said: "The charts show “" + m.Text + "” from now on."}, nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
@@ -89,7 +90,7 @@ func (v *view) fail(err error) {
 		return
 	}
 	f := &frame{
-		Title: p.title, Brand: v.s.opts.Title, Prefix: v.s.opts.Prefix, Viewer: v.viewer, Here: "/",
+		Title: p.title, Brand: v.s.opts.Title, Prefix: v.s.opts.Prefix, Viewer: v.viewer, Here: "/", Now: time.Now(),
 		Data: map[string]any{"Detail": p.detail, "Advice": p.advice, "Status": p.status},
 	}
 	if v.viewer == nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -96,7 +97,11 @@ func (s *Server) queue(v *view) (*page, error) {
 // actOnQueue pauses or resumes a queue.
 func (s *Server) actOnQueue(v *view) (*done, error) {
 	name := v.PathValue("queue")
-	if err := v.need(access.Act, name); err != nil {
+	e := audit.Entry{Action: shorten(v.PostForm.Get("action"), 40), Queue: name}
+	if err := bellhop.CheckName("queue", name); err != nil {
+		return nil, notFound("No queue can have this name: %v", err)
+	}
+	if err := v.allowed(access.Act, name, e); err != nil {
 		return nil, err
 	}
 	d := &done{to: v.back("/queues/" + url.PathEscape(name))}
@@ -112,5 +117,5 @@ func (s *Server) actOnQueue(v *view) (*done, error) {
 		return nil, badInput("the action %.20q is unknown: want pause or resume", action)
 	}
 	s.live.forget()
-	return d, err
+	return d, v.acted(e, err)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -59,6 +60,7 @@ type Server struct {
 	pages  map[string]*template.Template
 	live   *live
 	reader *rollup.Reader
+	audit  *audit.Log
 
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
@@ -87,6 +89,7 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 	}
 	s := &Server{client: client, opts: opts, log: opts.Logger, mux: http.NewServeMux(), draining: make(chan struct{})}
 	s.reader = rollup.NewReader(client.Store())
+	s.audit = audit.NewLog(client.Store(), s.log)
 	var errs []error
 	bad := func(option, format string, args ...any) {
 		errs = append(errs, &OptionError{option, fmt.Sprintf(format, args...)})
@@ -135,6 +138,7 @@ func (s *Server) addRoutes() {
 	s.post("/processes/{process}", access.Admin, s.actOnProcess)
 	s.get("/charts", access.Read, s.charts)
 	s.post("/charts/marks", access.Act, s.mark)
+	s.get("/audit", access.Read, s.auditPage)
 	s.get("/about", access.Read, s.about)
 	s.raw("GET /palette", access.Read, s.palette)
 	s.raw("GET /live", access.Read, s.stream)

@@ -11,6 +11,12 @@
     const [of, name] = units.find(([of]) => s >= of * (of === 60 || of === 3600 ? 1.7 : 1)) ?? units.at(-1);
     return digits(s / of) + " " + name;
   };
+  // The time of a tick: the day as well where it is another than before.
+  const clock = (t, before) => {
+    const d = new Date(t * 1000), midnight = d.getHours() === 0 && d.getMinutes() === 0;
+    if (midnight && (before === undefined || new Date(before * 1000).getDate() !== d.getDate())) return d.toLocaleDateString(undefined, { month: "short", day: "numeric" });
+    return d.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  };
   const rate = (v) => v === null || v === undefined ? "–" : digits(v);
 
   const marksPlugin = (marks) => ({
@@ -75,12 +81,12 @@
       const body = figure.querySelector(".chart-body");
       const text = chart.unit === "time" ? time : rate;
       body.replaceChildren();
-      const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "11.5px system-ui, sans-serif" };
+      const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
       return new uPlot({
-        width: body.clientWidth, height: 196, padding: [8, 8, 0, 0], plugins: [marksPlugin(() => this.marks)],
+        width: body.clientWidth - 20, height: 196, padding: [8, 8, 0, 0], plugins: [marksPlugin(() => this.marks)],
         cursor: { sync: { key: "bellhop" }, points: { size: 6 }, y: false }, legend: { live: true },
         scales: { y: { range: (u, min, max) => [0, max > 0 ? max * 1.08 : 1] } },
-        axes: [{ ...axis, space: 70 }, { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => t === null ? "" : text(t)) }],
+        axes: [{ ...axis, space: 78, size: 28, values: (u, ticks) => ticks.map((t, i) => clock(t, ticks[i - 1])) }, { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => t === null ? "" : text(t)) }],
         series: [
           { value: (u, t) => t === null || t === undefined ? "" : new Date(t * 1000).toLocaleString() },
           ...chart.lines.map((l) => ({ label: l.name, stroke: color(l.class), width: 1.6, spanGaps: false, points: { show: false }, value: (u, v) => text(v) })),
@@ -88,7 +94,7 @@
       }, values, body);
     }
     resize() {
-      for (const plot of this.plots.values()) plot.setSize({ width: plot.root.parentElement.clientWidth, height: 196 });
+      for (const plot of this.plots.values()) plot.setSize({ width: plot.root.parentElement.clientWidth - 20, height: 196 });
     }
   }
   for (const element of document.querySelectorAll("[data-charts]")) new Board(element);

@@ -1,0 +1,74 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
+)
+
+// auditRows is how many entries a page of the audit lists.
+const auditRows = 100
+
+// entry fills in who did something, and from where.
+func (v *view) entry(e audit.Entry) audit.Entry {
+	e.Who, e.Remote, e.Via = v.viewer.Name, v.viewer.Remote, audit.ViaWeb
+	return e
+}
+
+// allowed is need for actions: a refusal is written to the audit.
+func (v *view) allowed(role access.Role, queue string, e audit.Entry) error {
+	err := v.need(role, queue)
+	if err != nil {
+		e.Refused = err.Error()
+		v.s.audit.Write(v.Context(), v.entry(e))
+	}
+	return err
+}
+
+// acted writes an action to the audit, if it was done.
+func (v *view) acted(e audit.Entry, err error) error {
+	if err == nil {
+		v.s.audit.Write(v.Context(), v.entry(e))
+	}
+	return err
+}
+
+// auditData is what the page of the audit shows.
+type auditData struct {
+	audit.Page
+	Query audit.Query
+	Pager pager
+}
+
+// auditPage lists who did what. It names queues and people, so it is for those who may do all.
+func (s *Server) auditPage(v *view) (*page, error) {
+	if err := v.need(access.Admin, ""); err != nil {
+		var refusal *access.Refusal
+		if errors.As(err, &refusal) && refusal.Cause == access.ReadOnly {
+			return nil, &problem{
+				status: http.StatusForbidden, title: "The audit is not shown here", detail: "This dashboard is read-only, and the audit takes the role admin.",
+				advice: "bellhop audit lists it.",
+			}
+		}
+		return nil, err
+	}
+	q := audit.Query{
+		Who: v.param("who"), Action: v.param("action"), Queue: v.param("queue"), Target: v.param("target"), Via: v.param("via"),
+		Refused: v.param("refused") != "", Limit: auditRows, After: v.param("after"),
+	}
+	list, err := audit.List(v.Context(), s.client.Store(), q)
+	if err != nil {
+		return nil, err
+	}
+	data := auditData{Page: *list, Query: q}
+	if q.After != "" {
+		data.Pager.First = v.with()
+	}
+	if list.Next != "" {
+		data.Pager.Next = v.with("after", list.Next)
+	}
+	data.Pager.Text = plural(len(list.Entries), "line")
+	return &page{name: "audit", title: "Audit", nav: "/audit", data: data, json: list}, nil
+}
