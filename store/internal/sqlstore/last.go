@@ -6,10 +6,10 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// recordColumns are those of an attempt's record a, as a lastRow reads them, and
+// attemptColumns are those of an attempt's record a, as a lastRow reads them, and
 // successColumns those of the record that is in the row p of a job that succeeded.
 const (
-	recordColumns  = `a.claim, a.generation, a.number, a.process, a.outcome, a.due, a.claimed_at, a.started, a.ended, a.failure`
+	attemptColumns = `a.claim, a.generation, a.number, a.process, a.outcome, a.due, a.claimed_at, a.started, a.ended, a.failure`
 	successColumns = `p.claim, p.generation, p.number, p.process, 1, p.due, p.claimed_at, p.started, p.ended, null`
 )
 
@@ -17,9 +17,9 @@ const (
 // is the record among the attempts, if it is there.
 func lastColumns(p *place) string {
 	if p != placeFinished {
-		return recordColumns
+		return attemptColumns
 	}
-	record, success := strings.Split(recordColumns, ", "), strings.Split(successColumns, ", ")
+	record, success := strings.Split(attemptColumns, ", "), strings.Split(successColumns, ", ")
 	for i := range record {
 		record[i] = `case when p.state = 5 then ` + success[i] + ` else ` + record[i] + ` end`
 	}

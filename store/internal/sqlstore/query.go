@@ -10,7 +10,7 @@ import (
 
 var (
 	placeByJob = define("place by job", placeUnion())
-	historyOf  = define("history", `select `+recordColumns+` from bellhop_attempts a where a.job = ?
+	historyOf  = define("history", `select `+attemptColumns+` from bellhop_attempts a where a.job = ?
 		union all select `+successColumns+` from bellhop_finished p where p.job = ? and p.state = 5 order by claim`)
 	stateByJob = define("state by job", stateUnion())
 	// stateSeenByJob is the same for a transaction of the caller that sees an old
