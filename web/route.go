@@ -149,6 +149,9 @@ func (rt *route) serve(v *view) error {
 		return &problem{status: http.StatusBadRequest, title: "The form cannot be read", detail: err.Error()}
 	}
 	d, err := rt.do(v)
+	if again := (*shownAgain)(nil); errors.As(err, &again) {
+		return v.render(again.page)
+	}
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/bulk"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -60,8 +61,10 @@ type Server struct {
 	pages  map[string]*template.Template
 	live   *live
 	reader *rollup.Reader
+	ops    *bulk.Runner
 	audit  *audit.Log
 
+	exports  chan struct{} // holds one of each export under way
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
 }
@@ -113,6 +116,8 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	s.live = newLive(s)
+	s.ops = bulk.New(client, bulk.Options{Ended: s.bulkEnded, Logger: s.log})
+	s.exports = make(chan struct{}, maxExports)
 	s.addRoutes()
 	return s, nil
 }
@@ -139,15 +144,33 @@ func (s *Server) addRoutes() {
 	s.get("/charts", access.Read, s.charts)
 	s.post("/charts/marks", access.Act, s.mark)
 	s.get("/audit", access.Read, s.auditPage)
+	s.get("/jobs", access.Read, s.jobs)
+	s.raw("GET /jobs/count", access.Read, s.jobCounts)
+	s.raw("GET /jobs/export", access.Read, s.export)
+	s.post("/jobs/views", access.Act, s.changeViews)
+	s.get("/jobs/{id}", access.Read, s.job)
+	s.post("/jobs/{id}", access.Act, s.actOnJob)
+	s.get("/jobs/{id}/edit", access.Act, s.editJob)
+	s.post("/jobs/{id}/edit", access.Act, s.runEdited)
+	s.raw("GET /jobs/{id}/{what}", access.Read, s.jobDownload)
+	s.get("/failures", access.Read, s.failures)
+	s.get("/bulk", access.Read, s.operations)
+	s.get("/bulk/new", access.Act, s.askBulk)
+	s.post("/bulk", access.Act, s.startBulk)
+	s.get("/bulk/{operation}", access.Read, s.operation)
+	s.post("/bulk/{operation}", access.Act, s.actOnOperation)
 	s.get("/about", access.Read, s.about)
 	s.raw("GET /palette", access.Read, s.palette)
 	s.raw("GET /live", access.Read, s.stream)
 	s.mux.HandleFunc("GET "+s.opts.Prefix+"/assets/{hash}/{name}", s.serveAsset)
 }
 
-// Drain ends all live streams, so that a graceful stop need not wait for them. Other requests are served as before. It returns
+// Drain ends all live streams, so that a graceful stop need not wait for them, and hands bulk operations to other processes. Other requests are served as before. It returns
 // at once; calling it again does nothing. It suits [net/http.Server.RegisterOnShutdown].
-func (s *Server) Drain() { s.drain.Do(func() { close(s.draining) }) }
+func (s *Server) Drain() {
+	s.drain.Do(func() { close(s.draining) })
+	s.ops.Drain()
+}
 
 // storeContext bounds what one request may ask of the store.
 func storeContext(r *http.Request) (context.Context, context.CancelFunc) {

@@ -58,7 +58,7 @@ func (s *Server) parseTemplates() (map[string]*template.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := template.New("").Funcs(s.functions()).ParseFS(files, "templates/layout.html", "templates/partials.html")
+	base, err := template.New("").Funcs(s.functions()).Funcs(jobFunctions).ParseFS(files, "templates/layout.html", "templates/partials.html")
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +119,7 @@ func (v *view) frame(p *page) *frame {
 		Viewer: v.viewer, ReadOnly: v.s.opts.ReadOnly, Now: time.Now(), Data: p.data, Flash: v.takeFlash(),
 	}
 	if v.viewer != nil {
+		v.s.ops.Look()
 		if shot := v.snapshot(); shot != nil {
 			f.Now, f.Bar = shot.now(), shot.bar(v.viewer)
 		}

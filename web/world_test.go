@@ -43,6 +43,7 @@ func newWorld(t *testing.T, change ...func(*Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.ops.Close)
 	return &world{t, client, s}
 }
 

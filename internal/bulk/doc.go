@@ -5,8 +5,8 @@
 // behind the last job. Who looks at the record sees its progress; who sets the stop in it ends it after the bite under way.
 //
 // The record also names its owner, who says at least every few seconds that it is alive. If that ceases, or the owner hands it
-// back as it shuts down, another process that has a [Runner] takes the operation over, and goes on at the place written
-// last. All writes compare the record's version, so that one process owns an operation at a time; a former owner notices at its
+// back as it shuts down, another process that has a [Runner] takes the operation over when it looks ([Runner.Look]), and goes
+// on at the place written last. All writes compare the record's version, so that one process owns an operation at a time; a former owner notices at its
 // next write and leaves it alone. A bite whose end was not written down is done again, which changes no job that is no
 // longer in one of the action's states.
 //

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
-	"github.com/gobellhop/bellhop/internal/loop"
 )
 
 const (
@@ -46,7 +45,6 @@ type Runner struct {
 	log    *slog.Logger
 	ended  func(ctx context.Context, o *Operation)
 	name   string // of this process, as an owner
-	watch  *loop.Loop
 
 	lease   time.Duration // after a beat, before others take over
 	pace    float64       // rest after a bite, in parts of its duration
@@ -57,14 +55,14 @@ type Runner struct {
 
 	mu     sync.Mutex
 	closed bool
-	life   context.Context // ends with Close
+	looked time.Time       // when abandoned operations were looked for last
+	life   context.Context // ends with Drain
 	end    context.CancelFunc
 	mine   map[string]bool // operations that run here
 	all    sync.WaitGroup
 }
 
-// New returns a runner that looks for abandoned operations every quarter of a minute, with one read of a space that is empty
-// unless operations run.
+// New returns a runner. It has no goroutine of its own until it is asked for something.
 func New(client *bellhop.Client, opts Options) *Runner {
 	if opts.Logger == nil {
 		opts.Logger = client.Logger()
@@ -75,24 +73,42 @@ func New(client *bellhop.Client, opts Options) *Runner {
 		bites: make(chan struct{}, 1), mine: map[string]bool{},
 	}
 	r.life, r.end = context.WithCancel(context.Background())
-	r.watch = loop.New("bulk operations", func(ctx context.Context) time.Duration {
-		if err := r.takeOver(ctx); err != nil && ctx.Err() == nil {
-			r.log.Warn("abandoned bulk operations could not be looked for", bellhop.AttrError, err)
-		}
-		return r.lease / 2
-	}, loop.Options{Jitter: 0.3})
-	r.watch.Start(context.Background())
 	return r
 }
 
-// Close ends the work of this process at its operations and returns when the bites under way have ended, or ended by
-// themselves within the time their store gives them. Other processes take the operations over at once.
-func (r *Runner) Close() {
+// Look takes over abandoned operations in the background, if the last look was longer ago than half their lease; else it does
+// nothing. It is for callers that do something else anyway, such as showing a page. It costs one read of a space of records that is
+// empty unless operations run.
+func (r *Runner) Look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || !r.looked.IsZero() && time.Since(r.looked) < r.lease/2 {
+		return
+	}
+	r.looked = time.Now()
+	r.all.Add(1)
+	go func() {
+		defer r.all.Done()
+		ctx, cancel := context.WithTimeout(r.life, r.lease/2)
+		defer cancel()
+		if err := r.takeOver(ctx); err != nil && r.life.Err() == nil {
+			r.log.Warn("abandoned bulk operations could not be looked for", bellhop.AttrError, err)
+		}
+	}()
+}
+
+// Drain ends the work of this process at its operations after the bites under way, and returns at once. Other processes take the
+// operations over without delay.
+func (r *Runner) Drain() {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
-	r.watch.Stop()
 	r.end()
+}
+
+// Close is [Runner.Drain], and returns when the last bite has ended.
+func (r *Runner) Close() {
+	r.Drain()
 	r.all.Wait()
 }
 
