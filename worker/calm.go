@@ -25,8 +25,10 @@ const (
 	idleSpread   = 0.7
 	livelySpread = 0.05
 	livelyFor    = 30 * time.Second
-	// payOff is in how many parts what is owed is paid, so that no single poll is late.
-	payOff = 8
+	// payOff is in how many parts what is owed is paid, so that no single poll is
+	// late; none is put off by more than idleSpread. mostOwed bounds the calls that are owed for.
+	payOff   = 8
+	mostOwed = 100
 	// lookRound is how often the other processes are counted.
 	lookRound = time.Minute
 	// apart is the time between the calls of processes that something has woken
@@ -58,7 +60,7 @@ func (p *polls) made(now time.Time) {
 
 // owe notes a call that is not a poll.
 func (p *polls) owe() {
-	p.owed = min(p.owed+p.every, time.Duration(payOff*idleSpread*float64(p.every)))
+	p.owed = min(p.owed+p.every, mostOwed*p.every)
 }
 
 // spread returns the greatest random part of a poll interval.
@@ -74,7 +76,7 @@ func (p *polls) wait(now time.Time) time.Duration {
 	if p.last.IsZero() {
 		return 0
 	}
-	extra := max(time.Duration(p.part*float64(p.spread(now))), p.owed/payOff)
+	extra := max(time.Duration(p.part*float64(p.spread(now))), min(p.owed/payOff, time.Duration(idleSpread*float64(p.every))))
 	return max(p.last.Add(p.every+extra).Sub(now), 0)
 }
 

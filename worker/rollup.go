@@ -19,6 +19,7 @@ const (
 // rollups counts what attempts come to, and keeps it for charts: see package rollup. It has a loop of its own, because merging may
 // take longer than jobs that are due should wait.
 type rollups struct {
+	store    bellhop.Store
 	recorder *rollup.Recorder
 	writer   *rollup.Writer
 	loop     *loop.Loop
@@ -26,8 +27,8 @@ type rollups struct {
 }
 
 func newRollups(w *Worker) *rollups {
-	r := &rollups{recorder: rollup.NewRecorder()}
-	r.writer = rollup.NewWriter(w.store, r.recorder, w.now)
+	r := &rollups{recorder: rollup.NewRecorder(), store: owing{w.store, w.owe}}
+	r.writer = rollup.NewWriter(r.store, r.recorder, w.now)
 	r.loop = loop.New("rollup", w.rollupRound, loop.Options{Jitter: 0.05, OnPanic: w.onPanic})
 	return r
 }
@@ -67,14 +68,14 @@ func (w *Worker) noteVersion(ctx context.Context) error {
 	if w.rollups.begun {
 		return nil
 	}
-	alive, err := w.store.Processes(ctx)
+	alive, err := w.rollups.store.Processes(ctx)
 	if err != nil {
 		return err
 	}
 	w.mu.Lock()
 	me := w.process
 	w.mu.Unlock()
-	if err := rollup.Begun(ctx, w.store, &me, alive, w.now()); err != nil {
+	if err := rollup.Begun(ctx, w.rollups.store, &me, alive, w.now()); err != nil {
 		return err
 	}
 	w.rollups.begun = true
@@ -94,3 +95,30 @@ func (w *Worker) lastWord(ctx context.Context) {
 		w.log.Warn("the last seconds are missing in metrics", bellhop.AttrError, err.Error())
 	}
 }
+
+// owing is the store as rollups see it: the polls are put off for what they ask of it, see polls.
+type owing struct {
+	bellhop.Store
+	owe func()
+}
+
+// Records implements [bellhop.Store].
+func (s owing) Records(ctx context.Context, q *bellhop.RecordQuery) ([]bellhop.Record, error) {
+	s.owe()
+	return s.Store.Records(ctx, q)
+}
+
+// Put implements [bellhop.Store].
+func (s owing) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
+	s.owe()
+	return s.Store.Put(ctx, writes)
+}
+
+// Processes implements [bellhop.Store].
+func (s owing) Processes(ctx context.Context) ([]bellhop.ProcessStatus, error) {
+	s.owe()
+	return s.Store.Processes(ctx)
+}
+
+// Unwrap returns the store itself.
+func (s owing) Unwrap() bellhop.Store { return s.Store }
