@@ -21,7 +21,8 @@ type grammar struct {
 	Store string `help:"Where the jobs are: an address such as sqlite:jobs.db. Default: ${store}." placeholder:"ADDRESS" default:"${store}" from:"BELLHOP_STORE,DATABASE_URL" group:"all"`
 	JSON  bool   `name:"json" help:"Print the result as JSON." group:"all"`
 
-	Serve   serveCmd   `cmd:"" help:"Serve the HTTP API and work the built-in kinds of jobs."`
+	Serve   serveCmd   `cmd:"" help:"Serve the HTTP API and the dashboard, and work the built-in kinds of jobs."`
+	UI      uiCmd      `cmd:"" name:"ui" help:"Serve the dashboard alone, for any store."`
 	Work    workCmd    `cmd:"" help:"Work the built-in kinds of jobs, without the API."`
 	Demo    demoCmd    `cmd:"" help:"Show in one and a half minutes what jobs change."`
 	Enqueue enqueueCmd `cmd:"" help:"Enqueue jobs."`

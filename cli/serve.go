@@ -15,12 +15,14 @@ import (
 	"github.com/gobellhop/bellhop/api"
 )
 
-// serveCmd serves the API and works jobs, in one process on one store.
+// serveCmd serves the API and the dashboard and works jobs, in one process on one store.
 type serveCmd struct {
 	Listen    string   `help:"Where to listen. Anything but loopback needs a token. Default: 127.0.0.1:8080." placeholder:"HOST:PORT" default:"127.0.0.1:8080" from:"BELLHOP_LISTEN"`
 	TokenFile string   `help:"A file with the token that callers must send (Authorization: Bearer TOKEN). BELLHOP_TOKEN may hold the token itself." placeholder:"FILE" from:"BELLHOP_TOKEN_FILE"`
 	Host      []string `help:"Names by which callers may address the server, besides loopback. Default: any if there is a token and it listens elsewhere than on loopback, else none." placeholder:"NAME" from:"BELLHOP_HOSTS"`
 	ReadOnly  bool     `help:"Refuse all calls that change something." from:"BELLHOP_READ_ONLY"`
+
+	dashboardFlags
 
 	MaxArguments int `help:"How many bytes of arguments a job may have, up to 1048576. Default: 131072." placeholder:"BYTES" default:"131072" from:"BELLHOP_MAX_ARGUMENTS"`
 
@@ -63,16 +65,26 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return a.optionError(err)
 	}
-	web := &http.Server{
-		Handler: server, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+	dashboard, err := c.dashboard(p.client, token, c.hosts(listener, token), c.ReadOnly, p.log)
+	if err != nil {
+		return a.dashboardError(err)
 	}
+	web := httpServer(site(server, dashboard), p.log)
 	web.RegisterOnShutdown(server.Drain)
+	web.RegisterOnShutdown(dashboard.Drain)
 	url := "http://" + listener.Addr().String()
 	if err := c.announce(a, p, url, token != ""); err != nil {
 		return err
 	}
 	return p.run(ctx, httpPart(web, listener))
+}
+
+// httpServer is a server with limits on what callers may take their time with.
+func httpServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
 }
 
 // optionFlags are the flags that settings of the API come from.
@@ -103,8 +115,9 @@ func (c *serveCmd) announce(a *app, p *process, url string, token bool) error {
 	}
 	a.print("%s listens on %s", a.out.paint(bold, "bellhop"), a.out.paint(bold, url))
 	p.describe()
+	p.fact("dashboard", url+strings.TrimSuffix(c.Prefix, "/")+"/")
 	if token {
-		p.fact("token", "needed: Authorization: Bearer …")
+		p.fact("token", "needed: Authorization: Bearer …; in a browser user "+dashboardUser+", and the token as password")
 	}
 	p.fact("try", fmt.Sprintf(`curl %s/v1/jobs -H 'Content-Type: application/json' -d '{"kind":"http.request","args":{"url":"https://example.com"}}'`, url))
 	return nil

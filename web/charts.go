@@ -196,7 +196,7 @@ func chartsOf(read *rollup.Chart) []chart {
 	rates := func(name, class string, of func(*rollup.Point) int64) chartLine {
 		l := chartLine{Name: name, Class: class, Values: make([]*float64, len(read.Points))}
 		for i := range read.Points {
-			if p := &read.Points[i]; p.Covers >= 10*time.Second { // what has just begun tells nothing yet
+			if p := &read.Points[i]; p.Covers == read.Step || p.Covers > 2*time.Minute { // of what has just begun some is not written yet
 				f := 60 * p.PerSecond(of(p))
 				l.Values[i] = &f
 			}
@@ -211,7 +211,7 @@ func chartsOf(read *rollup.Chart) []chart {
 		}{{"p50", "ready", 0.5}, {"p95", "scheduled", 0.95}, {"p99", "dead", 0.99}} {
 			l := chartLine{Name: q.name, Class: q.class, Values: make([]*float64, len(read.Points))}
 			for i := range read.Points {
-				if sketch := of(&read.Points[i]); sketch.Count() > 0 {
+				if sketch := of(&read.Points[i]); sketch.Count() > 0 && (read.Points[i].Covers == read.Step || sketch.Count() >= 100) {
 					f := sketch.Quantile(q.part).Seconds()
 					l.Values[i] = &f
 				}

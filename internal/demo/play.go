@@ -260,6 +260,7 @@ func (p *play) placesToSee() []Place {
 		{"shop, everything inline", p.site + "/inline/"},
 		{"an order", p.site + "/charge/orders/" + p.last},
 		{"outside world, switches", p.site + "/world/"},
+		{"the dashboard", p.api + "/"},
 		{"jobs, by the API", p.api + "/v1/jobs?limit=3"},
 		{"the API described", p.api + "/v1/openapi.json"},
 		{"newest jobs", "bellhop jobs list --store " + p.address},

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/api"
 	"github.com/gobellhop/bellhop/jobs/httpjob"
 	"github.com/gobellhop/bellhop/jobs/mailjob"
+	"github.com/gobellhop/bellhop/web"
 	"github.com/gobellhop/bellhop/worker"
 )
 
@@ -159,7 +161,7 @@ func (s *stage) openSite(ctx context.Context, shops map[string]*Shop) (err error
 	return err
 }
 
-// openAPI serves Bellhop's API. It has no token, so it listens on this machine only.
+// openAPI serves Bellhop's API and its dashboard. They have no token, so they listen on this machine only.
 func (s *stage) openAPI(ctx context.Context, listen string) error {
 	if err := loopback(listen); err != nil {
 		return err
@@ -179,7 +181,16 @@ func (s *stage) openAPI(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	s.api, err = s.serve(ctx, listen, handler, handler.Drain)
+	dashboard, err := web.New(s.client, web.Options{Authorize: access.Everyone(access.Admin), Title: "the shop"})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", dashboard)
+	for _, path := range []string{"/v1/", "/livez", "/readyz"} {
+		mux.Handle(path, handler)
+	}
+	s.api, err = s.serve(ctx, listen, mux, func() { handler.Drain(); dashboard.Drain() })
 	return err
 }
 
