@@ -55,6 +55,7 @@ type failureRow struct {
 	JobsURL string // all jobs whose newest attempt failed so
 	DeadURL string
 	Q       string // the filter of the group's dead jobs, for what is done to them all
+	Waiting string // the filter of those that wait for their next attempt
 	Fresh   bool   // it first came up within the last tenth of the range
 }
 
@@ -139,6 +140,7 @@ func (s *Server) failureRow(g rollup.FailureGroup, rng rollup.Range) failureRow 
 	row.Bars = draw.Bars("Failures over time", "", "", "", bars)
 	row.JobsURL = s.at("/jobs", "kind="+g.Kind+"&fingerprint="+g.Fingerprint)
 	row.DeadURL = s.at("/jobs", row.Q)
+	row.Waiting = "state=scheduled&kind=" + g.Kind + "&fingerprint=" + g.Fingerprint
 	row.Fresh = g.First.After(rng.To.Add(-rng.To.Sub(rng.From)/10)) && rng.From.Before(g.First.Add(-rng.Step))
 	return row
 }

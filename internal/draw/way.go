@@ -27,6 +27,7 @@ type journey struct {
 	snoozes int
 	backs   int // attempts that led back to ready: handed back, or their process died
 	before  int // attempts that are no longer in the history
+	top     float64
 }
 
 // follow finds the way of the present generation of a job.
@@ -126,7 +127,9 @@ const (
 	wayNode   = 116.0 // width of a state
 	wayHeight = 40.0  // height of a state
 	wayGap    = 44.0  // between states
-	wayTop    = 54.0  // room for the arcs above
+	wayArcs   = 54.0  // room for the arcs above, if there are any
+	wayBare   = 8.0   // above the states, if not
+	wayTexts  = 28.0  // room for a line below the states
 )
 
 // Way draws a job's way through its states: those that it has been in, how long, how often it went back, and where it is now.
@@ -141,7 +144,16 @@ func Way(j *bellhop.Snapshot, now time.Time) template.HTML {
 	for _, state := range []bellhop.State{first, bellhop.StateReady, bellhop.StateRunning, w.end} {
 		nodes = append(nodes, node{state: state, x: 8 + float64(len(nodes))*(wayNode+wayGap), stay: w.stays[state], here: state == j.Place.State})
 	}
-	height := wayTop + wayHeight + 46.0
+	w.top = wayBare
+	if w.retries+w.snoozes+w.backs > 0 {
+		w.top = wayArcs
+	}
+	height := w.top + wayHeight + wayTexts
+	for _, n := range nodes {
+		if _, second := n.captions(now); second != "" {
+			height = w.top + wayHeight + wayTexts + 17
+		}
+	}
 	var s svg
 	s.begin("way", nodes[3].x+wayNode+8, height, "The job's way through its states", w.describe())
 	for i := range nodes[:3] {
@@ -160,7 +172,7 @@ func (w *journey) arrow(s *svg, from, to node) {
 	if from.stay.visited && to.stay.visited {
 		class += " way-gone"
 	}
-	x, y := from.x+wayNode, wayTop+wayHeight/2
+	x, y := from.x+wayNode, w.top+wayHeight/2
 	s.add(`<path class="%s" d="M%s %s H%s m-6 -5 l6 5 -6 5"></path>`, class, num(x+4), num(y), num(to.x-5))
 }
 
@@ -169,7 +181,7 @@ func (w *journey) arcs(s *svg, nodes []node) {
 	arc := func(from, to node, top float64, label string) {
 		a, b := from.x+wayNode/2, to.x+wayNode/2
 		s.add(`<path class="way-step way-gone" d="M%s %s V%s Q%s %s %s %s H%s Q%s %s %s %s V%s m-5 -6 l5 6 5 -6"></path>`,
-			num(a), num(wayTop-4), num(top+10), num(a), num(top), num(a-10), num(top), num(b+10), num(b), num(top), num(b), num(top+10), num(wayTop-5))
+			num(a), num(w.top-4), num(top+10), num(a), num(top), num(a-10), num(top), num(b+10), num(b), num(top), num(b), num(top+10), num(w.top-5))
 		s.text((a+b)/2, top-5, "way-label", "middle", label)
 	}
 	var again []string
@@ -210,13 +222,13 @@ func (w *journey) draw(s *svg, n node) {
 	case !n.stay.visited:
 		class += " way-ahead"
 	}
-	s.add(`<g class="%s"><rect x="%s" y="%s" width="%s" height="%s" rx="8"></rect>`, class, num(n.x), num(wayTop), num(wayNode), num(wayHeight))
-	s.text(n.x+wayNode/2, wayTop+wayHeight/2+5, "way-name", "middle", n.state.String())
+	s.add(`<g class="%s"><rect x="%s" y="%s" width="%s" height="%s" rx="8"></rect>`, class, num(n.x), num(w.top), num(wayNode), num(wayHeight))
+	s.text(n.x+wayNode/2, w.top+wayHeight/2+5, "way-name", "middle", n.state.String())
 	s.add(`</g>`)
 	first, second := n.captions(w.now)
-	s.text(n.x+wayNode/2, wayTop+wayHeight+18, "way-time", "middle", first)
+	s.text(n.x+wayNode/2, w.top+wayHeight+18, "way-time", "middle", first)
 	if second != "" {
-		s.text(n.x+wayNode/2, wayTop+wayHeight+35, "way-time way-more", "middle", second)
+		s.text(n.x+wayNode/2, w.top+wayHeight+35, "way-time way-more", "middle", second)
 	}
 }
 
