@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -65,6 +66,8 @@ type Listing struct {
 	Jobs []*Job `json:"jobs"`
 	// Next is the parameter after for the next page; empty at the end.
 	Next string `json:"next,omitempty"`
+	// Examined is how many jobs were looked at: a page that is short and has a Next ended at the bound of one search.
+	Examined int `json:"examined,omitempty"`
 }
 
 // AppendJSON appends the page as JSON; see [Job.AppendJSON].
@@ -77,6 +80,9 @@ func (l *Listing) AppendJSON(b []byte) []byte {
 		b = j.AppendJSON(b)
 	}
 	b = append(b, ']')
+	if l.Examined > 0 {
+		b = strconv.AppendInt(append(b, `,"examined":`...), int64(l.Examined), 10)
+	}
 	if l.Next != "" {
 		next, err := json.Marshal(l.Next)
 		if err != nil { // strings always encode
@@ -93,7 +99,7 @@ func (s *Server) listJobs(ctx context.Context, in *listRequest) (*Listing, error
 	if err != nil {
 		return nil, err
 	}
-	page := &Listing{Jobs: make([]*Job, len(found.Jobs)), Next: found.Next}
+	page := &Listing{Jobs: make([]*Job, len(found.Jobs)), Next: found.Next, Examined: found.Examined}
 	for i := range found.Jobs {
 		page.Jobs[i] = NewJob(&found.Jobs[i])
 	}
@@ -123,16 +129,18 @@ func (in *countRequest) read(r *request) error {
 type countReply struct {
 	Count  int  `json:"count"`
 	Limit  int  `json:"limit"`
-	Capped bool `json:"capped"` // there may be more than the limit
+	Capped bool `json:"capped"` // there may be more
+	// Examined is after how many jobs the count ended for it may look at no more; left out if the limit ended it, or nothing did.
+	Examined int `json:"examined,omitempty"`
 }
 
 // countJobs is GET /v1/jobs/count.
 func (s *Server) countJobs(ctx context.Context, in *countRequest) (*countReply, error) {
-	n, err := s.client.Count(ctx, in.filter, in.limit)
+	t, err := s.client.Tally(ctx, in.filter, in.limit)
 	if err != nil {
 		return nil, err
 	}
-	return &countReply{Count: n, Limit: in.limit, Capped: n >= in.limit}, nil
+	return &countReply{Count: t.Count, Limit: in.limit, Capped: t.More, Examined: t.Examined}, nil
 }
 
 // addHints says what waiting jobs wait for, if that is unusual. It costs two calls, and only if there are any; if they fail, the

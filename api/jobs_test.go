@@ -69,6 +69,13 @@ func TestListFiltersAndPages(t *testing.T) {
 		"tag=t3,all":                          1,
 		"tag=t3&tag=t4":                       0,
 		"text=needle+5":                       1,
+		"arg=n%3Dneedle+5":                    1,
+		"arg=n%3Dneedle":                      0,
+		"arg=n%3Dneedle+5&arg=m%3D1":          0,
+		"not_queue=q0,q1":                     2,
+		"error=x":                             0,
+		"fingerprint=0123456789abcdef":        0,
+		"finished_after=2020-01-01T00:00:00Z": 0,
 		"process=" + ids[0]:                   0,
 		"enqueued_after=2020-01-01T00:00:00Z": 7,
 		"enqueued_before=2020-01-01T00:00:00%2B01:00": 0,
@@ -112,7 +119,8 @@ func TestBadParametersAreRefused(t *testing.T) {
 		"state=done": "state", "state=": "state", "state=READY": "state", "queue=a%20b": "queue", "queue=": "queue", "kind=%3Cscript%3E": "kind",
 		"tag=a,,b": "tag", "process=7": "process", "enqueued_after=yesterday": "enqueued_after",
 		"enqueued_after=0001-01-01T00:00:00Z": "enqueued_after", "enqueued_before=9999-01-01T00:00:00Z": "enqueued_before",
-		"text=%00": "text", "text=%ff": "text", "text=" + strings.Repeat("x", 201): "text", "after=nonsense": "after",
+		"text=%00": "text", "arg=x": "arg", "fingerprint=12": "fingerprint", "error=%00": "error", "finished_after=now": "finished_after", "not_queue=a%20b": "not_queue",
+		"text=%ff": "text", "text=" + strings.Repeat("x", 201): "text", "after=nonsense": "after",
 		"after=" + strings.Repeat("1", 513): "after", "queue=q" + strings.Repeat(",q", 100): "queue",
 	} {
 		if p := w.do("GET", "/v1/jobs?"+query, "").problem(400, "parameter"); p.Field != field || p.Index != nil {

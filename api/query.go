@@ -15,12 +15,15 @@ import (
 
 const (
 	maxValues = 100 // values of one condition of a filter
-	maxText   = 200 // bytes to look for in arguments
+	maxText   = 200 // bytes to look for in arguments and errors
 	maxCursor = 512 // bytes of a page's mark
 )
 
 // filterParameters are the parameters that select jobs.
-var filterParameters = []string{"state", "queue", "kind", "tag", "process", "enqueued_after", "enqueued_before", "text"}
+var filterParameters = []string{
+	"state", "queue", "not_queue", "kind", "tag", "process", "enqueued_after", "enqueued_before", "finished_after", "finished_before",
+	"text", "arg", "error", "fingerprint",
+}
 
 // parameters returns the request's parameters; any but those allowed are refused by name.
 func (r *request) parameters(allowed ...string) (parameters, error) {
@@ -161,8 +164,13 @@ func checkText(text string, most int) error {
 
 func (q *parameters) filter() bellhop.Filter {
 	f := bellhop.Filter{
-		Queues: q.names("queue"), Kinds: q.names("kind"), Tags: q.names("tag"), Text: q.text("text", maxText),
+		Queues: q.names("queue"), NotQueues: q.names("not_queue"), Kinds: q.names("kind"), Tags: q.names("tag"),
 		EnqueuedAfter: q.time("enqueued_after"), EnqueuedBefore: q.time("enqueued_before"),
+		FinishedAfter: q.time("finished_after"), FinishedBefore: q.time("finished_before"),
+		Text: q.text("text", maxText), Args: q.argMatches(), Error: q.text("error", maxText), Fingerprint: q.text("fingerprint", maxText),
+	}
+	if err := f.Check(); err != nil {
+		q.refuse("fingerprint", "%s", strings.TrimPrefix(err.Error(), "bellhop: fingerprint: "))
 	}
 	for _, name := range q.list("state") {
 		state, err := bellhop.ParseState(name)
@@ -180,6 +188,26 @@ func (q *parameters) filter() bellhop.Filter {
 	return f
 }
 
+// argMatches reads conditions on arguments: arg=user.id=42, which may be given several times.
+func (q *parameters) argMatches() (list []bellhop.ArgMatch) {
+	if n := len(q.values["arg"]); n > bellhop.MaxArgMatches {
+		q.refuse("arg", "%d conditions are more than the limit of %d", n, bellhop.MaxArgMatches)
+		return nil
+	}
+	for _, given := range q.values["arg"] {
+		m, err := bellhop.ParseArgMatch(given)
+		if err == nil {
+			err = checkText(given, maxText)
+		}
+		if err != nil {
+			q.refuse("arg", "%s", strings.TrimPrefix(err.Error(), "bellhop: "))
+			return nil
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
 // filterFields are the fields of a filter in a body.
 var filterFields = map[string]field[bellhop.Filter]{
 	"states": func(f *bellhop.Filter, v json.RawMessage) error {
@@ -194,17 +222,41 @@ var filterFields = map[string]field[bellhop.Filter]{
 		return err
 	},
 	"queues":          func(f *bellhop.Filter, v json.RawMessage) error { return readNames(&f.Queues, "queue", v) },
+	"not_queues":      func(f *bellhop.Filter, v json.RawMessage) error { return readNames(&f.NotQueues, "queue", v) },
 	"kinds":           func(f *bellhop.Filter, v json.RawMessage) error { return readNames(&f.Kinds, "kind", v) },
 	"tags":            func(f *bellhop.Filter, v json.RawMessage) error { return readNames(&f.Tags, "tag", v) },
 	"process":         func(f *bellhop.Filter, v json.RawMessage) (err error) { f.Process, err = idValue(v); return err },
 	"enqueued_after":  func(f *bellhop.Filter, v json.RawMessage) error { return readBound(&f.EnqueuedAfter, v) },
 	"enqueued_before": func(f *bellhop.Filter, v json.RawMessage) error { return readBound(&f.EnqueuedBefore, v) },
-	"text": func(f *bellhop.Filter, v json.RawMessage) (err error) {
-		if f.Text, err = textValue(v); err == nil {
-			err = checkText(f.Text, maxText)
+	"finished_after":  func(f *bellhop.Filter, v json.RawMessage) error { return readBound(&f.FinishedAfter, v) },
+	"finished_before": func(f *bellhop.Filter, v json.RawMessage) error { return readBound(&f.FinishedBefore, v) },
+	"text":            func(f *bellhop.Filter, v json.RawMessage) error { return readText(&f.Text, v) },
+	"error":           func(f *bellhop.Filter, v json.RawMessage) error { return readText(&f.Error, v) },
+	"fingerprint": func(f *bellhop.Filter, v json.RawMessage) error {
+		if err := readText(&f.Fingerprint, v); err != nil {
+			return err
 		}
+		return (&bellhop.Filter{Fingerprint: f.Fingerprint}).Check()
+	},
+	"args": func(f *bellhop.Filter, v json.RawMessage) (err error) {
+		f.Args, err = listValue(v, bellhop.MaxArgMatches, func(v json.RawMessage) (m bellhop.ArgMatch, err error) {
+			return m, readFields(v, &m, argFields)
+		})
 		return err
 	},
+}
+
+// argFields are the fields of a condition on arguments in a body.
+var argFields = map[string]field[bellhop.ArgMatch]{
+	"path":  func(m *bellhop.ArgMatch, v json.RawMessage) error { return readText(&m.Path, v) },
+	"value": func(m *bellhop.ArgMatch, v json.RawMessage) error { return readText(&m.Value, v) },
+}
+
+func readText(into *string, v json.RawMessage) (err error) {
+	if *into, err = textValue(v); err == nil {
+		err = checkText(*into, maxText)
+	}
+	return err
 }
 
 func readNames(into *[]string, what string, v json.RawMessage) (err error) {

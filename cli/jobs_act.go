@@ -179,12 +179,12 @@ func (c *actFlags) actOnAll(ctx context.Context, a *app, client *bellhop.Client,
 			return refused("%s means nothing for jobs that are %s: it is for jobs that are %s", action, orList(wanted), orList(action.From()))
 		}
 	}
-	n, err := client.Count(ctx, filter, countedTo)
+	n, err := client.Tally(ctx, filter, countedTo)
 	if err != nil {
 		return err
 	}
 	result := actResult{Action: action.String()}
-	if n > 0 {
+	if n.Count > 0 || n.More {
 		which := ""
 		if filter.States != action.From() {
 			which = " (" + orList(filter.States) + ")"
@@ -209,9 +209,9 @@ func (c *actFlags) actOnAll(ctx context.Context, a *app, client *bellhop.Client,
 	return nil
 }
 
-func jobsCounted(n int) string {
-	if n >= countedTo {
-		return number(n) + " or more jobs"
+func jobsCounted(n bellhop.Tally) string {
+	if n.More {
+		return number(n.Count) + " or more jobs"
 	}
-	return count(n, "job")
+	return count(n.Count, "job")
 }

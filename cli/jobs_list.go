@@ -54,25 +54,26 @@ func (c *jobsListCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// collect reads pages until the limit is reached.
+// collect reads pages until the limit is reached, or a search has ended at its bound.
 func (c *jobsListCmd) collect(ctx context.Context, client *bellhop.Client, filter bellhop.Filter) (*bellhop.Listing, error) {
 	all := &bellhop.Listing{Next: c.After}
 	for {
+		want := min(c.Limit-len(all.Jobs), 1000)
 		page, err := client.List(ctx, bellhop.Query{
-			Filter: filter, Limit: min(c.Limit-len(all.Jobs), 1000), After: all.Next, WithoutArgs: !c.Args,
+			Filter: filter, Limit: want, After: all.Next, WithoutArgs: !c.Args,
 		})
 		if err != nil {
 			return nil, err
 		}
-		all.Jobs, all.Next = append(all.Jobs, page.Jobs...), page.Next
-		if page.Next == "" || len(all.Jobs) >= c.Limit {
+		all.Jobs, all.Next, all.Examined = append(all.Jobs, page.Jobs...), page.Next, all.Examined+page.Examined
+		if page.Next == "" || len(all.Jobs) >= c.Limit || len(page.Jobs) < want {
 			return all, nil
 		}
 	}
 }
 
 func wireListing(list *bellhop.Listing, force *workforce) *api.Listing {
-	out := &api.Listing{Jobs: make([]*api.Job, len(list.Jobs)), Next: list.Next}
+	out := &api.Listing{Jobs: make([]*api.Job, len(list.Jobs)), Next: list.Next, Examined: list.Examined}
 	for i := range list.Jobs {
 		out.Jobs[i] = wireJob(&list.Jobs[i], force)
 	}
@@ -87,9 +88,12 @@ func wireJob(s *bellhop.Snapshot, force *workforce) *api.Job {
 
 func (c *jobsListCmd) show(a *app, list *bellhop.Listing, force *workforce, clock clockwork) {
 	if len(list.Jobs) == 0 {
-		if c.empty() && c.After == "" {
+		switch {
+		case list.Next != "":
+			a.note("No job matches among the %s that were looked at: --after %s goes on from here.", number(list.Examined), list.Next)
+		case c.empty() && c.After == "":
 			a.note("There are no jobs in %s.", bellhop.MaskAddress(a.store))
-		} else {
+		default:
 			a.note("No job matches.")
 		}
 		return
@@ -110,7 +114,10 @@ func (c *jobsListCmd) show(a *app, list *bellhop.Listing, force *workforce, cloc
 	}
 	t.print(a.out)
 	force.hintJobs(a, list.Jobs, map[string]bool{})
-	if list.Next != "" {
+	switch {
+	case list.Next != "" && len(list.Jobs) < c.Limit:
+		a.note("These are those among the %s that were looked at: --after %s goes on from here.", number(list.Examined), list.Next)
+	case list.Next != "":
 		a.note("There are more: --limit shows more at once, --after %s goes on from here.", list.Next)
 	}
 }
