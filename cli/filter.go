@@ -60,8 +60,10 @@ func (f *filterFlags) filter(now time.Time) (bellhop.Filter, error) {
 		in   flexTime
 		out  *time.Time
 	}{
-		{"--since", f.Since, &out.EnqueuedAfter}, {"--until", f.Until, &out.EnqueuedBefore},
-		{"--finished-after", f.FinishedAfter, &out.FinishedAfter}, {"--finished-before", f.FinishedBefore, &out.FinishedBefore},
+		{"--since", f.Since, &out.EnqueuedAfter},
+		{"--until", f.Until, &out.EnqueuedBefore},
+		{"--finished-after", f.FinishedAfter, &out.FinishedAfter},
+		{"--finished-before", f.FinishedBefore, &out.FinishedBefore},
 	} {
 		if *bound.out, err = bound.in.time(now); err != nil {
 			return out, usage("%s: %w", bound.flag, err)
