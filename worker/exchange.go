@@ -20,9 +20,12 @@ const (
 	// emptyPause is how long a wake-up waits after an exchange that brought
 	// nothing: wake-ups that are meant for others must not keep us busy.
 	emptyPause = 5 * time.Millisecond
-	// worthAnother is how many outcomes or claims make a further exchange worth
-	// it: fewer wait for those that are, and go together with the next.
+	// worthAnother is how many outcomes or claims make a second exchange worth
+	// it: fewer wait for the one that is under way, and go together with the next.
 	worthAnother = 200
+	// worthMore is the same for a third and more, which only a store that is far
+	// away has a use for: where it is near, they cost it more than they bring.
+	worthMore = 1000
 )
 
 // call is an exchange whose reply has not come. It is repeated, the same to the
@@ -44,11 +47,15 @@ type call struct {
 type lane struct {
 	loop    *loop.Loop
 	first   bool
+	worth   int   // how many outcomes or claims are worth an exchange of this lane
 	pending *call // the exchange whose reply has not come; guarded by Worker.mu
 }
 
 func (w *Worker) newLane(i int) *lane {
-	l := &lane{first: i == 0}
+	l := &lane{first: i == 0, worth: worthAnother}
+	if i > 1 {
+		l.worth = worthMore
+	}
 	l.loop = loop.New("exchange", func(ctx context.Context) time.Duration { return w.exchangeRound(ctx, l) }, loop.Options{OnPanic: w.onPanic})
 	return l
 }
@@ -62,16 +69,16 @@ func (w *Worker) laneFor() *lane {
 	if w.lanes[0].pending == nil {
 		return w.lanes[0]
 	}
-	if w.outbox.len() >= w.worth {
-		return w.freeLane()
+	if l := w.freeLane(); l != nil && w.outbox.len() >= l.worth {
+		return l
 	}
 	return nil
 }
 
-// worthALane reports whether enough has gathered for a further exchange: of
+// worthALane reports whether enough has gathered for an exchange of a further lane: of
 // outcomes, or of claims to be asked for where the last reply brought all that it could. Called under w.mu.
-func (w *Worker) worthALane(limit int) bool {
-	return w.outbox.len() >= w.worth || w.plenty && limit >= w.worth
+func (w *Worker) worthALane(l *lane, limit int) bool {
+	return w.outbox.len() >= l.worth || w.plenty && limit >= l.worth
 }
 
 // freeLane returns a further lane that has nothing under way, or nil. Called under w.mu.
@@ -145,7 +152,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	if !w.draining && !w.leaseOver(now) {
 		wants, limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
-	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) || !l.first && !w.worthALane(limit) {
+	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) || !l.first && !w.worthALane(l, limit) {
 		if l.first && len(w.outbox.later) > 0 {
 			return nil, w.outbox.laterAt.Sub(now)
 		}
@@ -159,7 +166,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	w.outbox.fill(c)
 	l.pending = c
 	if next := w.freeLane(); next != nil {
-		if _, more := w.held.wants(false); w.worthALane(more) {
+		if _, more := w.held.wants(false); w.worthALane(next, more) {
 			next.loop.Wake()
 		}
 	}

@@ -113,7 +113,9 @@ func (r *rig) runOn(client *bellhop.Client, config Config, handlers ...bellhop.H
 	r.t.Helper()
 	w := New(client, config)
 	if r.worth > 0 {
-		w.worth = r.worth
+		for _, l := range w.lanes {
+			l.worth = r.worth
+		}
 	}
 	w.Handle(handlers...)
 	ctx, cancel := context.WithCancel(r.ctx)

@@ -44,7 +44,6 @@ type Worker struct {
 
 	// lanes make the exchanges; the first one polls.
 	lanes                      []*lane
-	worth                      int // worthAnother; tests set less
 	heartbeat, duties, control *loop.Loop
 	rollups                    *rollups
 	// leaseUntil is until when the store surely holds the process alive. Later
@@ -82,7 +81,7 @@ func New(client *bellhop.Client, config Config) *Worker {
 	config, err := config.withDefaults()
 	w := &Worker{
 		client: client, store: client.Store(), log: client.Logger(), config: config, err: err,
-		worth: worthAnother, handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
+		handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	w.held = newHeld(config, time.Now())
 	w.polls.every = config.Poll

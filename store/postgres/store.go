@@ -27,7 +27,7 @@ type Store struct {
 // How many enqueues, and exchanges of one worker, are worth having under way at once.
 const (
 	writers   = 4
-	exchanges = 2
+	exchanges = 3
 )
 
 // start makes a store on a pool, and looks at the schema. theirs says that the
