@@ -16,6 +16,7 @@ type Client struct {
 	store    Store
 	set      settings
 	batchers *batchers
+	tally    *tally
 }
 
 // NewClient returns a client on an open store. [Open] is for addresses.
@@ -28,7 +29,7 @@ func NewClient(store Store, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{store: store, set: set, batchers: newBatchers(store)}, nil
+	return &Client{store: store, set: set, batchers: newBatchers(store), tally: newTally(store)}, nil
 }
 
 // Store returns the client's store.
@@ -40,6 +41,7 @@ func (c *Client) Logger() *slog.Logger { return c.set.logger }
 // Close waits for enqueues under way and closes the store.
 func (c *Client) Close() error {
 	c.batchers.close()
+	c.tally.close()
 	return c.store.Close()
 }
 
@@ -98,6 +100,7 @@ func (c *Client) enqueue(ctx context.Context, drafts []Draft, last EnqueueFunc) 
 	if len(receipts) != len(jobs) {
 		return nil, fmt.Errorf("bellhop: enqueue: the middleware returned %d receipts for %d jobs: it must return what next returned", len(receipts), len(jobs))
 	}
+	c.tally.add(jobs, receipts)
 	if len(c.set.listeners) > 0 {
 		for i, r := range receipts {
 			if !r.Existing {

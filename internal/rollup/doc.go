@@ -6,7 +6,7 @@
 // [Recorder], which adds it to the counts of the minute (recorder.go). Every few seconds the worker's [Writer] writes the
 // minute so far as records of its own, a handful however many jobs there were, and nothing if nothing happened (writer.go).
 // Ten minutes later the minutes of all processes are merged into one window by whichever process comes first, and six of
-// those into an hour (merge.go). A [Reader] puts them together again (reader.go).
+// those into an hour, and those into a day (merge.go). A [Reader] puts them together again (reader.go).
 //
 // Nothing is counted twice and nothing is lost when a process dies between, because a merged window is nothing but a
 // function of the records that it is made from: these stay where they are until they expire, whoever merges them again gets
@@ -16,6 +16,9 @@
 // Times are held in a [Sketch]: buckets that grow by four percent, so that each quantile is right to two percent however
 // many sketches were merged, in whatever order.
 //
-// All is kept in records of the space "rollup" (keys.go), under the store's clock as workers reckon it. What is not
-// counted: what people do to waiting jobs, and jobs that a process enqueues that has no worker.
+// Enqueueing happens in processes without a worker too; so clients count it themselves, as records of their own for each minute
+// ([bellhop.EnqueuedSpace]), and whoever reads a minute here adds theirs (enqueued.go).
+//
+// All else is kept in records of the space "rollup" (keys.go), under the store's clock as workers reckon it. What is not counted:
+// what people do to waiting jobs, and jobs that reach the store through an outbox.
 package rollup

@@ -165,8 +165,8 @@ type Failures struct {
 func (r *Reader) Failures(ctx context.Context, rng Range, kind string) (*Failures, error) {
 	const most = 1000
 	var found failures
-	err := r.each(ctx, rng, rng.Step, func(*level) string { return shardFailures }, func(i int, raw []byte) error {
-		part, err := decodeFailures(raw)
+	err := r.each(ctx, rng, rng.Step, func(*level) string { return shardFailures }, func(i int, p *encodedPage) error {
+		part, err := decodeFailures(p.body)
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,11 @@ var levels = [...]level{
 	{"1m", time.Minute, 3 * time.Hour, 4},
 	{"10m", 10 * time.Minute, 26 * time.Hour, 32},
 	{"1h", time.Hour, Kept, 32},
+	{"1d", 24 * time.Hour, Kept, 32},
 }
+
+// hours is the first level that is kept to the end.
+const hours = 2
 
 // Kept is how far back rollups reach, and Longest the longest range up to now that is offered: there is always a day to spare.
 const (

@@ -74,21 +74,14 @@ func (m *merger) due(l int, window time.Time) time.Time {
 
 // look merges those of the next windows that have sources and were not merged.
 func (m *merger) look(ctx context.Context, l int, now time.Time) error {
-	at, below := &levels[l], &levels[l-1]
+	at := &levels[l]
 	// Where nothing happened there is nothing to merge.
-	first, err := m.store.Records(ctx, &bellhop.RecordQuery{
-		Space: Space, Prefix: below.name + "/" + shardTotals + "/", After: below.before(shardTotals, m.next[l]), Limit: 1,
-	})
-	if err != nil {
-		return fmt.Errorf("merge metrics: %w", err)
-	}
 	next := at.window(now)
-	if len(first) > 0 {
-		t, ok := below.windowIn(shardTotals, first[0].Key)
-		if !ok {
-			return fmt.Errorf("merge metrics: the record %.100q: %w", first[0].Key, errDamaged)
-		}
-		next = at.window(t)
+	switch first, any, err := m.firstOf(ctx, l-1, m.next[l]); {
+	case err != nil:
+		return m.failed(err)
+	case any:
+		next = at.window(first)
 	}
 	m.next[l] = next
 	var windows []time.Time
@@ -129,10 +122,18 @@ func (m *merger) look(ctx context.Context, l int, now time.Time) error {
 	return bad
 }
 
-// early merges the windows under way, as far as they have got.
+// early merges the hour under way, as far as it has got, and the one before if that was not: what is shorter expires soon.
 func (m *merger) early(ctx context.Context) error {
-	last := len(levels) - 1
-	return m.merge(ctx, last, levels[last].window(m.now()))
+	window := levels[hours].window(m.now())
+	before := window.Add(-levels[hours].size)
+	_, state, err := m.stateOf(ctx, hours, before)
+	if err == nil && state != stateDone {
+		err = m.merge(ctx, hours, before)
+	}
+	if err != nil {
+		return err
+	}
+	return m.merge(ctx, hours, window)
 }
 
 // late says that minutes of a window are about to be written after others may have merged it. Whatever befalls the writer, the window will
@@ -160,15 +161,8 @@ func (m *merger) merge(ctx context.Context, l int, window time.Time) error {
 		if err == nil && l > 1 {
 			err = m.mergeBelow(ctx, l, window)
 		}
-		for i := range levels[l-1].shards {
-			if err == nil {
-				err = m.mergeShard(ctx, l, window, shardName(i))
-			}
-		}
-		for _, shard := range []string{shardFailures, shardTotals} {
-			if err == nil {
-				err = m.mergeShard(ctx, l, window, shard)
-			}
+		if err == nil {
+			err = m.mergeShards(ctx, l, window)
 		}
 		if err != nil || m.due(l, window).After(m.now()) {
 			return err
@@ -176,6 +170,50 @@ func (m *merger) merge(ctx context.Context, l int, window time.Time) error {
 		return putAll(ctx, m.store, []bellhop.RecordWrite{m.state(l, window, stateDone, version)})
 	}
 	return m.failed(retry(again))
+}
+
+// mergeShards merges all shards of a window: those without sketches last, since they tell that the others are there.
+func (m *merger) mergeShards(ctx context.Context, l int, window time.Time) error {
+	below := &levels[l-1]
+	first, any, err := m.firstOf(ctx, l-1, window)
+	if err != nil || !any || !first.Before(window.Add(levels[l].size)) {
+		return err // nothing happened
+	}
+	for i := range below.shards {
+		if err := m.mergeShard(ctx, l, window, shardName(i)); err != nil {
+			return err
+		}
+	}
+	if err := m.mergeShard(ctx, l, window, shardFailures); err != nil {
+		return err
+	}
+	return m.mergeShard(ctx, l, window, shardTotals)
+}
+
+// firstOf returns the first window of a level, from one on, in which something happened.
+func (m *merger) firstOf(ctx context.Context, l int, from time.Time) (first time.Time, any bool, err error) {
+	at := &levels[l]
+	query := func(space, prefix, after string) error {
+		records, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: space, Prefix: prefix, After: prefix + after, Limit: 1})
+		if err != nil || len(records) == 0 {
+			return err
+		}
+		key := records[0].Key[len(prefix):]
+		t, err := time.Parse(windowForm, key[:min(len(key), len(windowForm))])
+		if err != nil {
+			return fmt.Errorf("the record %.100q: %w: %w", records[0].Key, errDamaged, err)
+		}
+		if !any || t.Before(first) {
+			first, any = t, true
+		}
+		return nil
+	}
+	after := from.UTC().Format(windowForm)
+	after = after[:len(after)-1] // it comes before all of the window
+	if err = query(Space, at.name+"/"+shardTotals+"/", after); err == nil && l == 0 {
+		err = query(bellhop.EnqueuedSpace, "", after)
+	}
+	return first, any, err
 }
 
 // stateOf returns how far a window is, and the version of the record that says so.
@@ -189,12 +227,24 @@ func (m *merger) stateOf(ctx context.Context, l int, window time.Time) (version 
 
 // mergeBelow merges those windows that a window is merged from and that have not been.
 func (m *merger) mergeBelow(ctx context.Context, l int, window time.Time) error {
-	for t := window; t.Before(window.Add(levels[l].size)) && t.Before(m.now()); t = t.Add(levels[l-1].size) {
-		_, state, err := m.stateOf(ctx, l-1, t)
-		if err == nil && state != stateDone {
-			err = m.merge(ctx, l-1, t)
+	below := &levels[l-1]
+	var keys []string
+	for t := window; t.Before(window.Add(levels[l].size)) && t.Before(m.now()); t = t.Add(below.size) {
+		keys = append(keys, below.key(shardDone, t))
+	}
+	records, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys})
+	if err != nil {
+		return err
+	}
+	done := map[string]bool{}
+	for _, r := range records {
+		done[r.Key] = string(r.Value) == stateDone
+	}
+	for i, key := range keys {
+		if done[key] {
+			continue
 		}
-		if err != nil {
+		if err := m.merge(ctx, l-1, window.Add(time.Duration(i)*below.size)); err != nil {
 			return err
 		}
 	}
@@ -289,7 +339,7 @@ func (l *level) mergeSources(shard string, sources map[time.Time][][]byte) (map[
 	}
 	all := page{}
 	for _, raw := range inOrder(sources) {
-		if err := all.merge(raw, nil); err != nil {
+		if err := all.merge(raw); err != nil {
 			return nil, err
 		}
 	}

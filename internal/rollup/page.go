@@ -12,6 +12,10 @@ type Series struct {
 	Queue, Kind string
 }
 
+func (s Series) compare(o Series) int {
+	return cmp.Or(cmp.Compare(s.Queue, o.Queue), cmp.Compare(s.Kind, o.Kind))
+}
+
 // Other takes, as a queue, what happened in queues and kinds for which there was no room: see [MaxSeries].
 const Other = "(other)"
 
@@ -51,9 +55,7 @@ const (
 // follows, a mask of what is there, and what is there. It is the same for equal pages. Sketches are left out if so
 // told, except those of the series of all queues and kinds.
 func (p page) encode(sketches bool) []byte {
-	order := slices.SortedFunc(maps.Keys(p), func(a, b Series) int {
-		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Kind, b.Kind))
-	})
+	order := slices.SortedFunc(maps.Keys(p), Series.compare)
 	names := map[string]uint64{"": 0}
 	b, list := []byte{pageVersion}, []byte(nil)
 	for _, s := range order {
@@ -122,29 +124,45 @@ func (s *Sums) mergeFrom(r *reading) {
 	}
 }
 
-// readPage calls fn for each series of an encoded page. What fn does not merge costs next to nothing. A page that breaks
-// off in the middle is an error, and what came before has been told.
-func readPage(raw []byte, fn func(s Series, sums encodedSums)) error {
+// encodedPage is a page as a record holds it, with its names read.
+type encodedPage struct {
+	names []string // the first is empty
+	body  []byte
+}
+
+// open reads a page's names; name makes a text of one.
+func open(raw []byte, name func([]byte) string) (encodedPage, error) {
 	if len(raw) == 0 || raw[0] != pageVersion {
-		return errDamaged
+		return encodedPage{}, errDamaged
 	}
 	r := reading{rest: raw[1:]}
 	n := r.number()
 	if n > uint64(len(r.rest)) {
-		return errDamaged
+		return encodedPage{}, errDamaged
 	}
-	names := make([]string, 1, n+1)
+	p := encodedPage{names: make([]string, 1, n+1)}
 	for range n {
-		names = append(names, string(r.bytes()))
+		p.names = append(p.names, name(r.bytes()))
 	}
-	for len(r.rest) > 0 && r.err == nil {
+	p.body = r.rest
+	return p, r.err
+}
+
+// each calls fn for each series. What fn does not merge costs next to nothing. A page that breaks off in the middle is an error,
+// and what came before has been told.
+func (p *encodedPage) each(fn func(s Series, sums encodedSums) error) error {
+	r := reading{rest: p.body}
+	for len(r.rest) > 0 {
 		queue, kind := r.number(), r.number()
 		body := r.bytes()
-		if queue > n || kind > n {
+		if max(queue, kind) >= uint64(len(p.names)) {
 			r.fail()
 		}
-		if r.err == nil {
-			fn(Series{names[queue], names[kind]}, body)
+		if r.err != nil {
+			return r.err
+		}
+		if err := fn(Series{p.names[queue], p.names[kind]}, body); err != nil {
+			return err
 		}
 	}
 	return r.err
@@ -163,15 +181,23 @@ func (e encodedSums) mergeInto(s *Sums) error {
 	return r.err
 }
 
-// merge adds an encoded page, as far as its series are wanted; nil wants all.
-func (p page) merge(raw []byte, wanted func(Series) bool) error {
-	var bad error
-	err := readPage(raw, func(s Series, sums encodedSums) {
-		if wanted == nil || wanted(s) {
-			if err := sums.mergeInto(p.of(s)); err != nil {
-				bad = err
-			}
+// addTo adds the counts alone.
+func (e encodedSums) addTo(c *Counts) error {
+	r := reading{rest: e}
+	mask := r.number()
+	for i, n := range c.list() {
+		if mask&(1<<i) != 0 {
+			*n += int64(r.number())
 		}
-	})
-	return cmp.Or(err, bad)
+	}
+	return r.err
+}
+
+// merge adds an encoded page.
+func (p page) merge(raw []byte) error {
+	e, err := open(raw, func(b []byte) string { return string(b) })
+	if err != nil {
+		return err
+	}
+	return e.each(func(s Series, sums encodedSums) error { return sums.mergeInto(p.of(s)) })
 }

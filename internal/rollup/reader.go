@@ -1,7 +1,6 @@
 package rollup
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -64,8 +63,13 @@ func (r *Reader) Chart(ctx context.Context, rng Range, s Series) (*Chart, error)
 	wanted := func(have Series) bool {
 		return have.Queue == s.Queue && (have.Kind == s.Kind || s.Kind == "" && s.Queue != "")
 	}
-	err := r.each(ctx, rng, rng.Step, shardOf(s), func(i int, raw []byte) error {
-		return readWanted(raw, wanted, func(_ Series, sums encodedSums) error { return sums.mergeInto(&c.Points[i].Sums) })
+	err := r.each(ctx, rng, rng.Step, shardOf(s), func(i int, p *encodedPage) error {
+		return p.each(func(have Series, sums encodedSums) error {
+			if !wanted(have) {
+				return nil
+			}
+			return sums.mergeInto(&c.Points[i].Sums)
+		})
 	})
 	for i := range c.Points {
 		c.Total.merge(&c.Points[i].Sums)
@@ -96,31 +100,37 @@ type CountsChart struct {
 // small charts at once; times come with [Reader.Chart] and [Reader.Table].
 func (r *Reader) Counts(ctx context.Context, rng Range) ([]CountsChart, error) {
 	found := map[Series]*CountsChart{}
-	var sums Sums
-	err := r.each(ctx, rng, rng.Step, func(*level) string { return shardTotals }, func(i int, raw []byte) error {
-		return readWanted(raw, func(s Series) bool { return s.Queue != "" }, func(s Series, encoded encodedSums) error {
-			c := found[s]
-			if c == nil {
-				c = &CountsChart{Series: s, Points: make([]Counts, rng.Points())}
-				found[s] = c
+	of := func(s Series) *CountsChart {
+		if found[s] == nil {
+			found[s] = &CountsChart{Series: s, Points: make([]Counts, rng.Points())}
+		}
+		return found[s]
+	}
+	var like []*CountsChart // the charts of the page before, in its order: the next is mostly the same
+	err := r.each(ctx, rng, rng.Step, func(*level) string { return shardTotals }, func(i int, p *encodedPage) error {
+		n := 0
+		return p.each(func(s Series, sums encodedSums) error {
+			if s.Queue == "" {
+				return nil
 			}
-			sums.reset()
-			err := encoded.mergeInto(&sums)
-			c.Points[i].Add(&sums.Counts)
-			c.Total.Add(&sums.Counts)
-			return err
+			if n == len(like) {
+				like = append(like, of(s))
+			} else if like[n].Series != s {
+				like[n] = of(s)
+			}
+			n++
+			return sums.addTo(&like[n-1].Points[i])
 		})
 	})
 	list := make([]CountsChart, 0, len(found))
 	for _, c := range found {
+		for i := range c.Points {
+			c.Total.Add(&c.Points[i])
+		}
 		list = append(list, *c)
 	}
 	slices.SortFunc(list, func(a, b CountsChart) int { return a.Series.compare(b.Series) })
 	return list, err
-}
-
-func (s Series) compare(o Series) int {
-	return cmp.Or(cmp.Compare(s.Queue, o.Queue), cmp.Compare(s.Kind, o.Kind))
 }
 
 // Row is one line of a table: the sums of a series over a range.
@@ -152,18 +162,18 @@ func (r *Reader) Table(ctx context.Context, rng Range, by By, only Series) ([]Ro
 		}
 		return have.Queue != "" && (only.Queue == "" || have.Queue == only.Queue)
 	}
-	take := func(_ int, raw []byte) error {
-		return readWanted(raw, wanted, func(s Series, sums encodedSums) error {
+	take := func(_ int, p *encodedPage) error {
+		return p.each(func(s Series, sums encodedSums) error {
+			if !wanted(s) {
+				return nil
+			}
 			switch by {
 			case ByQueue:
 				s.Kind = ""
 			case ByKind:
 				s.Queue = ""
 			}
-			if found[s] == nil {
-				found[s] = &Sums{}
-			}
-			return sums.mergeInto(found[s])
+			return sums.mergeInto(found.of(s))
 		})
 	}
 	var err error
@@ -183,14 +193,3 @@ func (r *Reader) Table(ctx context.Context, rng Range, by By, only Series) ([]Ro
 }
 
 func longest() time.Duration { return levels[len(levels)-1].size }
-
-// readWanted calls fn for each wanted series of an encoded page.
-func readWanted(raw []byte, wanted func(Series) bool, fn func(Series, encodedSums) error) error {
-	var bad error
-	err := readPage(raw, func(s Series, sums encodedSums) {
-		if wanted(s) {
-			bad = cmp.Or(bad, fn(s, sums))
-		}
-	})
-	return cmp.Or(err, bad)
-}

@@ -66,13 +66,6 @@ func (r *Recorder) Stale(c *bellhop.Claim, at time.Time) {
 	r.at(minuteOf(at)).of(c.Job.Queue, c.Job.Kind).Stale++
 }
 
-// Enqueued counts jobs that came into being.
-func (r *Recorder) Enqueued(queue, kind string, n int, at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at(minuteOf(at)).of(queue, kind).Enqueued += int64(n)
-}
-
 // at returns the batch of a minute, or of a later one if that has begun. Called under r.mu.
 func (r *Recorder) at(minute int64) *batch {
 	r.last = max(r.last, minute)

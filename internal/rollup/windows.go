@@ -41,7 +41,7 @@ func (w *windows) cover(below int, most time.Duration, from, to, now time.Time, 
 
 // each calls fn with the records of one shard that make up the range, each with the step in which it is. most bounds the length
 // of the windows that are used. Where a merged window is missing, what it would be merged from is read instead.
-func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard func(*level) string, fn func(step int, raw []byte) error) error {
+func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard func(*level) string, fn func(step int, p *encodedPage) error) error {
 	var need windows
 	for i := range rng.Points() {
 		need.cover(len(levels), most, rng.At(i), rng.At(i+1), rng.Now, i)
@@ -59,12 +59,12 @@ func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard 
 			return err
 		}
 		for at, step := range need[l] {
-			raws := found[at]
-			if len(raws) == 0 && l > 0 {
+			pages := found[at]
+			if len(pages) == 0 && l > 0 {
 				need.cover(l, longest(), at, at.Add(levels[l].size), rng.Now, step)
 			}
-			for _, raw := range raws {
-				if err := fn(step, raw); err != nil {
+			for i := range pages {
+				if err := fn(step, &pages[i]); err != nil {
 					return fmt.Errorf("%s: %w", levels[l].key(shard(&levels[l]), at), err)
 				}
 			}
@@ -75,7 +75,7 @@ func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard 
 
 // everything calls fn with all records of counts and sketches that make up the range. The totals of a window are the last of it
 // that is merged: where they are missing, what the window would be merged from is read instead.
-func (r *Reader) everything(ctx context.Context, rng Range, fn func(step int, raw []byte) error) error {
+func (r *Reader) everything(ctx context.Context, rng Range, fn func(step int, p *encodedPage) error) error {
 	var need windows
 	need.cover(len(levels), longest(), rng.From, rng.To, rng.Now, 0)
 	for l := len(levels) - 1; l >= 0; l-- {
@@ -99,9 +99,9 @@ func (r *Reader) everything(ctx context.Context, rng Range, fn func(step int, ra
 			if err != nil {
 				return err
 			}
-			for at, raws := range found {
-				for _, raw := range raws {
-					if err := fn(0, raw); err != nil {
+			for at, pages := range found {
+				for k := range pages {
+					if err := fn(0, &pages[k]); err != nil {
 						return fmt.Errorf("%s: %w", levels[l].key(shardName(i), at), err)
 					}
 				}
@@ -112,15 +112,15 @@ func (r *Reader) everything(ctx context.Context, rng Range, fn func(step int, ra
 }
 
 // load returns what the records of a shard's windows hold, as far as there is any.
-func (r *Reader) load(ctx context.Context, now time.Time, l *level, shard string, want map[time.Time]int) (map[time.Time][][]byte, error) {
+func (r *Reader) load(ctx context.Context, now time.Time, l *level, shard string, want map[time.Time]int) (map[time.Time][]encodedPage, error) {
 	local := time.Now()
-	found := make(map[time.Time][][]byte, len(want))
+	found := make(map[time.Time][]encodedPage, len(want))
 	var missing []time.Time
 	for at := range want {
-		if raws, known := r.cache.get(l.key(shard, at), local); !known {
+		if pages, known := r.cache.get(l.key(shard, at), local); !known {
 			missing = append(missing, at)
-		} else if len(raws) > 0 {
-			found[at] = raws
+		} else if len(pages) > 0 {
+			found[at] = pages
 		}
 	}
 	slices.SortFunc(missing, time.Time.Compare)
@@ -136,17 +136,29 @@ func (r *Reader) load(ctx context.Context, now time.Time, l *level, shard string
 			return nil, err
 		}
 		for _, at := range run {
-			r.cache.put(l.key(shard, at), read[at], local, now.Sub(at.Add(l.size)))
-			if len(read[at]) > 0 {
-				found[at] = read[at]
+			pages, err := r.cache.open(shard, read[at])
+			if err != nil {
+				return nil, fmt.Errorf("read metrics: %s: %w", l.key(shard, at), err)
+			}
+			r.cache.put(l.key(shard, at), pages, local, now.Sub(at.Add(l.size)))
+			if len(pages) > 0 {
+				found[at] = pages
 			}
 		}
 	}
 	return found, nil
 }
 
-// read reads the records of a shard's windows from one to another.
+// read reads the records of a shard's windows from one to another, and of minutes what clients have enqueued.
 func (l *level) read(ctx context.Context, store bellhop.Store, shard string, first, last time.Time) (map[time.Time][][]byte, error) {
+	found, err := l.readRecords(ctx, store, shard, first, last)
+	if err == nil && l == &levels[0] {
+		err = readEnqueued(ctx, store, shard, first, last, found)
+	}
+	return found, err
+}
+
+func (l *level) readRecords(ctx context.Context, store bellhop.Store, shard string, first, last time.Time) (map[time.Time][][]byte, error) {
 	found := map[time.Time][][]byte{}
 	q := bellhop.RecordQuery{
 		Space: Space, Prefix: commonPrefix(l.key(shard, first), l.key(shard, last)), After: l.before(shard, first),

@@ -11,13 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/store/memory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testservers.Main(m) }
 
 // begin is when the worlds of these tests begin.
 var begin = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -49,7 +48,7 @@ func (l *ledger) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
 	for _, w := range writes {
 		if strings.HasPrefix(w.Key, "1m/t/") {
 			p := page{}
-			if err := p.merge(w.Value, nil); err != nil {
+			if err := p.merge(w.Value); err != nil {
 				return err
 			}
 			l.minutes[w.Key] = p

@@ -203,12 +203,26 @@ func encodeWindow(l *level, window time.Time, p page, f *failures, now time.Time
 	if !f.isZero() {
 		writes = append(writes, l.write(shardFailures, window, f.encode(), now))
 	}
-	for s := range all {
-		if s.Queue == "" && s.Kind != "" {
-			delete(all, s) // readers add these up
+	return append(writes, l.write(shardTotals, window, all.totals().encode(false), now))
+}
+
+// totals returns the sums that the shard of totals holds: those of kinds over all queues are for readers to add up. The page
+// holds them all, or those of kinds within queues only.
+func (p page) totals() page {
+	all := page{}
+	for s, sums := range p {
+		if s.Queue != "" || s.Kind == "" {
+			all[s] = sums
 		}
 	}
-	return append(writes, l.write(shardTotals, window, all.encode(false), now))
+	if all[Series{}] == nil {
+		for s, sums := range p {
+			if s.Queue != "" {
+				all.of(Series{}).merge(sums)
+			}
+		}
+	}
+	return all
 }
 
 func (l *level) write(shard string, window time.Time, value []byte, now time.Time) bellhop.RecordWrite {

@@ -21,7 +21,10 @@ var (
 	recordByKey   = define("record by key", `select `+recordColumns+` from bellhop_records
 		where space = ? and name = ? and (expires_at is null or expires_at > ?)`)
 	recordsFrom = define("records", `select `+recordColumns+` from bellhop_records
-		where space = ? and name > ? and name >= ? and (? = '' or name < ?) and (expires_at is null or expires_at > ?) order by name {limit}`)
+		where space = ? and name > ? and name >= ? and (expires_at is null or expires_at > ?) order by name {limit}`)
+	// With an end that the index knows: else what lies behind it would be looked through for want of enough records.
+	recordsBetween = define("records of a prefix", `select `+recordColumns+` from bellhop_records
+		where space = ? and name > ? and name >= ? and name < ? and (expires_at is null or expires_at > ?) order by name {limit}`)
 )
 
 // Records implements [bellhop.Store].
@@ -43,8 +46,10 @@ func (s *Store) Records(ctx context.Context, q *bellhop.RecordQuery) (records []
 			return err
 		}
 		if len(q.Keys) == 0 {
-			end := prefixEnd(q.Prefix)
-			return t.Query(ctx, recordsFrom, scan, q.Space, q.After, q.Prefix, end, end, t.now, limit)
+			if end := prefixEnd(q.Prefix); end != "" {
+				return t.Query(ctx, recordsBetween, scan, q.Space, q.After, q.Prefix, end, t.now, limit)
+			}
+			return t.Query(ctx, recordsFrom, scan, q.Space, q.After, q.Prefix, t.now, limit)
 		}
 		for _, key := range slices.Compact(slices.Sorted(slices.Values(q.Keys))) {
 			if key <= q.After || len(records) == limit {

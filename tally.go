@@ -1,0 +1,115 @@
+package bellhop
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+)
+
+// EnqueuedSpace is the space of the records in which clients keep how many jobs they have enqueued, for charts: one a client and
+// minute, with the key "<minute>/<client>", such as 2006-01-02T15:04Z/0192…, and as value a JSON object of queues, each an object of
+// kinds and their numbers. They are written some ten seconds after an enqueue, by the store's clock, and kept for a few hours.
+const EnqueuedSpace = "enqueued"
+
+const (
+	// tallyEvery is how long after an enqueue the numbers are written, together with what came meanwhile.
+	tallyEvery = 9 * time.Second
+	tallyTTL   = 3*time.Hour + 15*time.Minute
+	// tallyTimeout bounds a write, and tallyLast the one when the client closes.
+	tallyTimeout = 8 * time.Second
+	tallyLast    = time.Second
+	// tallyMost is how many kinds within queues a client counts in a minute; what goes beyond is not counted.
+	tallyMost  = 5000
+	minuteForm = "2006-01-02T15:04Z"
+)
+
+// tally counts what a client enqueues. It costs a map's entry a job, and a call to the store every few seconds while there are jobs.
+type tally struct {
+	store Store
+	id    string // of the records' writer
+
+	mu     sync.Mutex
+	fresh  map[tallied]int64 // since the last write
+	timer  *time.Timer       // set while there is something to write
+	closed bool
+
+	writing sync.Mutex // guards the rest
+	// minute is the minute that all and its record are of.
+	minute time.Time
+	all    map[string]map[string]int64
+	kinds  int // in all
+}
+
+// tallied is a kind within a queue.
+type tallied struct{ queue, kind string }
+
+func newTally(store Store) *tally {
+	return &tally{store: store, id: NewID().String(), fresh: map[tallied]int64{}}
+}
+
+// add counts jobs that have come into being.
+func (t *tally) add(jobs []*Job, receipts []Receipt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, r := range receipts {
+		if !r.Existing && r.State != 0 { // else it is there already, or on its way through an outbox
+			t.fresh[tallied{jobs[i].Queue, jobs[i].Kind}]++
+		}
+	}
+	if t.timer == nil && !t.closed && len(t.fresh) > 0 {
+		t.timer = time.AfterFunc(tallyEvery, func() { t.write(tallyTimeout) })
+	}
+}
+
+// write adds what is fresh to the record of the minute. What cannot be written is tried again with the next.
+func (t *tally) write(timeout time.Duration) {
+	t.mu.Lock()
+	fresh := t.fresh
+	t.fresh, t.timer = map[tallied]int64{}, nil
+	t.mu.Unlock()
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	now, err := t.store.Ping(ctx)
+	if err != nil {
+		return // these few seconds are not worth more: nothing can be enqueued now either
+	}
+	if minute := now.UTC().Truncate(time.Minute); !minute.Equal(t.minute) {
+		t.minute, t.all, t.kinds = minute, map[string]map[string]int64{}, 0
+	}
+	for of, n := range fresh {
+		kinds := t.all[of.queue]
+		if kinds[of.kind] == 0 {
+			if t.kinds == tallyMost {
+				continue
+			}
+			t.kinds++
+		}
+		if kinds == nil {
+			kinds = map[string]int64{}
+			t.all[of.queue] = kinds
+		}
+		kinds[of.kind] += n
+	}
+	value, err := json.Marshal(t.all)
+	if err != nil { // names and numbers always encode
+		panic(err)
+	}
+	// It is the whole minute each time, so that one that fails is made good by the next.
+	_ = t.store.Put(ctx, []RecordWrite{{
+		Space: EnqueuedSpace, Key: t.minute.Format(minuteForm) + "/" + t.id, Value: value, Expect: ExpectAny, TTL: tallyTTL,
+	}})
+}
+
+// close writes what is left.
+func (t *tally) close() {
+	t.mu.Lock()
+	t.closed = true
+	left := t.timer != nil && t.timer.Stop()
+	t.mu.Unlock()
+	if left {
+		t.write(tallyLast)
+	}
+}
