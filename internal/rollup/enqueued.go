@@ -14,6 +14,17 @@ func readEnqueued(ctx context.Context, store bellhop.Store, shard string, first,
 	if shard == shardFailures {
 		return nil
 	}
+	return eachEnqueued(ctx, store, first, last, func(at time.Time, p page) {
+		if shard == shardTotals {
+			found[at] = append(found[at], p.totals().encode(false))
+		} else if part := levels[0].split(p.withSums())[shard]; part != nil {
+			found[at] = append(found[at], part.encode(true))
+		}
+	})
+}
+
+// eachEnqueued calls fn with what each client has enqueued in each minute from one to another.
+func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Time, fn func(at time.Time, p page)) error {
 	from, to := first.UTC().Format(windowForm), last.UTC().Format(windowForm)
 	q := bellhop.RecordQuery{Space: bellhop.EnqueuedSpace, Prefix: commonPrefix(from, to), After: from[:len(from)-1], Limit: 200}
 	for {
@@ -30,10 +41,8 @@ func readEnqueued(ctx context.Context, store bellhop.Store, shard string, first,
 			if err != nil {
 				return fmt.Errorf("read metrics: the record %.100q: %w", rec.Key, err)
 			}
-			if shard == shardTotals {
-				found[at] = append(found[at], p.totals().encode(false))
-			} else if part := levels[0].split(p.withSums())[shard]; part != nil {
-				found[at] = append(found[at], part.encode(true))
+			if len(p) > 0 {
+				fn(at, p)
 			}
 		}
 		if len(records) < q.Limit {

@@ -122,24 +122,21 @@ func (m *merger) look(ctx context.Context, l int, now time.Time) error {
 	return bad
 }
 
-// early merges the hour under way, as far as it has got, and the one before if that was not: what is shorter expires soon.
+// early merges the hour under way, as far as it has got, and the one before, which may not have been: what is shorter expires soon.
 func (m *merger) early(ctx context.Context) error {
 	window := levels[hours].window(m.now())
-	before := window.Add(-levels[hours].size)
-	_, state, err := m.stateOf(ctx, hours, before)
-	if err == nil && state != stateDone {
-		err = m.merge(ctx, hours, before)
+	for _, t := range []time.Time{window.Add(-levels[hours].size), window} {
+		if err := m.merge(ctx, hours, t); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return m.merge(ctx, hours, window)
+	return nil
 }
 
 // late says that minutes of a window are about to be written after others may have merged it. Whatever befalls the writer, the window will
 // be merged again.
 func (m *merger) late(ctx context.Context, l int, window time.Time) error {
-	return m.failed(putAll(ctx, m.store, []bellhop.RecordWrite{m.state(l, window, stateLate, bellhop.ExpectAny)}))
+	return m.failed(put(ctx, m.store, []bellhop.RecordWrite{m.state(l, window, stateLate, bellhop.ExpectAny)}))
 }
 
 // state returns the write of how far a window is.
@@ -150,44 +147,112 @@ func (m *merger) state(l int, window time.Time, state string, expect int64) bell
 	return w
 }
 
-// merge makes the records of a window from those of the level below, whatever there was before, and of the levels below that if need
-// be; and if the window is over, it notes that this was done. A window of which the sources may have expired is left as it is.
+// merge makes the records of a window from those of the level below, whatever there was before, and first of all these if need be; and
+// if the window is over, it notes that this was done. It is all one write, under the condition that nobody has noted anything about
+// the window since before the sources were read: else it begins again. A window of which the sources may have expired is left as it is.
 func (m *merger) merge(ctx context.Context, l int, window time.Time) error {
 	if m.now().Sub(window) > levels[l-1].keep+lateGrace {
 		return nil
 	}
-	again := func() error {
-		version, _, err := m.stateOf(ctx, l, window)
-		if err == nil && l > 1 {
-			err = m.mergeBelow(ctx, l, window)
-		}
-		if err == nil {
-			err = m.mergeShards(ctx, l, window)
-		}
-		if err != nil || m.due(l, window).After(m.now()) {
+	return m.failed(retry(func() error {
+		version, err := m.mergeBelow(ctx, l, window)
+		if err != nil {
 			return err
 		}
-		return putAll(ctx, m.store, []bellhop.RecordWrite{m.state(l, window, stateDone, version)})
-	}
-	return m.failed(retry(again))
+		totals, details, failed, err := m.sources(ctx, l, window)
+		if err != nil {
+			return err
+		}
+		noted := m.state(l, window, stateDone, version)
+		noted.Check = m.due(l, window).After(m.now()) // else there may be more, and it is not done yet
+		writes := []bellhop.RecordWrite{noted}
+		if len(totals) > 0 {
+			writes = append(writes, encodeShards(&levels[l], window, totals, details, failed, m.now())...)
+		}
+		return put(ctx, m.store, writes)
+	}))
 }
 
-// mergeShards merges all shards of a window: those without sketches last, since they tell that the others are there.
-func (m *merger) mergeShards(ctx context.Context, l int, window time.Time) error {
+// mergeBelow merges those windows that a window is merged from and that were not, and returns the version of the record that tells
+// how far the window itself is.
+func (m *merger) mergeBelow(ctx context.Context, l int, window time.Time) (version int64, err error) {
+	keys := []string{levels[l].key(shardDone, window)}
 	below := &levels[l-1]
-	first, any, err := m.firstOf(ctx, l-1, window)
-	if err != nil || !any || !first.Before(window.Add(levels[l].size)) {
-		return err // nothing happened
-	}
-	for i := range below.shards {
-		if err := m.mergeShard(ctx, l, window, shardName(i)); err != nil {
-			return err
+	if l > 1 {
+		for t := window; t.Before(window.Add(levels[l].size)) && t.Before(m.now()); t = t.Add(below.size) {
+			keys = append(keys, below.key(shardDone, t))
 		}
 	}
-	if err := m.mergeShard(ctx, l, window, shardFailures); err != nil {
-		return err
+	records, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys})
+	if err != nil {
+		return 0, err
 	}
-	return m.mergeShard(ctx, l, window, shardTotals)
+	done := map[string]bool{}
+	for _, r := range records {
+		done[r.Key] = string(r.Value) == stateDone
+		if r.Key == keys[0] {
+			version = r.Version
+		}
+	}
+	for i, key := range keys[1:] {
+		if !done[key] {
+			if err := m.merge(ctx, l-1, window.Add(time.Duration(i)*below.size)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return version, nil
+}
+
+// sources reads what a window is merged from: the sums of the shard of totals, which tell what other shards there are, those of
+// these, and the failures.
+func (m *merger) sources(ctx context.Context, l int, window time.Time) (totals, details page, failed *failures, err error) {
+	below := &levels[l-1]
+	last := window.Add(levels[l].size - below.size)
+	read := func(shard string, take func(raw []byte) error) {
+		if err != nil {
+			return
+		}
+		var found map[time.Time][][]byte
+		found, err = below.readRecords(ctx, m.store, shard, window, last)
+		for _, raw := range inOrder(found) {
+			if err == nil {
+				err = take(raw)
+			}
+		}
+	}
+	totals, details, failed = page{}, page{}, &failures{}
+	read(shardTotals, totals.merge)
+	shards := map[string]bool{}
+	for s := range totals {
+		for _, name := range []string{s.Queue, s.Kind} {
+			if name != "" {
+				shards[below.shard(name)] = true
+			}
+		}
+	}
+	for _, shard := range slices.Sorted(maps.Keys(shards)) {
+		read(shard, details.merge)
+	}
+	read(shardFailures, func(raw []byte) error {
+		part, err := decodeFailures(raw)
+		if err != nil {
+			return err
+		}
+		failed.rest += part.Rest
+		for _, g := range part.Groups {
+			failed.add(g)
+		}
+		return nil
+	})
+	failed.cut(mergedGroups)
+	if l == 1 && err == nil {
+		err = eachEnqueued(ctx, m.store, window, last, func(_ time.Time, p page) {
+			totals.add(p.totals())
+			details.add(p.withSums())
+		})
+	}
+	return totals, details, failed, err
 }
 
 // firstOf returns the first window of a level, from one on, in which something happened.
@@ -216,41 +281,6 @@ func (m *merger) firstOf(ctx context.Context, l int, from time.Time) (first time
 	return first, any, err
 }
 
-// stateOf returns how far a window is, and the version of the record that says so.
-func (m *merger) stateOf(ctx context.Context, l int, window time.Time) (version int64, state string, err error) {
-	records, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: []string{levels[l].key(shardDone, window)}})
-	if err != nil || len(records) == 0 {
-		return 0, "", err
-	}
-	return records[0].Version, string(records[0].Value), nil
-}
-
-// mergeBelow merges those windows that a window is merged from and that have not been.
-func (m *merger) mergeBelow(ctx context.Context, l int, window time.Time) error {
-	below := &levels[l-1]
-	var keys []string
-	for t := window; t.Before(window.Add(levels[l].size)) && t.Before(m.now()); t = t.Add(below.size) {
-		keys = append(keys, below.key(shardDone, t))
-	}
-	records, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys})
-	if err != nil {
-		return err
-	}
-	done := map[string]bool{}
-	for _, r := range records {
-		done[r.Key] = string(r.Value) == stateDone
-	}
-	for i, key := range keys {
-		if done[key] {
-			continue
-		}
-		if err := m.merge(ctx, l-1, window.Add(time.Duration(i)*below.size)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // retry does something again when a record that it was about to write has changed meanwhile.
 func retry(do func() error) (err error) {
 	for range mergeTries {
@@ -266,91 +296,6 @@ func (m *merger) failed(err error) error {
 		return fmt.Errorf("merge metrics: %w", err)
 	}
 	return nil
-}
-
-// mergeShard makes the records of a window from those of one shard below. The versions are read first: so if another has merged
-// sources that this one has not seen, or writes now what was read before, one of the two begins again.
-func (m *merger) mergeShard(ctx context.Context, l int, window time.Time, shard string) error {
-	return retry(func() error { return m.tryShard(ctx, l, window, shard) })
-}
-
-func (m *merger) tryShard(ctx context.Context, l int, window time.Time, shard string) error {
-	at, below := &levels[l], &levels[l-1]
-	targets := at.from(below, shard)
-	keys := make([]string, len(targets))
-	for i, name := range targets {
-		keys[i] = at.key(name, window)
-	}
-	records, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys})
-	if err != nil {
-		return err
-	}
-	versions := make(map[string]int64, len(records))
-	for _, r := range records {
-		versions[r.Key] = r.Version
-	}
-	sources, err := below.read(ctx, m.store, shard, window, window.Add(at.size-below.size))
-	if err != nil || len(sources) == 0 {
-		return err
-	}
-	values, err := at.mergeSources(shard, sources)
-	if err != nil {
-		return err
-	}
-	writes := make([]bellhop.RecordWrite, 0, len(values))
-	for name, value := range values {
-		w := at.write(name, window, value, m.now())
-		w.Expect = versions[w.Key]
-		writes = append(writes, w)
-	}
-	return putAll(ctx, m.store, writes)
-}
-
-// from returns the shards that are merged from one of the level below.
-func (l *level) from(below *level, shard string) []string {
-	if shard == shardTotals || shard == shardFailures {
-		return []string{shard}
-	}
-	var list []string
-	for i := range l.shards {
-		if shardName(i%below.shards) == shard {
-			list = append(list, shardName(i))
-		}
-	}
-	return list
-}
-
-// mergeSources returns the values of the shards that are merged from the records of one.
-func (l *level) mergeSources(shard string, sources map[time.Time][][]byte) (map[string][]byte, error) {
-	if shard == shardFailures {
-		var all failures
-		for _, raw := range inOrder(sources) {
-			part, err := decodeFailures(raw)
-			if err != nil {
-				return nil, err
-			}
-			all.rest += part.Rest
-			for _, g := range part.Groups {
-				all.add(g)
-			}
-		}
-		all.cut(mergedGroups)
-		return map[string][]byte{shard: all.encode()}, nil
-	}
-	all := page{}
-	for _, raw := range inOrder(sources) {
-		if err := all.merge(raw); err != nil {
-			return nil, err
-		}
-	}
-	if shard == shardTotals {
-		return map[string][]byte{shard: all.encode(false)}, nil
-	}
-	values := map[string][]byte{}
-	for name, part := range l.split(all) {
-		values[name] = part.encode(true)
-	}
-	return values, nil
 }
 
 // inOrder returns what records held, the earliest first.

@@ -193,6 +193,13 @@ func (e encodedSums) addTo(c *Counts) error {
 	return r.err
 }
 
+// add adds another page.
+func (p page) add(o page) {
+	for s, sums := range o {
+		p.of(s).merge(sums)
+	}
+}
+
 // merge adds an encoded page.
 func (p page) merge(raw []byte) error {
 	e, err := open(raw, func(b []byte) string { return string(b) })

@@ -109,7 +109,6 @@ func (w *Writer) encode() []bellhop.RecordWrite {
 	writes := encodeWindow(&levels[0], w.at(), w.page, &w.failures, w.now())
 	for i := range writes {
 		writes[i].Key += "/" + w.id.String()
-		writes[i].Expect = bellhop.ExpectAny
 	}
 	return writes
 }
@@ -122,7 +121,7 @@ func (w *Writer) put(ctx context.Context, s sealed) error {
 			return err
 		}
 	}
-	if err := putAll(ctx, w.store, s.writes); err != nil {
+	if err := put(ctx, w.store, s.writes); err != nil {
 		return fmt.Errorf("write metrics: %w", err)
 	}
 	for l := 1; l < max(late, w.late(s.minute)); l++ { // it may have become late meanwhile
@@ -193,17 +192,22 @@ func (p page) withSums() page {
 	return all
 }
 
-// encodeWindow returns the records of a window, of which p holds the sums of kinds within queues. Versions are not expected yet.
+// encodeWindow returns the records of a window, of which p holds the sums of kinds within queues.
 func encodeWindow(l *level, window time.Time, p page, f *failures, now time.Time) []bellhop.RecordWrite {
 	all := p.withSums()
-	var writes []bellhop.RecordWrite
-	for shard, part := range l.split(all) {
+	return encodeShards(l, window, all.totals(), all, f, now)
+}
+
+// encodeShards returns the records of a window's shards.
+func encodeShards(l *level, window time.Time, totals, details page, f *failures, now time.Time) []bellhop.RecordWrite {
+	writes := []bellhop.RecordWrite{l.write(shardTotals, window, totals.encode(false), now)}
+	for shard, part := range l.split(details) {
 		writes = append(writes, l.write(shard, window, part.encode(true), now))
 	}
 	if !f.isZero() {
 		writes = append(writes, l.write(shardFailures, window, f.encode(), now))
 	}
-	return append(writes, l.write(shardTotals, window, all.totals().encode(false), now))
+	return writes
 }
 
 // totals returns the sums that the shard of totals holds: those of kinds over all queues are for readers to add up. The page
@@ -216,40 +220,27 @@ func (p page) totals() page {
 		}
 	}
 	if all[Series{}] == nil {
-		for s, sums := range p {
-			if s.Queue != "" {
-				all.of(Series{}).merge(sums)
-			}
+		together := &Sums{}
+		for _, sums := range all {
+			together.merge(sums)
 		}
+		all[Series{}] = together
 	}
 	return all
 }
 
+// write returns the write of one record, whatever there was before.
 func (l *level) write(shard string, window time.Time, value []byte, now time.Time) bellhop.RecordWrite {
 	return bellhop.RecordWrite{
-		Space: Space, Key: l.key(shard, window), Value: value,
+		Space: Space, Key: l.key(shard, window), Value: value, Expect: bellhop.ExpectAny,
 		TTL: max(window.Add(l.size+l.keep+lateGrace).Sub(now), time.Minute),
 	}
 }
 
-// putAll writes records, those of each part of the store in one call.
-func putAll(ctx context.Context, store bellhop.Store, writes []bellhop.RecordWrite) error {
-	const most = 100 // of one call
-	parts := map[int][]bellhop.RecordWrite{}
-	router, routed := bellhop.As[bellhop.Router](store)
-	for _, write := range writes {
-		part := 0
-		if routed {
-			part = router.Home(write.Space, write.Key)
-		}
-		parts[part] = append(parts[part], write)
-	}
-	for _, list := range parts {
-		for some := range slices.Chunk(list, most) {
-			if err := store.Put(ctx, some); err != nil && !errors.Is(err, bellhop.ErrUnsupported) {
-				return err
-			}
-		}
+// put writes records, all or none. A store that keeps no records keeps no rollups.
+func put(ctx context.Context, store bellhop.Store, writes []bellhop.RecordWrite) error {
+	if err := store.Put(ctx, writes); !errors.Is(err, bellhop.ErrUnsupported) {
+		return err
 	}
 	return nil
 }
