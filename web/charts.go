@@ -271,7 +271,7 @@ func histogram(s *rollup.Sketch) template.HTML {
 		return ""
 	}
 	const bars = 48
-	low, high := math.Log(max(s.Quantile(0.001).Seconds(), 1e-6)), math.Log(max(s.Quantile(0.999).Seconds(), 2e-6))
+	low, high := math.Log(max(s.Quantile(0.005).Seconds(), 1e-6)), math.Log(max(s.Quantile(0.995).Seconds(), 2e-6))
 	if high-low < 0.1 {
 		low, high = low-0.05, high+0.05
 	}

@@ -83,7 +83,7 @@
       body.replaceChildren();
       const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
       return new uPlot({
-        width: body.clientWidth - 20, height: 196, padding: [8, 8, 0, 0], plugins: [marksPlugin(() => this.marks)],
+        width: body.clientWidth - 20, height: 196, padding: [8, 20, 0, 0], plugins: [marksPlugin(() => this.marks)],
         cursor: { sync: { key: "bellhop" }, points: { size: 6 }, y: false }, legend: { live: true },
         scales: { y: { range: (u, min, max) => [0, max > 0 ? max * 1.08 : 1] } },
         axes: [{ ...axis, space: 78, size: 28, values: (u, ticks) => ticks.map((t, i) => clock(t, ticks[i - 1])) }, { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => t === null ? "" : text(t)) }],
