@@ -92,13 +92,17 @@ type askData struct {
 
 // askBulk asks before an operation, with the number of jobs that it will touch.
 func (s *Server) askBulk(v *view) (*page, error) {
-	ask, err := s.readAsk(v, v.URL.Query())
+	form, err := url.ParseQuery(v.URL.RawQuery)
+	if err != nil {
+		return nil, badInput("the address cannot be read: %v", err)
+	}
+	ask, err := s.readAsk(v, form)
 	if err != nil {
 		return nil, err
 	}
 	d := &askData{bulkAsk: ask, Bound: bulk.DefaultBound, Back: v.param("back"), States: strings.ReplaceAll(ask.Filter.States.String(), "|", ", ")}
 	if ask.Picked > 0 {
-		d.IDs = v.URL.Query()["id"]
+		d.IDs = form["id"]
 	}
 	ctx, cancel := context.WithTimeout(v.Context(), countWithin)
 	defer cancel()

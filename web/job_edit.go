@@ -13,6 +13,7 @@ import (
 	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/bulk"
 	"github.com/gobellhop/bellhop/internal/filterurl"
+	"github.com/gobellhop/bellhop/internal/jsonview"
 	"github.com/gobellhop/bellhop/internal/redact"
 )
 
@@ -51,18 +52,9 @@ func (s *Server) editJob(v *view) (*page, error) {
 func newEdit(job *bellhop.Snapshot) *editData {
 	args := redact.JSON(job.Args)
 	return &editData{
-		Job: job, Args: indent(args), Hides: !bytes.Equal(args, job.Args), Queue: job.Queue, Priority: strconv.Itoa(job.Priority),
+		Job: job, Args: jsonview.Source(args), Hides: !bytes.Equal(args, job.Args), Queue: shorten(job.Queue, 128), Priority: strconv.Itoa(job.Priority),
 		Attempts: strconv.Itoa(job.Attempts), Tags: strings.Join(job.Tags, ", "),
 	}
-}
-
-// indent makes JSON readable; numbers and strings stay as they are.
-func indent(raw []byte) string {
-	var out bytes.Buffer
-	if json.Indent(&out, raw, "", "  ") != nil {
-		return string(raw)
-	}
-	return out.String()
 }
 
 // runEdited enqueues what the form says as a new job that names the old one.

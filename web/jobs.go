@@ -70,7 +70,12 @@ func (v *view) now() time.Time {
 
 // readFilter reads the filter of the address. others are the page's own parameters.
 func (v *view) readFilter(others ...string) *filterurl.Reading {
-	return filterurl.Read(v.URL.Query(), v.now(), others...)
+	query, err := url.ParseQuery(v.URL.RawQuery)
+	r := filterurl.Read(query, v.now(), others...)
+	if err != nil { // what was left out might have been a condition
+		r.Problems = append(r.Problems, filterurl.Problem{Name: "query", Text: err.Error()})
+	}
+	return r
 }
 
 // jobs lists jobs.

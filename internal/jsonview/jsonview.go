@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -192,6 +193,28 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// Source returns a JSON text indented, to be edited: numbers digit for digit, and characters that cannot be seen as JSON's escapes,
+// which mean the same. What is no JSON is returned as it is.
+func Source(raw []byte) string {
+	var indented bytes.Buffer
+	if json.Indent(&indented, raw, "", "  ") != nil {
+		return string(raw)
+	}
+	var b strings.Builder
+	for _, r := range indented.String() {
+		switch {
+		case r == '\n' || !odd(r):
+			b.WriteRune(r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // Text writes a text as HTML, cut to at most max bytes, and reports whether it was. Line breaks and tabs stay as they are; all

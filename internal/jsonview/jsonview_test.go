@@ -68,6 +68,18 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
+func TestSourceMeansTheSame(t *testing.T) {
+	raw := "{\"a\u202eb\":[12345678901234567890,1.10],\"tag\":\"\U000E0041\u200b\\n\"}"
+	want := "{\n  \"a\\u202eb\": [\n    12345678901234567890,\n    1.10\n  ],\n  \"tag\": \"\\udb40\\udc41\\u200b\\n\"\n}"
+	if got := jsonview.Source([]byte(raw)); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	var before, after any
+	if json.Unmarshal([]byte(raw), &before) != nil || json.Unmarshal([]byte(want), &after) != nil || fmt.Sprint(before) != fmt.Sprint(after) {
+		t.Error("it means something else")
+	}
+}
+
 func TestSizeIsBounded(t *testing.T) {
 	const most = 1 << 20 // of HTML
 	long := `"` + strings.Repeat("é", 500_000) + `"`
