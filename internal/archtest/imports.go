@@ -138,7 +138,7 @@ func storeOf(dir string) string {
 
 // mayImportAll reports whether dir may bring all stores along: store/all itself, and what stands at the top.
 func mayImportAll(dir string) bool {
-	return under(dir, "store/all", "cli", "cmd", "bench", "examples", "internal/storm")
+	return under(dir, "store/all", "cli", "cmd", "bench", "examples", "internal/storm", "internal/bigstore")
 }
 
 // standard reports whether an import path is one of the standard library, whose first element has no dot.

@@ -1,0 +1,167 @@
+// Command big fills a store with very many jobs, and measures what looking at it takes while a worker runs at full speed:
+//
+//	go run ./internal/bigstore/big fill ADDRESS            # ten million jobs and more; -part 10 for a tenth
+//	go run ./internal/bigstore/big look ADDRESS            # medians; -busy=false without a worker
+//
+// The schema must be there and empty. No job of those passes through here; the worker has a queue of its own.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/bigstore"
+	_ "github.com/gobellhop/bellhop/store/all"
+	"github.com/gobellhop/bellhop/worker"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("usage: big fill|look [flags] ADDRESS")
+	}
+	flags := flag.NewFlagSet("big", flag.ContinueOnError)
+	part := flags.Int("part", 1, "fill only one part of so many")
+	times := flags.Int("times", 5, "look so many times")
+	busy := flags.Bool("busy", true, "have a worker run beside")
+	only := flags.String("only", "", "only looks with this in their name")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		return errors.New("big: name one address")
+	}
+	client, err := bellhop.Open(ctx, flags.Arg(0))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	switch args[0] {
+	case "fill":
+		return fill(ctx, client, flags.Arg(0), bigstore.Full.Part(*part))
+	case "look":
+		if *busy {
+			defer work(ctx, client)()
+		}
+		return look(ctx, client, *times, *only)
+	}
+	return fmt.Errorf("big: %s: want fill or look", args[0])
+}
+
+func fill(ctx context.Context, client *bellhop.Client, address string, size bigstore.Size) error {
+	begin := time.Now()
+	told := func(jobs int) {
+		if jobs%1_000_000 < 50_000 {
+			fmt.Printf("%d of %d jobs, %.0f s\n", jobs, size.Total(), time.Since(begin).Seconds())
+		}
+	}
+	scheme, rest, _ := strings.Cut(address, ":")
+	dialect, isSQL := bigstore.Dialects[scheme]
+	if !isSQL {
+		return bigstore.FillByVerbs(ctx, client.Store(), size, told)
+	}
+	db, err := openSQL(scheme, rest, address)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for _, statement := range dialect.Session() {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return dialect.Fill(ctx, size, func(ctx context.Context, statements ...string) error { return exec(ctx, conn, statements) }, told)
+}
+
+func exec(ctx context.Context, conn *sql.Conn, statements []string) error {
+	if len(statements) == 1 {
+		_, err := conn.ExecContext(ctx, statements[0])
+		return err
+	}
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+	}
+	return tx.Commit()
+}
+
+// openSQL opens a database by the address of a store on it, past the store.
+func openSQL(scheme, rest, address string) (*sql.DB, error) {
+	if scheme == "sqlite" {
+		path, _, _ := strings.Cut(rest, "?")
+		return sql.Open("sqlite", path)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("big: %s", bellhop.MaskAddress(address))
+	}
+	u.RawQuery = ""
+	if scheme == "postgres" {
+		return sql.Open("pgx", u.String())
+	}
+	return sql.Open("mysql", fmt.Sprintf("%s@tcp(%s)%s", u.User, u.Host, u.Path))
+}
+
+// work keeps a worker busy with jobs that do nothing, until what it returns is called.
+func work(ctx context.Context, client *bellhop.Client) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	def := bellhop.Define[int]("bigstore.nothing", bellhop.Queue("bigstore"))
+	w := worker.New(client, worker.Config{Queues: worker.Queues{"bigstore": 100}})
+	w.Handle(def.With(func(context.Context, int) error { return nil }))
+	ended := make(chan struct{}, 2)
+	go func() { _ = w.Run(ctx); ended <- struct{}{} }()
+	go func() {
+		jobs := make([]int, 1000)
+		for ctx.Err() == nil {
+			_, _ = def.EnqueueMany(ctx, client, jobs)
+		}
+		ended <- struct{}{}
+	}()
+	return func() { cancel(); <-ended; <-ended }
+}
+
+func look(ctx context.Context, client *bellhop.Client, times int, only string) error {
+	for _, l := range bigstore.Looks() {
+		if !strings.Contains(l.Name, only) {
+			continue
+		}
+		median, saw, err := l.Median(ctx, client, times)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%8.1f ms  %-32s %s\n", median.Seconds()*1000, l.Name, saw)
+	}
+	return nil
+}
