@@ -166,16 +166,16 @@ type Store interface {
 	//   - [L2] One call examines a bounded number of rows: a page may be short
 	//     or empty and still have a Next. An empty Next means the end. An After
 	//     that is not a Next is [ErrInvalid].
-	//   - With WithLast each job comes with the record of its newest attempt,
+	//   - [L3] With WithLast each job comes with the record of its newest attempt,
 	//     if one has ended: the last of the history that Get returns.
-	//   - A job matches a filter by what [Filter.Matches] says of its snapshot,
+	//   - [L4] A job matches a filter by what [Filter.Matches] says of its snapshot,
 	//     in every store.
 	List(ctx context.Context, q *Query) (*Listing, error)
 
 	// Count returns how many jobs match, counting no further than limit.
 	//
 	//   - [N1] The count is exact below limit; limit itself means "limit or more".
-	//   - One call examines a bounded number of rows. If it ends for that, it
+	//   - [N2] One call examines a bounded number of rows. If it ends for that, it
 	//     returns what it has counted and a [*BoundError].
 	Count(ctx context.Context, f *Filter, limit int) (int, error)
 

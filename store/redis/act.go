@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,29 +14,13 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 	if !r.Action.Valid() {
 		return nil, &bellhop.InvalidError{Index: -1, Field: "action", Reason: r.Action.String() + " is unknown"}
 	}
-	if len(r.Filter.NotQueues) > 0 || r.Filter.ByFailure() || len(r.Filter.Args) > 0 || !r.Filter.FinishedAfter.IsZero() || !r.Filter.FinishedBefore.IsZero() {
-		return nil, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
-	}
-	in, err := actItems(r)
-	if err != nil {
-		return nil, err
-	}
 	reply := &bellhop.ActReply{}
-	err = s.ask(ctx, bellhop.OpAct, scriptAct, in, func(answer any) error {
-		l, err := row(answer, 4)
-		if err != nil {
-			return err
+	err := s.verb(ctx, bellhop.OpAct, func() error {
+		if len(r.IDs) == 0 && judged(&r.Filter) {
+			return s.actOnJudged(ctx, r, reply)
 		}
-		reply.Changed, reply.Signalled, reply.Next = readIDs(l[0]), readIDs(l[1]), text(l[3])
-		for three := range slices.Chunk(list(l[2]), 3) {
-			skip := bellhop.Skip{State: bellhop.State(integer(three[1]))}
-			copy(skip.ID[:], text(three[0]))
-			copy(skip.Holder[:], text(three[2]))
-			if len(r.IDs) > 0 || !skip.Holder.IsZero() {
-				reply.Skipped = append(reply.Skipped, skip)
-			}
-		}
-		return nil
+		_, err := s.act(ctx, r, nil, reply)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -45,7 +28,79 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 	return reply, nil
 }
 
-func actItems(r *bellhop.ActRequest) (items, error) {
+// act runs the script, and adds to the reply what came of it. If seen is not nil,
+// the request's jobs are acted on only where they were seen; those that have moved
+// are returned.
+func (s *Store) act(ctx context.Context, r *bellhop.ActRequest, seen []*entry, reply *bellhop.ActReply) (moved []bellhop.ID, err error) {
+	in, err := actItems(r, seen)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.run(ctx, bellhop.OpAct, scriptAct, in)
+	if err != nil {
+		return nil, err
+	}
+	l, err := row(answer, 5)
+	if err != nil {
+		return nil, err
+	}
+	reply.Changed, reply.Signalled = append(reply.Changed, readIDs(l[0])...), append(reply.Signalled, readIDs(l[1])...)
+	for three := range slices.Chunk(list(l[2]), 3) {
+		skip := bellhop.Skip{State: bellhop.State(integer(three[1]))}
+		copy(skip.ID[:], text(three[0]))
+		copy(skip.Holder[:], text(three[2]))
+		if len(r.IDs) > 0 && seen == nil || !skip.Holder.IsZero() {
+			reply.Skipped = append(reply.Skipped, skip)
+		}
+	}
+	reply.Next = text(l[3])
+	return readIDs(l[4]), nil
+}
+
+// actOnJudged acts by a filter that the script cannot judge: on jobs that have been
+// read and judged, where they were then. What has moved meanwhile is judged again.
+func (s *Store) actOnJudged(ctx context.Context, r *bellhop.ActRequest, reply *bellhop.ActReply) error {
+	limit := r.Limit
+	if limit <= 0 || limit > maxPage {
+		limit = maxPage
+	}
+	q := &bellhop.Query{Filter: r.Filter, After: r.After}
+	if q.Filter.States == 0 {
+		q.Filter.States = bellhop.AllStates
+	}
+	if q.Filter.States &= r.Action.From(); q.Filter.States == 0 {
+		return nil
+	}
+	p, err := s.search(ctx, bellhop.OpAct, q, limit)
+	if err != nil {
+		return err
+	}
+	seen := p.jobs
+	for len(seen) > 0 {
+		own := *r
+		own.After, own.IDs = "", nil
+		for _, e := range seen {
+			own.IDs = append(own.IDs, e.ID)
+		}
+		moved, err := s.act(ctx, &own, seen, reply)
+		if err != nil || len(moved) == 0 {
+			reply.Next = p.next
+			return err
+		}
+		q := &bellhop.Query{Filter: q.Filter}
+		q.Filter.IDs = moved
+		again, err := s.search(ctx, bellhop.OpAct, q, maxPage)
+		if err != nil {
+			return err
+		}
+		seen = again.jobs
+	}
+	reply.Next = p.next
+	return nil
+}
+
+// actItems is what the script act takes.
+func actItems(r *bellhop.ActRequest, seen []*entry) (items, error) {
 	in := items{}
 	var f bellhop.Filter
 	if len(r.IDs) == 0 {
@@ -65,7 +120,11 @@ func actItems(r *bellhop.ActRequest) (items, error) {
 		return in, err
 	}
 	for i := range r.IDs {
-		in.raw(r.IDs[i][:])
+		item := r.IDs[i][:]
+		if seen != nil {
+			item = append(item[:len(item):len(item)], seen[i].head...)
+		}
+		in.raw(item)
 	}
 	return in, nil
 }

@@ -153,6 +153,7 @@ type entry struct {
 	bellhop.Snapshot
 	turn    uint64
 	started bool
+	head    string // the first bytes of the place: where the job is, and its claim
 }
 
 // readEntry reads a job's bytes and its place. The bytes are empty if they stand
@@ -169,6 +170,7 @@ func readEntry(id, job, place string) (*entry, error) {
 func (e *entry) readPlace(s string) bool {
 	r := reader{s: s}
 	p := &e.Place
+	e.head = s[:min(7, len(s))]
 	p.State = bellhop.State(r.number(1) - '0')
 	p.Claim = int64(r.number(6))
 	if p.State == bellhop.StateRunning {

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 const (
 	maxPage     = 1000    // jobs in one page
 	maxExamined = 5000    // jobs looked at in one run of a script, which nobody else can enter meanwhile
+	maxCounted  = 50_000  // jobs looked at for one count
 	enoughBytes = 4 << 20 // bytes of jobs after which a page ends
 )
 
@@ -47,11 +47,15 @@ func readSnapshots(v any) ([]bellhop.Snapshot, error) {
 func appendFilter(in *items, f *bellhop.Filter) {
 	in.text(digits(f.States))
 	in.text(names(f.Queues))
+	in.text(names(f.NotQueues))
 	in.text(names(f.Kinds))
 	in.text(names(f.Tags))
 	in.text(idText(f.Process))
 	in.text(bound(f.EnqueuedAfter))
 	in.text(bound(f.EnqueuedBefore))
+	in.text(bound(f.FinishedAfter))
+	in.text(bound(f.FinishedBefore))
+	in.text(ifSet(f.ByFailure(), "1"))
 	in.text(f.Text)
 	ids := make([]byte, 0, 16*len(f.IDs))
 	for i := range f.IDs {
@@ -83,50 +87,125 @@ func appendPage(in *items, after string, limit int) error {
 	return nil
 }
 
+// judged reports whether a filter asks for what is judged here and not by a script:
+// single values in arguments, which Lua would round, and failures.
+func judged(f *bellhop.Filter) bool { return len(f.Args) > 0 || f.ByFailure() }
+
 // List implements [bellhop.Store].
-func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, error) {
+func (s *Store) List(ctx context.Context, q *bellhop.Query) (listing *bellhop.Listing, err error) {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = 50
 	}
-	if len(q.Filter.NotQueues) > 0 || q.Filter.ByFailure() || len(q.Filter.Args) > 0 || !q.Filter.FinishedAfter.IsZero() || !q.Filter.FinishedBefore.IsZero() {
-		return nil, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
-	}
-	in := items{}
-	appendFilter(&in, &q.Filter)
-	if err := appendPage(&in, q.After, min(limit, maxPage)); err != nil {
-		return nil, err
-	}
-	in.text("jobs")
-	in.number(enoughBytes)
-	listing := &bellhop.Listing{}
-	err := s.ask(ctx, bellhop.OpList, scriptList, in, func(reply any) error {
-		r, err := row(reply, 2)
+	err = s.verb(ctx, bellhop.OpList, func() error {
+		p, err := s.search(ctx, bellhop.OpList, q, min(limit, maxPage))
 		if err != nil {
 			return err
 		}
-		listing.Next = text(r[0])
-		listing.Jobs, err = readSnapshots(r[2:])
-		return err
+		listing = &bellhop.Listing{Next: p.next, Examined: p.examined, Jobs: make([]bellhop.Snapshot, len(p.jobs))}
+		for i, e := range p.jobs {
+			listing.Jobs[i] = e.Snapshot
+			if q.WithoutArgs {
+				listing.Jobs[i].Args = nil
+			}
+			if !q.WithLast {
+				listing.Jobs[i].History = nil
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if q.WithoutArgs {
-		for i := range listing.Jobs {
-			listing.Jobs[i].Args = nil
+	return listing, nil
+}
+
+// page is a page of jobs, the newest first.
+type page struct {
+	jobs     []*entry
+	next     string
+	examined int
+	bytes    int
+}
+
+// search reads a page, and judges what is not judged by the script.
+func (s *Store) search(ctx context.Context, op bellhop.Op, q *bellhop.Query, limit int) (*page, error) {
+	what, most := "jobs", limit
+	if q.WithLast || q.Filter.ByFailure() {
+		what = "last"
+	}
+	if judged(&q.Filter) {
+		most = maxPage
+	}
+	all := &page{next: q.After}
+	for {
+		p, err := s.page(ctx, op, &q.Filter, all.next, most, what)
+		if err != nil {
+			return nil, err
+		}
+		all.next, all.examined, all.bytes = p.next, all.examined+p.examined, all.bytes+p.bytes
+		for i, e := range p.jobs {
+			if !e.matches(&q.Filter) {
+				continue
+			}
+			if all.jobs = append(all.jobs, e); len(all.jobs) == limit {
+				if i < len(p.jobs)-1 {
+					all.next = strconv.FormatUint(e.turn, 10)
+				}
+				return all, nil
+			}
+		}
+		if all.next == "" || all.examined >= maxExamined || all.bytes >= enoughBytes || !judged(&q.Filter) {
+			return all, nil
 		}
 	}
-	return listing, nil
+}
+
+// matches judges what the script has not.
+func (e *entry) matches(f *bellhop.Filter) bool {
+	if !judged(f) {
+		return true
+	}
+	var last *bellhop.Attempt
+	if n := len(e.History); n > 0 {
+		last = &e.History[n-1]
+	}
+	return f.Matches(&e.Job, &e.Place, last)
+}
+
+// page reads what the script finds.
+func (s *Store) page(ctx context.Context, op bellhop.Op, f *bellhop.Filter, after string, limit int, what string) (*page, error) {
+	in := items{}
+	appendFilter(&in, f)
+	if err := appendPage(&in, after, limit); err != nil {
+		return nil, err
+	}
+	in.text(what)
+	in.number(enoughBytes)
+	reply, err := s.run(ctx, op, scriptList, in)
+	if err != nil {
+		return nil, err
+	}
+	r, err := row(reply, 3)
+	if err != nil {
+		return nil, err
+	}
+	p := &page{next: text(r[0]), examined: int(integer(r[2]))}
+	for three := range slices.Chunk(r[3:], 3) {
+		e, err := readEntry(text(three[0]), text(three[1]), text(three[2]))
+		if err != nil {
+			return nil, err
+		}
+		p.bytes += len(text(three[1])) + len(text(three[2]))
+		p.jobs = append(p.jobs, e)
+	}
+	return p, nil
 }
 
 // Count implements [bellhop.Store]. What states and queues alone select is
 // answered from the counters; all else is counted in bites, and so not of one
 // moment if there are many jobs.
 func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
-	if len(f.NotQueues) > 0 || f.ByFailure() || len(f.Args) > 0 || !f.FinishedAfter.IsZero() || !f.FinishedBefore.IsZero() {
-		return 0, fmt.Errorf("these conditions of the filter: %w", bellhop.ErrUnsupported)
-	}
 	err = s.verb(ctx, bellhop.OpCount, func() (err error) {
 		if onlyPlaces(f) {
 			n, err = s.countPlaces(ctx, f, limit)
@@ -164,28 +243,46 @@ func (s *Store) countPlaces(ctx context.Context, f *bellhop.Filter, limit int) (
 }
 
 func (s *Store) countEach(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
-	for after := ""; n < limit; {
-		in := items{}
-		appendFilter(&in, f)
-		if err := appendPage(&in, after, limit-n); err != nil {
-			return 0, err
+	q, examined := &bellhop.Query{Filter: *f}, 0
+	for n < limit {
+		p, found := (*page)(nil), 0
+		if judged(f) {
+			p, err = s.search(ctx, bellhop.OpCount, q, min(limit-n, maxPage))
+		} else {
+			p, found, err = s.countSome(ctx, f, q.After, limit-n)
 		}
-		in.text("none")
-		in.number(0)
-		reply, err := s.run(ctx, bellhop.OpCount, scriptList, in)
 		if err != nil {
 			return 0, err
 		}
-		r, err := row(reply, 2)
-		if err != nil {
-			return 0, err
-		}
-		n += int(integer(r[1]))
-		if after = text(r[0]); after == "" {
-			break
+		n, examined, q.After = n+found+len(p.jobs), examined+p.examined, p.next
+		switch {
+		case p.next == "":
+			return n, nil
+		case examined >= maxCounted && n < limit:
+			return n, &bellhop.BoundError{Examined: examined}
 		}
 	}
 	return n, nil
+}
+
+// countSome counts as far as one run of the script goes.
+func (s *Store) countSome(ctx context.Context, f *bellhop.Filter, after string, limit int) (p *page, n int, err error) {
+	in := items{}
+	appendFilter(&in, f)
+	if err := appendPage(&in, after, limit); err != nil {
+		return nil, 0, err
+	}
+	in.text("none")
+	in.number(0)
+	reply, err := s.run(ctx, bellhop.OpCount, scriptList, in)
+	if err != nil {
+		return nil, 0, err
+	}
+	r, err := row(reply, 3)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &page{next: text(r[0]), examined: int(integer(r[2]))}, int(integer(r[1])), nil
 }
 
 // stateAndQueue takes a name among the counters apart.

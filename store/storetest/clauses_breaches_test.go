@@ -322,6 +322,26 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 			return s.List(ctx, &own)
 		}
 	},
+	"L3": func(b *spoiled, s bellhop.Store) {
+		b.list = func(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, error) {
+			own := *q
+			own.WithLast = false
+			return s.List(ctx, &own)
+		}
+	},
+	"L4": func(b *spoiled, s bellhop.Store) {
+		b.list = func(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, error) {
+			own := *q
+			own.Filter.Args, own.Filter.Error = nil, ""
+			return s.List(ctx, &own)
+		}
+	},
+	"N2": func(b *spoiled, s bellhop.Store) {
+		b.count = func(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
+			n, _ := s.Count(ctx, f, limit)
+			return n, &bellhop.BoundError{}
+		}
+	},
 	"N1": func(b *spoiled, s bellhop.Store) {
 		b.count = func(ctx context.Context, f *bellhop.Filter, limit int) (int, error) { return s.Count(ctx, f, limit+1) }
 	},

@@ -18,7 +18,12 @@ var queryTests = []test{
 	{"pages", "L1 L2", listPages},
 	{"pages while jobs move", "L1", listMoving},
 	{"few among many", "L2 L1", listSparse},
+	{"newest attempts", "L3", listLast},
+	{"contents", "L4 N1", listContents},
+	{"failures", "L4 A4", listFailures},
+	{"ends", "L4 N1", listEnds},
 	{"count", "N1", countJobs},
+	{"counts that end", "N2", countBounded},
 	{"stats", "T1", statsQueues},
 	{"stats times", "T1", statsTimes},
 }

@@ -402,13 +402,17 @@ func (m *machine) actByFilter() {
 // filter draws one or two conditions.
 func (m *machine) filter() (f bellhop.Filter) {
 	for range 1 + m.upTo(1, "conditions") {
-		switch one(m, []string{"ids", "states", "queues", "kinds", "tags", "process", "time", "text"}, "condition") {
+		switch one(m, []string{
+			"ids", "states", "queues", "not queues", "kinds", "tags", "process", "time", "end", "text", "value", "error", "group",
+		}, "condition") {
 		case "ids":
 			f.IDs = pick(m, m.ids, 8, "jobs")
 		case "states":
 			f.States = bellhop.StateSet(rapid.Uint16Range(0, uint16(bellhop.AllStates)).Draw(m.T, "states")) & bellhop.AllStates
 		case "queues":
 			f.Queues = rapid.Permutation(randomQueues).Draw(m.T, "queues")[:1+m.upTo(1, "more")]
+		case "not queues":
+			f.NotQueues = randomQueues[m.upTo(2, "first"):]
 		case "kinds":
 			f.Kinds = randomKinds[:1]
 		case "tags":
@@ -422,6 +426,19 @@ func (m *machine) filter() (f bellhop.Filter) {
 			if m.chance(50, "before") {
 				f.EnqueuedAfter, f.EnqueuedBefore = time.Time{}, f.EnqueuedAfter
 			}
+		case "end":
+			f.FinishedAfter = m.now().Add(-m.wait())
+			if m.chance(50, "before") {
+				f.FinishedAfter, f.FinishedBefore = time.Time{}, f.FinishedAfter
+			}
+		case "value":
+			f.Args = append(f.Args, one(m, []bellhop.ArgMatch{
+				{Path: "n", Value: "9007199254740993"}, {Path: "1", Value: "2"}, {Value: `a%b_c\`}, {Path: "to", Value: "grüße@例え.jp"},
+			}, "value"))
+		case "error":
+			f.Error = one(m, []string{"failed", "use", "x"}, "error")
+		case "group":
+			f.Fingerprint = bellhop.Fingerprint(one(m, randomKinds, "kind"), &bellhop.Failure{Class: "error", Message: "it failed"})
 		case "text":
 			f.Text = one(m, []string{"n", "%", "_", `\`, "ü", "N", "to"}, "text")
 		}
@@ -431,7 +448,10 @@ func (m *machine) filter() (f bellhop.Filter) {
 
 func (m *machine) list() {
 	f, page, limit := m.filter(), 1+m.upTo(4, "page"), m.upTo(5, "limit")
-	_, _ = both(m, func(s bellhop.Store) ([]bellhop.Snapshot, error) { return listAll(m.ctx, s, f, page) }, nil)
+	last := m.chance(50, "newest attempts")
+	_, _ = both(m, func(s bellhop.Store) ([]bellhop.Snapshot, error) {
+		return pagesOf(m.ctx, s, bellhop.Query{Filter: f, Limit: page, WithLast: last})
+	}, nil)
 	_, _ = both(m, func(s bellhop.Store) (int, error) { return s.Count(m.ctx, &f, limit) }, nil)
 }
 

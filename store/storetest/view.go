@@ -178,14 +178,18 @@ func eachOnce(listed []bellhop.Snapshot, want map[bellhop.ID]*bellhop.Snapshot) 
 
 // listAll reads all pages, of at most page jobs each.
 func listAll(ctx context.Context, s bellhop.Store, f bellhop.Filter, page int) ([]bellhop.Snapshot, error) {
-	var all []bellhop.Snapshot
-	for q := (bellhop.Query{Filter: f, Limit: page}); ; {
+	return pagesOf(ctx, s, bellhop.Query{Filter: f, Limit: page})
+}
+
+// pagesOf reads all pages of a query.
+func pagesOf(ctx context.Context, s bellhop.Store, q bellhop.Query) (all []bellhop.Snapshot, err error) {
+	for {
 		l, err := s.List(ctx, &q)
 		if err != nil {
 			return nil, fmt.Errorf("list: %w", err)
 		}
-		if len(l.Jobs) > page {
-			return nil, fmt.Errorf("L2: a page of at most %d jobs has %d", page, len(l.Jobs))
+		if len(l.Jobs) > q.Limit {
+			return nil, fmt.Errorf("L2: a page of at most %d jobs has %d", q.Limit, len(l.Jobs))
 		}
 		all = append(all, l.Jobs...)
 		if l.Next == "" {

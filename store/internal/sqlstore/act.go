@@ -136,8 +136,11 @@ type selection struct {
 }
 
 func (t *txn) choose(ctx context.Context, f *bellhop.Filter, after string, limit int) (*selection, error) {
-	jobs, next, err := t.page(ctx, f, after, limit, !t.store.Shared)
-	return &selection{jobs, next}, err
+	p, err := t.page(ctx, f, after, limit, shape{args: t.store.Shared, last: t.store.Shared && f.ByFailure()})
+	if err != nil {
+		return nil, err
+	}
+	return &selection{p.jobs, p.next}, nil
 }
 
 func (a *actor) byFilter(ctx context.Context, f *bellhop.Filter, chosen *selection) (err error) {
@@ -149,7 +152,7 @@ func (a *actor) byFilter(ctx context.Context, f *bellhop.Filter, chosen *selecti
 			return err
 		}
 		// A single writer has just read it, without its arguments.
-		if j == nil || a.store.Shared && (!f.States.Has(j.Place.State) || !f.Matches(&j.Job, &j.Place, nil)) {
+		if j == nil || a.store.Shared && (!f.States.Has(j.Place.State) || !j.matches(f)) {
 			continue
 		}
 		if err := a.act(ctx, j); err != nil {
@@ -176,6 +179,11 @@ func (a *actor) fresh(ctx context.Context, j *numbered, row *row) (*numbered, er
 		}
 		if j, err = a.load(ctx, j.ID, row); err != nil {
 			return nil, err
+		}
+		if j != nil && a.request.Filter.ByFailure() {
+			if j.History, err = a.last(ctx, j); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return nil, nil

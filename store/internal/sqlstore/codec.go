@@ -309,22 +309,24 @@ type place struct {
 	table   string
 	states  bellhop.StateSet
 	columns string // as row.place reads them; the table is p
+	queued  bool   // it has a column queue
+	indexed bool   // which has an index
 }
 
 const counters = `p.due, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, p.cancel, p.reason, p.progress`
 
 var (
-	placeReady     = &place{"ready", "bellhop_ready", bellhop.States(bellhop.StateReady), `3, ` + counters + `, 0, null, null, null, 0, null, null, null`}
-	placeScheduled = &place{"scheduled", "bellhop_scheduled", bellhop.States(bellhop.StateScheduled), `1, ` + counters + `, 0, null, null, null, 0, null, null, null`}
-	placeBlocked   = &place{"blocked", "bellhop_blocked", bellhop.States(bellhop.StateBlocked), `2, ` + counters + `, p.waits, null, null, null, 0, null, null, null`}
-	placeRunning   = &place{"running", "bellhop_running", bellhop.States(bellhop.StateRunning), `4, ` + counters + `, 0, p.process, p.claimed_at, p.exchange, p.started, null, null, null`}
+	placeReady     = &place{"ready", "bellhop_ready", bellhop.States(bellhop.StateReady), `3, ` + counters + `, 0, null, null, null, 0, null, null, null`, true, true}
+	placeScheduled = &place{"scheduled", "bellhop_scheduled", bellhop.States(bellhop.StateScheduled), `1, ` + counters + `, 0, null, null, null, 0, null, null, null`, true, true}
+	placeBlocked   = &place{"blocked", "bellhop_blocked", bellhop.States(bellhop.StateBlocked), `2, ` + counters + `, p.waits, null, null, null, 0, null, null, null`, true, true}
+	placeRunning   = &place{"running", "bellhop_running", bellhop.States(bellhop.StateRunning), `4, ` + counters + `, 0, p.process, p.claimed_at, p.exchange, p.started, null, null, null`, true, false}
 	placeFinished  = &place{
 		"finished", "bellhop_finished", bellhop.States(bellhop.StateSucceeded, bellhop.StateDiscarded, bellhop.StateCancelled),
-		`p.state, p.due, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, 0, p.reason, p.progress, 0, null, null, null, 0, p.finished_at, p.expires_at, p.result`,
+		`p.state, p.due, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, 0, p.reason, p.progress, 0, null, null, null, 0, p.finished_at, p.expires_at, p.result`, false, false,
 	}
 	placeDead = &place{
 		"dead", "bellhop_dead", bellhop.States(bellhop.StateDead),
-		`8, p.due, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, 0, p.reason, p.progress, 0, null, null, null, 0, p.finished_at, p.expires_at, p.result`,
+		`8, p.due, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, 0, p.reason, p.progress, 0, null, null, null, 0, p.finished_at, p.expires_at, p.result`, true, true,
 	}
 	// The first two have all columns between them, which gives the columns of a union their types.
 	places = []*place{placeRunning, placeFinished, placeReady, placeScheduled, placeDead, placeBlocked}

@@ -3,8 +3,10 @@
 -- Act: does an action to jobs, by id or by filter.
 -- Items: the filter; the action's name, the states that it may start from, the state that it leads to, how long a
 -- job is kept then that does not say so itself, the reason, before which turn ('' for the newest), the limit, and how
--- many to look at; then ids, or none to go by the filter.
--- Reply: {changed, signalled, {id, state or '', holder or '' ...} of those skipped, where to go on or ''}.
+-- many to look at; then ids, or none to go by the filter. Behind an id may stand the first 7 bytes of the place at
+-- which the caller has seen the job.
+-- Reply: {changed, signalled, {id, state or '', holder or '' ...} of those skipped, where to go on or '', ids of those
+-- that are not where they were seen}.
 
 local action, from, to, keep, reason = take(), take(), take(), tonumber(take()), take()
 local before, limit, most = tonumber(take()), tonumber(take()), tonumber(take())
@@ -83,19 +85,22 @@ local function act(id, p)
   end
 end
 
-local onward = ''
+local onward, moved = '', {}
 if at < #items then
   local seen, ids = {}, {}
   while at < #items do
-    local id = take()
+    local item = take()
+    local id = sub(item, 1, 16)
     if not seen[id] then
-      seen[id] = true
+      seen[id] = sub(item, 17)
       ids[#ids + 1] = id
     end
   end
   local list = fetch('HMGET', NS .. 'places', ids)
   for i = 1, #ids do
-    if list[i] then
+    if list[i] and seen[ids[i]] ~= '' and seen[ids[i]] ~= sub(list[i], 1, 7) then
+      moved[#moved + 1] = ids[i]
+    elseif list[i] then
       act(ids[i], list[i])
     else
       skip(ids[i], '', '')
@@ -106,4 +111,4 @@ else
 end
 flush()
 each('HSET', NS .. 'unique', takers)
-return {changed, signalled, skipped, onward}
+return {changed, signalled, skipped, onward, moved}

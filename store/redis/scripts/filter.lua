@@ -1,16 +1,21 @@
 -- Filter: which jobs match, and reading them from the newest to the oldest.
 --
--- A list of names is '' for any, or like '|mail|reports|'; ids stand one after the other.
+-- A list of names is '' for any, or like '|mail|reports|'; ids stand one after the other. What is inside failures, and
+-- single values in arguments, is judged by the caller: failed is '1' if the newest attempt must have failed at all.
 
-local f = {states = take(), queues = take(), kinds = take(), tags = take(), process = take(), after = take(), before = take(), text = take(), ids = take()}
-f.after, f.before = tonumber(f.after), tonumber(f.before)
+local f = {states = take(), queues = take(), without = take(), kinds = take(), tags = take(), process = take(), after = take(), before = take(),
+  ended = take(), unended = take(), failed = take(), text = take(), ids = take()}
+f.after, f.before, f.ended, f.unended = tonumber(f.after), tonumber(f.before), tonumber(f.ended), tonumber(f.unended)
 local verdicts = {} -- of lanes
+local slack = 60000000 -- how far times may be out of the order of turns, because a clock was set back
+local examined = 0 -- jobs that scan has looked at
 
 local function laneFits(text)
   local fits = verdicts[text]
   if fits == nil then
     local bar = find(text, '|', 3, true)
     fits = (f.queues == '' or find(f.queues, sub(text, 2, bar), 1, true) ~= nil) and
+      (f.without == '' or not find(f.without, sub(text, 2, bar), 1, true)) and
       (f.kinds == '' or find(f.kinds, sub(text, bar) .. '|', 1, true) ~= nil)
     verdicts[text] = fits
   end
@@ -31,11 +36,28 @@ local function jobFits(id, p)
   return f.text == '' or find(job, f.text, o + 33 + size, true) ~= nil
 end
 
+-- endFits looks at when the job has ended.
+local function endFits(p)
+  if byte(p) < 53 then return false end -- '5' to '8': it has
+  local c, n = contentOf(p, 8)
+  local at = number('>I8', p, c + n + 1)
+  return not (f.ended and at < f.ended or f.unended and at >= f.unended)
+end
+
+-- lastOf returns the record of the newest attempt; '' if there is none.
+local function lastOf(p)
+  local c, n = contentOf(p, flagsAt(p))
+  local _, _, _, attempts, records = tailOf(p, c + n)
+  local o = 1
+  for _ = 2, attempts do o = o + 4 + number('>I4', records, o) end
+  return sub(records, o)
+end
+
 local function fits(id, p)
   if f.states ~= '' and not find(f.states, sub(p, 1, 1), 1, true) then return false end
   if f.process ~= '' and (byte(p) ~= 52 or sub(p, 24, 39) ~= f.process) then return false end
   local o = flagsAt(p)
-  if f.queues ~= '' or f.kinds ~= '' then
+  if f.queues ~= '' or f.without ~= '' or f.kinds ~= '' then
     local n = byte(p, o + 39) * 256 + byte(p, o + 40)
     if not laneFits(sub(p, o + 41, o + 40 + n)) then return false end
   end
@@ -43,6 +65,8 @@ local function fits(id, p)
     local enqueued = number('>I8', p, o + 19)
     if f.after and enqueued < f.after or f.before and enqueued >= f.before then return false end
   end
+  if (f.ended or f.unended) and not endFits(p) then return false end
+  if f.failed ~= '' and #lastOf(p) <= 84 then return false end -- see recordOf: there is no failure in it
   return f.tags == '' and f.text == '' or jobFits(id, p)
 end
 
@@ -94,6 +118,7 @@ end
 local function scanIDs(ids, before, limit, fn)
   local note, page = newest(before, limit, fn)
   local list = fetch('HMGET', NS .. 'places', ids)
+  examined = #ids
   for i = 1, #ids do
     if list[i] then note(ids[i], list[i]) end
   end
@@ -136,27 +161,61 @@ local function deadPage(before)
   return ids, turns, turns[#turns]
 end
 
+-- blockAt returns the number of the block at a place among the blocks, and when the first of its jobs that is left was
+-- enqueued; no time if none is.
+local function blockAt(rank)
+  local block = call('ZRANGE', NS .. 'blocks', rank, rank)[1]
+  local order = call('GET', NS .. 'order|' .. block) or ''
+  for i = 1, #order, 16 do
+    local p = call('HGET', NS .. 'places', sub(order, i, i + 15))
+    if p then return tonumber(block), (number('>I8', p, flagsAt(p) + 19)) end
+  end
+  return tonumber(block), nil
+end
+
+-- turnAt returns a turn before which all jobs stand that were enqueued before a time; nil if that is not known.
+local function turnAt(time)
+  local low, high = 0, call('ZCARD', NS .. 'blocks') -- the first block that is too late is one of these, or between
+  local turn
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local block, enqueued = blockAt(middle)
+    if enqueued and enqueued >= time then
+      high, turn = middle, block * 128
+    else
+      low = middle + 1
+    end
+  end
+  return turn
+end
+
 -- scan calls fn for jobs that match, the newest first, until limit of them have matched, most have been looked at,
 -- or fn returns false. It returns where to go on: the turn of the last job looked at; '' at the end. Without before
 -- it begins with the newest.
 local function scan(before, limit, most, fn)
   if f.ids ~= '' then return scanIDs(idsNamed(), before, limit, fn) end
   if f.process ~= '' or f.states == '4' then return scanHeld(before, limit, fn) end
+  local latest = f.before and f.unended and min(f.before, f.unended) or f.before or f.unended
+  if latest and not before then before = turnAt(latest + slack) end
   local page = f.states == '8' and deadPage or blockPage
-  local found, looked, last = 0, 0, nil
+  local found, last = 0, nil
   while true do
     local ids, turns, rest = page(before)
     if not ids then return '' end
-    local list = fetch('HMGET', NS .. 'places', ids)
+    local list, early = fetch('HMGET', NS .. 'places', ids), f.after ~= nil
     for i = 1, #ids do
-      if found == limit or looked == most then return format('%.0f', last) end
-      looked, last = looked + 1, turns[i]
+      if found == limit or examined == most then return format('%.0f', last) end
+      examined, last = examined + 1, turns[i]
       local p = list[i]
-      if p and turnOf(p) == last and fits(ids[i], p) then
-        found = found + 1
-        if fn(ids[i], p) == false then return format('%.0f', last) end
+      if p and turnOf(p) == last then
+        early = early and number('>I8', p, flagsAt(p) + 19) < f.after - slack
+        if fits(ids[i], p) then
+          found = found + 1
+          if fn(ids[i], p) == false then return format('%.0f', last) end
+        end
       end
     end
+    if early then return '' end -- and so are all that come
     before = rest
   end
 end
