@@ -53,7 +53,7 @@ func newEdit(job *bellhop.Snapshot) *editData {
 	args := redact.JSON(job.Args)
 	return &editData{
 		Job: job, Args: jsonview.Source(args), Hides: !bytes.Equal(args, job.Args), Queue: shorten(job.Queue, 128), Priority: strconv.Itoa(job.Priority),
-		Attempts: strconv.Itoa(job.Attempts), Tags: strings.Join(job.Tags, ", "),
+		Attempts: strconv.Itoa(job.Attempts), Tags: shorten(strings.Join(job.Tags, ", "), 8<<10),
 	}
 }
 
