@@ -111,6 +111,15 @@ func (c *Client) enqueue(ctx context.Context, drafts []Draft, last EnqueueFunc) 
 	return receipts, nil
 }
 
+// QueueOf returns the queue in which the draft's job would wait: that of the nearest level that names one.
+func (c *Client) QueueOf(d Draft) (string, error) {
+	s, err := c.set.with(atDefinition, d.base)
+	if err == nil {
+		s, err = s.with(atCall, d.opts)
+	}
+	return s.queue, err
+}
+
 // prepare makes jobs of drafts; the first that is refused is named by its index.
 func (c *Client) prepare(drafts []Draft) ([]*Job, error) {
 	if len(drafts) > MaxBatch {

@@ -11,7 +11,8 @@ import (
 )
 
 // Authorize finds out whose a request is. A nil viewer without an error, or with a [Challenge], means a stranger, who is answered
-// 401. An error that matches [ErrForbidden] means somebody who is known and may not come in: 403. Any other error means that
+// 401. An error that matches [ErrForbidden] means somebody who is known and may not come in: 403; a
+// viewer beside it tells the audit who it was. Any other error means that
 // it could not be found out, for example because a directory is down: 503, and the log tells.
 //
 // It is called by several goroutines at once, for every request, and must look at the request only.

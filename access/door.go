@@ -130,14 +130,16 @@ func (d *Door) Admit(r *http.Request) (*Viewer, *Refusal) {
 		in.Remote = client.String()
 	}
 	if in.Any() == None {
-		return nil, refuse(Forbidden, "this account has no role on any queue")
+		refusal := refuse(Forbidden, "this account has no role on any queue")
+		refusal.Who = in.Name
+		return nil, refusal
 	}
 	return &in, nil
 }
 
 // tooOften counts a request, and returns how long its client is to wait if there were too many.
 func (d *Door) tooOften(client netip.Addr) time.Duration {
-	if d.asked == nil || client.IsLoopback() {
+	if d.asked == nil || !client.IsValid() || client.IsLoopback() { // without an address it came by a Unix socket
 		return 0
 	}
 	return d.asked.take(client, d.now())
@@ -165,7 +167,11 @@ func (d *Door) recognise(r *http.Request, client netip.Addr) (*Viewer, *Refusal)
 		}
 		return v, nil
 	case errors.Is(err, ErrForbidden):
-		return nil, refuse(Forbidden, "this account may not come in")
+		refusal := refuse(Forbidden, "this account may not come in")
+		if v != nil {
+			refusal.Who = v.Name
+		}
+		return nil, refusal
 	case err != nil && len(challenges) == 0:
 		refusal := refuse(Broken, "it could not be found out who you are: try again; the server's log tells why")
 		refusal.Err, refusal.RetryAfter = err, 2*time.Second

@@ -33,6 +33,8 @@ type Refusal struct {
 	Cause Cause
 	// Text says in one line, for the one who asks, what is wrong and what to do.
 	Text string
+	// Who is the name of the one who is refused, for the audit; empty for strangers.
+	Who string
 	// Challenges are what a stranger is asked to show, as values of the header WWW-Authenticate.
 	Challenges []string
 	// RetryAfter is how long a client that asks too often is to wait; 0 for other causes.

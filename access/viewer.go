@@ -98,7 +98,11 @@ func (v *Viewer) refuse(need Role, where string) error {
 	if v != nil {
 		name = bellhop.CleanText(v.Name, 64)
 	}
-	return refuse(Forbidden, "%s does not have the role %s %s", name, need, where)
+	refusal := refuse(Forbidden, "%s does not have the role %s %s", name, need, where)
+	if v != nil {
+		refusal.Who = v.Name
+	}
+	return refusal
 }
 
 // Sees reports whether the viewer may look at the things of a queue.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
 )
 
 const (
@@ -81,17 +83,34 @@ func (out *actOneReply) status() int {
 
 // actOnOne is POST /v1/jobs/{id}/{action}.
 func (s *Server) actOnOne(ctx context.Context, in *actOneRequest) (*actOneReply, error) {
-	done, err := s.client.Act(ctx, in.action, in.reason, in.id)
+	done, err := s.act(ctx, in.action, in.reason, in.id)
 	if err != nil {
 		return nil, err
-	}
-	if len(done.Skipped) > 0 {
-		return nil, skipped(in.action, done.Skipped[0])
 	}
 	if len(done.Signalled) > 0 {
 		return &actOneReply{ID: in.id, State: bellhop.StateRunning, Signalled: true}, nil
 	}
 	return &actOneReply{ID: in.id, State: in.action.To()}, nil
+}
+
+// act does an action to one job, if the viewer may, and has it audited.
+func (s *Server) act(ctx context.Context, action bellhop.Action, reason string, id bellhop.ID) (*bellhop.ActReply, error) {
+	_, hidden, err := s.allowsJobs(ctx, roleFor(action), []bellhop.ID{id})
+	if err != nil {
+		return nil, err
+	}
+	if len(hidden) > 0 {
+		return nil, bellhop.ErrNotFound
+	}
+	done, err := s.client.Act(ctx, action, reason, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(done.Skipped) > 0 {
+		return nil, skipped(action, done.Skipped[0])
+	}
+	s.audited(ctx, audit.Entry{Action: action.String(), Target: id.String(), Count: 1, Reason: reason})
+	return done, nil
 }
 
 // skipped makes a problem of a job that was left as it is.
@@ -109,10 +128,7 @@ func skipped(action bellhop.Action, skip bellhop.Skip) error {
 
 // deleteJob is DELETE /v1/jobs/{id}.
 func (s *Server) deleteJob(ctx context.Context, in *jobRequest) (noContent, error) {
-	done, err := s.client.Act(ctx, bellhop.ActDelete, "", in.id)
-	if err == nil && len(done.Skipped) > 0 {
-		err = skipped(bellhop.ActDelete, done.Skipped[0])
-	}
+	_, err := s.act(ctx, bellhop.ActDelete, "", in.id)
 	return noContent{}, err
 }
 
@@ -194,20 +210,54 @@ func (s *Server) actOnMany(ctx context.Context, in *actManyRequest) (*actManyRep
 	if in.ids != nil {
 		return s.actOnNamed(ctx, in)
 	}
+	filter, some, err := allowsFilter(ctx, in.action, in.filter)
+	if err != nil || !some {
+		return &actManyReply{Action: in.action.String(), Complete: true}, err
+	}
+	if in.all && filter.States == 0 {
+		filter.States = in.action.From()
+	}
 	limited, cancel := context.WithTimeout(ctx, actAllTimeout)
 	defer cancel()
-	if in.all && in.filter.States == 0 {
-		in.filter.States = in.action.From()
+	n, err := s.client.ActAll(limited, in.action, in.reason, filter, nil)
+	if n > 0 || err == nil {
+		s.audited(ctx, audit.Entry{Action: in.action.String(), Filter: audit.FilterText(&filter), Count: n, Reason: in.reason})
 	}
-	n, err := s.client.ActAll(limited, in.action, in.reason, in.filter, nil)
 	if err != nil && (limited.Err() == nil || ctx.Err() != nil || n == 0) {
 		return nil, err
 	}
 	return &actManyReply{Action: in.action.String(), Count: n, Complete: err == nil}, nil
 }
 
+// allowsFilter returns nil if the viewer may act on what a filter selects. What is bound to no queue takes an admin of all; of
+// queues that are named, the viewer needs the role on each that he sees, and those that he does not see are left out.
+func allowsFilter(ctx context.Context, action bellhop.Action, f bellhop.Filter) (_ bellhop.Filter, some bool, err error) {
+	v := access.From(ctx)
+	if len(f.Queues) == 0 {
+		return f, true, v.AllowAll(access.Admin)
+	}
+	f, some = v.Narrow(f)
+	for _, queue := range f.Queues {
+		if err := v.Allow(roleFor(action), queue); err != nil {
+			return f, false, err
+		}
+	}
+	return f, some, nil
+}
+
 func (s *Server) actOnNamed(ctx context.Context, in *actManyRequest) (*actManyReply, error) {
-	done, err := s.client.Act(ctx, in.action, in.reason, in.ids...)
+	seen, hidden, err := s.allowsJobs(ctx, roleFor(in.action), in.ids)
+	if err != nil {
+		return nil, err
+	}
+	done, err := s.client.Act(ctx, in.action, in.reason, seen...)
+	if n := len(done.Changed) + len(done.Signalled); n > 0 || err == nil {
+		e := audit.Entry{Action: in.action.String(), Count: n, Reason: in.reason}
+		if len(seen) == 1 {
+			e.Target = seen[0].String()
+		}
+		s.audited(ctx, e)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -217,6 +267,9 @@ func (s *Server) actOnNamed(ctx context.Context, in *actManyRequest) (*actManyRe
 	}
 	for _, k := range done.Skipped {
 		out.Skipped = append(out.Skipped, skip(k))
+	}
+	for _, id := range hidden {
+		out.Skipped = append(out.Skipped, skip{ID: id})
 	}
 	return out, nil
 }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gobellhop/bellhop/access"
 )
 
 const (
@@ -27,7 +29,8 @@ const requestTimeout = 30 * time.Second
 // route is one endpoint.
 type route struct {
 	method, path string
-	access       access
+	need         access.Role // the least that it takes, on some queue; None: it is open to all
+	action       string      // what it does, for the audit; empty if it changes nothing
 	// media are the types of body that it takes; none: it takes no body.
 	media []string
 	// optional says that it can do without a body.

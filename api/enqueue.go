@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 )
 
 // idempotencySpace keeps ids made from Idempotency-Key headers apart from all others.
@@ -268,11 +269,29 @@ func (s *Server) enqueue(ctx context.Context, in *enqueueRequest) (*enqueueReply
 			drafts[i] = bellhop.RawJob(j.kind, j.args, j.opts...)
 		}
 	}
+	if v := access.From(ctx); v.All() < access.Act {
+		for i, d := range drafts {
+			queue, err := s.client.QueueOf(d)
+			if err == nil {
+				err = v.Allow(access.Act, queue)
+			}
+			if err != nil {
+				return nil, in.explain(at(err, i))
+			}
+		}
+	}
 	receipts, err := bellhop.Enqueue(ctx, s.client, drafts...)
 	if err != nil {
 		return nil, in.explain(err)
 	}
 	return &enqueueReply{receipts: receipts, many: in.many, prefix: s.opts.Prefix}, nil
+}
+
+// at makes the problem of an error of one job of several.
+func at(err error, index int) error {
+	p := problemOf(err, false)
+	p.Index = &index
+	return p
 }
 
 // explain adds to a problem which job it is about.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 // eventWriteTimeout is how long one event may take to be written; a follower that reads more slowly is dropped.
@@ -34,12 +35,12 @@ func (s *Server) follow(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	found, err := s.client.Get(r.Context(), id)
+	found, err := s.seen(r.Context(), id)
 	if err != nil {
 		return err
 	}
 	found.History, found.Args = nil, nil
-	j := NewJob(found)
+	j := NewJob(redact.Snapshot(found))
 	if j.State.Final() && r.Header.Get("Last-Event-ID") == eventID(j) {
 		w.WriteHeader(http.StatusNoContent) // tells a browser not to come back
 		return nil

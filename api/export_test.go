@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 )
 
 // SetPace makes event streams look at the store, and speak on idle connections, as often as a test wants.
@@ -40,7 +41,7 @@ func (s *Server) SetSightAge(d time.Duration) { s.sight.age = d }
 // ProblemNames lists the types of problems.
 func ProblemNames() (list []string) {
 	for _, t := range []problemType{
-		malformed, badParameter, unauthorized, crossOrigin, readOnly, notFound, unknownRoute, wrongMethod, slowBody, idTaken, wrongState, tooLarge,
+		malformed, badParameter, unauthorized, forbidden, tooOften, tooManyLogins, loginFailed, crossOrigin, readOnly, notFound, unknownRoute, wrongMethod, slowBody, idTaken, wrongState, tooLarge,
 		wrongMedia, wrongHost, invalid, internal, unsupported, unavailable, notAlive, notReady, unknownOutcome, tooManyWatchers,
 	} {
 		list = append(list, t.name)
@@ -49,13 +50,16 @@ func ProblemNames() (list []string) {
 }
 
 // Route is one endpoint for tests.
-type Route struct{ Method, Path, Access string }
+type Route struct {
+	Method, Path string
+	Need         access.Role
+	Action       string
+}
 
 // Routes lists the endpoints.
 func (s *Server) Routes() (list []Route) {
-	words := map[access]string{read: "read", act: "act", open: "open"}
 	for _, rt := range s.routes {
-		list = append(list, Route{rt.method, rt.path, words[rt.access]})
+		list = append(list, Route{rt.method, rt.path, rt.need, rt.action})
 	}
 	return list
 }
@@ -69,7 +73,9 @@ func Fields() map[string][]string {
 
 // Parameters returns the query parameters of the operations that take any.
 func Parameters() map[string][]string {
-	return map[string][]string{"listJobs": listParameters, "countJobs": countParameters, "getMetrics": metricsParameters}
+	return map[string][]string{
+		"listJobs": listParameters, "countJobs": countParameters, "getMetrics": metricsParameters, "getJob": getParameters, "listAudit": auditParameters,
+	}
 }
 
 func keys[V any](m map[string]V) (list []string) {

@@ -1,109 +1,67 @@
 package api
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"context"
+	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 )
 
-// access says what a route is used for, and so what it takes to use it.
-type access uint8
-
-const (
-	read access = iota + 1 // looks at jobs
-	act                    // changes something
-	open                   // tells nothing: probes, which know no token and come by address
-)
-
-// guard decides who may come in.
-type guard struct {
-	hosts    map[string]bool
-	anyHost  bool
-	token    *[sha256.Size]byte // nil: none is needed
-	readOnly bool
-	origins  *http.CrossOriginProtection
-}
-
-// newGuard makes a guard of the settings, and tells which of them are not usable.
-func newGuard(opts Options) (guard, []error) {
-	g := guard{hosts: map[string]bool{}, readOnly: opts.ReadOnly, origins: http.NewCrossOriginProtection()}
+// newDoor makes the door of the settings, and tells which of them are not usable.
+func newDoor(opts Options) (*access.Door, []error) {
+	door := opts.Door
+	switch {
+	case door != nil && (opts.Token != "" || opts.Authorize != nil || len(opts.Hosts) > 0 || opts.ReadOnly):
+		return door, []error{badOption("Door", "it has settings of its own: give them there, and leave Token, Authorize, Hosts and ReadOnly empty")}
+	case door == nil:
+		door = &access.Door{Authorize: opts.Authorize, Hosts: opts.Hosts, ReadOnly: opts.ReadOnly}
+		if byToken := access.Bearer(opts.Token, access.Admin); opts.Token != "" && opts.Authorize == nil {
+			door.Authorize = byToken
+		} else if opts.Token != "" {
+			door.Authorize = access.First(byToken, opts.Authorize)
+		}
+	}
 	var errs []error
-	for _, host := range opts.Hosts {
-		_, err := netip.ParseAddr(host)
-		switch {
-		case host == "*":
-			g.anyHost = true
-		case host == "", err != nil && strings.ContainsAny(host, "/:*@ "):
-			errs = append(errs, badOption("Hosts", `%q is not usable: want a name or an address without a port, or "*"`, host))
-		default:
-			g.hosts[plainHost(host)] = true
+	if strings.ContainsFunc(opts.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		errs = append(errs, badOption("Token", "it holds a character that no header can carry: want visible ASCII characters without spaces"))
+	}
+	if door.Authorize == nil {
+		errs = append(errs, badOption("Authorize", "nobody could come in: set a Token, or Authorize, which may be access.Everyone where only this machine can reach the server"))
+	}
+	if joined, _ := door.Check().(interface{ Unwrap() []error }); joined != nil {
+		for _, err := range joined.Unwrap() {
+			var bad *access.SettingError
+			if errors.As(err, &bad) {
+				errs = append(errs, badOption(bad.Setting, "%s", bad.Reason))
+			}
 		}
 	}
-	if opts.Token != "" {
-		sum := sha256.Sum256([]byte(opts.Token))
-		g.token = &sum
-		if strings.ContainsFunc(opts.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
-			errs = append(errs, badOption("Token", "it holds a character that no header can carry: want visible ASCII characters without spaces"))
+	return door, errs
+}
+
+// admit leads a request through the door, and returns it with its viewer; or the reason why it may not use the route, nil if
+// there is no such route.
+func (s *Server) admit(rt *route, r *http.Request) (*http.Request, error) {
+	if rt != nil && rt.need == access.None {
+		return r, nil
+	}
+	v, refusal := s.door.Admit(r)
+	if refusal != nil {
+		if refusal.Err != nil {
+			s.log.Error("it could not be found out whose a request is", "path", bellhop.CleanText(r.URL.Path, 256), bellhop.AttrError, refusal.Err)
 		}
-	} else if g.anyHost {
-		errs = append(errs, badOption("Hosts", `"*" allows any host, so that any web page could reach the API: set a token too, or name the hosts`))
+		return r, refusal
 	}
-	return g, errs
-}
-
-// admit returns nil if the request may use a route of the given access, else the problem to answer with.
-func (g *guard) admit(a access, r *http.Request) error {
-	if a == open {
-		return nil
+	r = r.WithContext(access.Into(r.Context(), v))
+	if rt == nil {
+		return r, nil
 	}
-	if !g.allowsHost(r.Host) {
-		return wrongHost.because("the host %.100q is not one that this server answers for: add it to the allowed hosts", r.Host)
-	}
-	if err := g.origins.Check(r); err != nil {
-		return crossOrigin.because("the request comes from a page of another origin")
-	}
-	if !g.allowsToken(r.Header) {
-		return unauthorized.because(`send the token in the header "Authorization: Bearer …"`)
-	}
-	if a == act && g.readOnly {
-		return readOnly.because("this server changes nothing")
-	}
-	return nil
-}
-
-func (g *guard) allowsHost(hostPort string) bool {
-	host, _, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		host = strings.TrimSuffix(strings.TrimPrefix(hostPort, "["), "]")
-	}
-	host = plainHost(host)
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
-		return true
-	}
-	return g.anyHost || host == "localhost" || g.hosts[host]
-}
-
-func plainHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
-
-// allowsToken compares hashes, so that the time it takes tells neither the token's length nor its beginning.
-func (g *guard) allowsToken(h http.Header) bool {
-	if g.token == nil {
-		return true
-	}
-	given := h.Values("Authorization")
-	if len(given) != 1 {
-		return false
-	}
-	scheme, token, _ := strings.Cut(given[0], " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+	return r, v.AllowAny(rt.need)
 }
 
 // ServeHTTP guards, routes and answers; every error it answers with is a [Problem].
@@ -115,17 +73,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 
 	s.limitTime(reply, r)
 
 	found, _ := s.mux.Handler(r)
-	rt, known := found.(*route)
-	wanted := read
-	if known {
-		wanted = rt.access
+	rt, _ := found.(*route)
+	if rt != nil && rt.action != "" {
+		r = r.WithContext(context.WithValue(r.Context(), actionKey{}, rt.action))
 	}
-	err := s.guard.admit(wanted, r)
-	if err == nil && !known {
+	r, err := s.admit(rt, r)
+	if err == nil && rt == nil {
 		err = noRoute(found, r)
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/api"
 )
 
@@ -18,13 +19,14 @@ func target(path string) string {
 
 // TestEveryRouteIsGuarded goes through all routes, so that a new one is not forgotten.
 func TestEveryRouteIsGuarded(t *testing.T) {
-	const token = "open sesame, please"
 	plain := newWorld(t, api.Options{Hosts: []string{"jobs.example"}})
-	locked := newWorld(t, api.Options{Token: strings.ReplaceAll(token, " ", "-"), Hosts: []string{"*"}})
+	locked := newWorld(t, api.Options{Door: &access.Door{ // without the limit on wrong tokens, of which there are many here
+		Authorize: access.Bearer("open-sesame,-please", access.Admin), Hosts: []string{"*"}, Logins: -1,
+	}})
 	still := newWorld(t, api.Options{ReadOnly: true})
 	for _, rt := range plain.server.Routes() {
 		path := target(rt.Path)
-		if rt.Access == "open" {
+		if rt.Need == access.None {
 			for _, w := range []*world{plain, locked, still} {
 				w.do(rt.Method, path, "", headers{"Host": "evil.example"}).want(200)
 			}
@@ -39,16 +41,17 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 		}
 		locked.do(rt.Method, path, "").problem(401, "unauthorized")
 		for _, given := range []string{"open-sesame,-please", "Bearer", "Bearer x", "Basic open-sesame,-please", "Bearer open-sesame,-pleas", "Bearer open-sesame,-please!"} {
-			if r := locked.do(rt.Method, path, "", headers{"Authorization": given}); r.Header().Get("WWW-Authenticate") == "" {
-				r.problem(401, "unauthorized")
+			r := locked.do(rt.Method, path, "", headers{"Authorization": given})
+			if r.problem(401, "unauthorized"); r.Header().Get("WWW-Authenticate") == "" {
 				t.Errorf("%s %s: no WWW-Authenticate", rt.Method, path)
 			}
 		}
 		if r := locked.do(rt.Method, path, "", headers{"Authorization": "bearer open-sesame,-please"}); r.Code == 401 || r.Code == 421 {
 			t.Errorf("%s %s: the token is not accepted: %d", rt.Method, path, r.Code)
 		}
-		if rt.Access != "act" {
-			if r := still.do(rt.Method, path, ""); r.Code == 403 {
+		if rt.Action == "" {
+			if r := still.do(rt.Method, path, ""); (r.Code == 403) != (rt.Need > access.Read) { // of what is for admins only nobody is one
+
 				t.Errorf("%s %s: reading is refused", rt.Method, path)
 			}
 			continue
@@ -89,7 +92,10 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		opts api.Options
 		want string
 	}{
-		{api.Options{Hosts: []string{"*"}}, "set a token"},
+		{api.Options{}, "nobody could come in"},
+		{api.Options{Hosts: []string{"*"}}, "nobody could come in"},
+		{api.Options{Door: &access.Door{}}, "nobody could come in"},
+		{api.Options{Token: "a", Door: &access.Door{}}, "settings of its own"},
 		{api.Options{Hosts: []string{"jobs.example:443"}}, "without a port"},
 		{api.Options{Hosts: []string{"https://jobs.example"}}, "without a port"},
 		{api.Options{Hosts: []string{""}}, "without a port"},
@@ -112,7 +118,7 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	if _, err := api.New(nil, api.Options{}); err == nil {
 		t.Error("a nil client is accepted")
 	}
-	if _, err := api.New(client, api.Options{Hosts: []string{"::1", "jobs.example", "10.0.0.1"}}); err != nil {
+	if _, err := api.New(client, api.Options{Token: "a", Hosts: []string{"*", "::1", "jobs.example", "10.0.0.1"}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"strconv"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 // jobRequest names one job by its path.
@@ -19,15 +22,50 @@ func (in *jobRequest) read(r *request) (err error) {
 	return err
 }
 
-// getJob is GET /v1/jobs/{id}.
-func (s *Server) getJob(ctx context.Context, in *jobRequest) (*Job, error) {
-	found, err := s.client.Get(ctx, in.id)
+// getRequest is GET /v1/jobs/{id}.
+type getRequest struct {
+	jobRequest
+	reveal bool
+}
+
+// getParameters are the parameters of a look at a job.
+var getParameters = []string{"reveal"}
+
+func (in *getRequest) read(r *request) error {
+	q, err := r.parameters(getParameters...)
 	if err != nil {
+		return err
+	}
+	in.reveal = q.flag("reveal")
+	if q.err == nil {
+		in.id, q.err = r.id()
+	}
+	return q.err
+}
+
+// getJob is GET /v1/jobs/{id}.
+func (s *Server) getJob(ctx context.Context, in *getRequest) (*Job, error) {
+	found, err := s.seen(ctx, in.id)
+	if err != nil {
+		return nil, err
+	}
+	if !in.reveal {
+		found = redact.Snapshot(found)
+	} else if err := s.reveals(ctx, in.id.String(), ""); err != nil {
 		return nil, err
 	}
 	j := NewJob(found)
 	s.addHints(ctx, j)
 	return j, nil
+}
+
+// seen returns a job that the viewer sees; one that he does not see is not found.
+func (s *Server) seen(ctx context.Context, id bellhop.ID) (*bellhop.Snapshot, error) {
+	found, err := s.client.Get(ctx, id)
+	if err == nil && !access.From(ctx).Sees(found.Queue) {
+		err = bellhop.ErrNotFound
+	}
+	return found, err
 }
 
 const (
@@ -39,10 +77,13 @@ const (
 )
 
 // listRequest is GET /v1/jobs.
-type listRequest struct{ query bellhop.Query }
+type listRequest struct {
+	query  bellhop.Query
+	reveal bool
+}
 
 // listParameters are the parameters of a listing.
-var listParameters = append([]string{"limit", "after", "args"}, filterParameters...)
+var listParameters = append([]string{"limit", "after", "args", "reveal"}, filterParameters...)
 
 func (in *listRequest) read(r *request) error {
 	q, err := r.parameters(listParameters...)
@@ -58,6 +99,7 @@ func (in *listRequest) read(r *request) error {
 		Filter: q.filter(), Limit: q.number("limit", defaultPage, 1, most),
 		After: q.text("after", maxCursor), WithoutArgs: !withArgs,
 	}
+	in.reveal = q.flag("reveal")
 	return q.err
 }
 
@@ -95,13 +137,26 @@ func (l *Listing) AppendJSON(b []byte) []byte {
 
 // listJobs is GET /v1/jobs.
 func (s *Server) listJobs(ctx context.Context, in *listRequest) (*Listing, error) {
+	if in.reveal {
+		if err := s.reveals(ctx, "", audit.FilterText(&in.query.Filter)); err != nil {
+			return nil, err
+		}
+	}
+	var some bool
+	if in.query.Filter, some = access.From(ctx).Narrow(in.query.Filter); !some {
+		return &Listing{Jobs: []*Job{}}, nil
+	}
 	found, err := s.client.List(ctx, in.query)
 	if err != nil {
 		return nil, err
 	}
 	page := &Listing{Jobs: make([]*Job, len(found.Jobs)), Next: found.Next, Examined: found.Examined}
 	for i := range found.Jobs {
-		page.Jobs[i] = NewJob(&found.Jobs[i])
+		shown := &found.Jobs[i]
+		if !in.reveal {
+			shown = redact.Snapshot(shown)
+		}
+		page.Jobs[i] = NewJob(shown)
 	}
 	s.addHints(ctx, page.Jobs...)
 	return page, nil
@@ -136,7 +191,11 @@ type countReply struct {
 
 // countJobs is GET /v1/jobs/count.
 func (s *Server) countJobs(ctx context.Context, in *countRequest) (*countReply, error) {
-	t, err := s.client.Tally(ctx, in.filter, in.limit)
+	filter, some := access.From(ctx).Narrow(in.filter)
+	if !some {
+		return &countReply{Limit: in.limit}, nil
+	}
+	t, err := s.client.Tally(ctx, filter, in.limit)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
-	viewers "github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/redact"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -105,14 +106,11 @@ type metricsReply struct {
 
 // allowed returns why the viewer may not see these figures, or nil. Groups of failures are of all queues.
 func (in *metricsRequest) allowed(ctx context.Context) error {
-	v := viewers.From(ctx)
-	switch {
-	case v == nil:
-		return nil
-	case in.series.Queue == "" || in.failures:
-		return v.AllowAll(viewers.Read)
+	v := access.From(ctx)
+	if in.series.Queue == "" || in.failures {
+		return v.AllowAll(access.Read)
 	}
-	return v.Allow(viewers.Read, in.series.Queue)
+	return v.Allow(access.Read, in.series.Queue)
 }
 
 // getMetrics is GET /v1/metrics: it reads what workers have counted, never jobs.
@@ -157,7 +155,11 @@ func (s *Server) getMetrics(ctx context.Context, in *metricsRequest) (*metricsRe
 			return nil, err
 		}
 		out.More = out.More || len(found.Groups) > in.limit
-		out.Failures, out.Rest = found.Groups[:min(len(found.Groups), in.limit)], found.Rest
+		out.Failures, out.Rest = slices.Clone(found.Groups[:min(len(found.Groups), in.limit)]), found.Rest
+		for i := range out.Failures {
+			g := &out.Failures[i]
+			g.Pattern, g.Sample = redact.Text(g.Pattern), redact.Text(g.Sample)
+		}
 	}
 	out.Marks, err = s.rollups.Marks(ctx, rng.From, rng.To)
 	return out, err

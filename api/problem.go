@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/docs"
 )
 
@@ -33,7 +34,8 @@ type Problem struct {
 	// IDs are the jobs in question.
 	IDs []bellhop.ID `json:"ids,omitempty"`
 
-	allow string // for the header Allow
+	allow   string          // for the header Allow
+	refusal *access.Refusal // for the headers WWW-Authenticate and Retry-After
 }
 
 // Error returns title and detail in one line.
@@ -50,6 +52,10 @@ var (
 	malformed       = problemType{"malformed", http.StatusBadRequest, "The body cannot be read"}
 	badParameter    = problemType{"parameter", http.StatusBadRequest, "A parameter is not usable"}
 	unauthorized    = problemType{"unauthorized", http.StatusUnauthorized, "A token is needed"}
+	forbidden       = problemType{"forbidden", http.StatusForbidden, "Your role does not allow it"}
+	tooOften        = problemType{"rate", http.StatusTooManyRequests, "Too many requests"}
+	tooManyLogins   = problemType{"logins", http.StatusTooManyRequests, "Too many wrong tokens"}
+	loginFailed     = problemType{"login-failed", http.StatusServiceUnavailable, "It could not be found out who you are"}
 	crossOrigin     = problemType{"cross-origin", http.StatusForbidden, "Other origins may not do this"}
 	readOnly        = problemType{"read-only", http.StatusForbidden, "The server is read-only"}
 	notFound        = problemType{"not-found", http.StatusNotFound, "There is no such job"}
@@ -70,6 +76,12 @@ var (
 	unknownOutcome  = problemType{"unknown", http.StatusServiceUnavailable, "It is not known whether the jobs were enqueued"}
 	tooManyWatchers = problemType{"too-many-streams", http.StatusServiceUnavailable, "Too many event streams are open"}
 )
+
+// refusals are the problems that refusals become.
+var refusals = map[access.Cause]problemType{
+	access.WrongHost: wrongHost, access.CrossOrigin: crossOrigin, access.TooManyRequests: tooOften, access.TooManyLogins: tooManyLogins,
+	access.Stranger: unauthorized, access.Forbidden: forbidden, access.ReadOnly: readOnly, access.Broken: loginFailed,
+}
 
 const problemPrefix = "urn:bellhop:problem:"
 
@@ -112,12 +124,17 @@ func problemOf(err error, reading bool) *Problem {
 	var p *Problem
 	var bad *bellhop.InvalidError
 	var unsure *bellhop.UnknownError
+	var refusal *access.Refusal
 	rule := invalid
 	if reading {
 		rule = badParameter
 	}
 	switch {
 	case errors.As(err, &p):
+		return p
+	case errors.As(err, &refusal):
+		p = refusals[refusal.Cause].because("%s", refusal.Text)
+		p.refusal = refusal
 		return p
 	case errors.As(err, &unsure): // before what it wraps
 		p = unknownOutcome.because("%d jobs may or may not have been enqueued: send them again with these ids, or the same Idempotency-Key, to make sure", len(unsure.IDs))
@@ -160,7 +177,10 @@ func takenID(err error) *Problem {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err, r.Method == http.MethodGet || r.Method == http.MethodHead)
 	var given *Problem
-	if p.Status >= 500 && !errors.As(err, &given) && r.Context().Err() == nil {
+	if p.refusal != nil {
+		s.auditRefusal(r, p.refusal)
+	}
+	if p.Status >= 500 && !errors.As(err, &given) && p.refusal == nil && r.Context().Err() == nil {
 		s.log.Error("a request failed", "method", r.Method, "path", bellhop.CleanText(r.URL.Path, 256),
 			"status", p.Status, bellhop.AttrError, err)
 	}
@@ -173,12 +193,13 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	switch p.Status {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "2")
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Bearer realm="bellhop"`)
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", p.allow)
 	case http.StatusRequestTimeout:
 		h.Set("Connection", "close")
+	}
+	if p.refusal != nil {
+		p.refusal.SetHeader(h)
 	}
 	body, err := json.Marshal(p)
 	if err != nil { // strings, numbers and ids always encode

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
 )
 
 // countedTo is how far the counts of a queue go.
@@ -33,10 +35,12 @@ func (s *Server) listQueues(ctx context.Context, _ *nothing) (*queuesReply, erro
 	if err != nil {
 		return nil, err
 	}
-	workers := NewWorkforce(processes, stats)
-	out := &queuesReply{Queues: make([]queue, len(stats)), Limit: countedTo}
-	for i, st := range stats {
-		out.Queues[i].QueueStats, out.Queues[i].Hint = st, workers.QueueHint(&st)
+	workers, v := NewWorkforce(processes, stats), access.From(ctx)
+	out := &queuesReply{Queues: make([]queue, 0, len(stats)), Limit: countedTo}
+	for _, st := range stats {
+		if v.Sees(st.Queue) {
+			out.Queues = append(out.Queues, queue{st, workers.QueueHint(&st)})
+		}
 	}
 	return out, nil
 }
@@ -63,10 +67,22 @@ type pauseReply struct {
 
 // pauseQueue is POST /v1/queues/{queue}/pause.
 func (s *Server) pauseQueue(ctx context.Context, in *queueRequest) (*pauseReply, error) {
-	return &pauseReply{Queue: in.queue, Paused: true}, s.client.Pause(ctx, in.queue)
+	return s.pause(ctx, "pause", in.queue, true, s.client.Pause)
 }
 
 // resumeQueue is POST /v1/queues/{queue}/resume.
 func (s *Server) resumeQueue(ctx context.Context, in *queueRequest) (*pauseReply, error) {
-	return &pauseReply{Queue: in.queue}, s.client.Resume(ctx, in.queue)
+	return s.pause(ctx, "resume", in.queue, false, s.client.Resume)
+}
+
+// pause calls one of the two, if the viewer may, and has it audited.
+func (s *Server) pause(ctx context.Context, action, queue string, paused bool, do func(context.Context, string) error) (*pauseReply, error) {
+	if err := access.From(ctx).Allow(access.Act, queue); err != nil {
+		return nil, err
+	}
+	if err := do(ctx, queue); err != nil {
+		return nil, err
+	}
+	s.audited(ctx, audit.Entry{Action: action, Queue: queue})
+	return &pauseReply{Queue: queue, Paused: paused}, nil
 }

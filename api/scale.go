@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 )
 
 // sightAge is how old a look at the queues may be for an autoscaler: those ask for many queues at once.
@@ -33,6 +34,9 @@ type scaleReply struct {
 
 // scaleQueue is GET /v1/queues/{queue}/scale: what KEDA's metrics-api scaler and its like ask, also when no worker is alive.
 func (s *Server) scaleQueue(ctx context.Context, in *queueRequest) (*scaleReply, error) {
+	if err := access.From(ctx).Allow(access.Read, in.queue); err != nil {
+		return nil, err
+	}
 	seen, err := s.sight.look(ctx, s.client)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/probe"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
@@ -18,23 +20,29 @@ import (
 // DefaultMaxBodyBytes is how large a request's body may be if nothing else is said: 16 MiB.
 const DefaultMaxBodyBytes = 16 << 20
 
-// Options are the settings of a [Server]. The zero value serves this machine only, without a token.
+// Options are the settings of a [Server]. They must say who may come in, by Token, Authorize or Door.
 type Options struct {
 	// Definitions are the kinds that the program knows. Their jobs get the definitions' defaults, and their arguments are
 	// checked at the door. Jobs of other kinds are accepted as they are: workers elsewhere may know them. Default: none.
 	Definitions []bellhop.Kinded
-	// Token is what clients must send as "Authorization: Bearer …", in visible ASCII characters. It is asked for everywhere
-	// but at /livez and /readyz. Default: empty, none is needed.
+	// Token is the simple way to say who may come in: whoever sends it as "Authorization: Bearer …" may do everything. It is of
+	// visible ASCII characters. Default: empty.
 	Token string
+	// Authorize says who may come in, and with which roles; package access has functions for the usual ways. With a Token too,
+	// either will do. /livez and /readyz ask nobody. Default nil.
+	Authorize access.Authorize
 	// Hosts are the names, without a port, that requests may give as their host, besides localhost and loopback
-	// addresses, which are always allowed. "*" allows any name and needs a Token. Default: none.
+	// addresses, which are always allowed. "*" allows any name; see [access.Door]. Default: none.
 	Hosts []string
+	// ReadOnly refuses all requests that change something. Default false.
+	ReadOnly bool
+	// Door decides who comes in, in place of Token, Authorize, Hosts and ReadOnly: it has more settings, and can be shared with
+	// the dashboard. Default nil: one is made of those.
+	Door *access.Door
 	// MaxBodyBytes bounds a request's body, in bytes. Default 0: [DefaultMaxBodyBytes].
 	MaxBodyBytes int64
 	// Logger tells of failures that are not the caller's. Default nil: the client's.
 	Logger *slog.Logger
-	// ReadOnly refuses all requests that change something. Default false.
-	ReadOnly bool
 	// Prefix is the path under which the handler is mounted, such as "/bellhop". Requests come with it: no StripPrefix
 	// is needed. It begins with a slash and does not end with one. Default: empty, the root.
 	Prefix string
@@ -54,7 +62,8 @@ type Server struct {
 	definitions  map[string]bellhop.Kinded
 	opts         Options
 	log          *slog.Logger
-	guard        guard
+	door         *access.Door
+	audit        *audit.Log
 	mux          *http.ServeMux
 	routes       []*route
 	document     []byte // openapi.json
@@ -116,13 +125,14 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 		errs = append(errs, badOption("Prefix", `%q is not usable: want a path such as "/bellhop", without a slash at its end`, opts.Prefix))
 	}
 	var bad []error
-	s.guard, bad = newGuard(opts)
+	s.door, bad = newDoor(opts)
 	if errs = append(errs, bad...); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	s.rollups = rollup.NewReader(client.Store())
 	s.watch = &watch{client: client, log: s.log, every: 500 * time.Millisecond}
 	s.sight.age = sightAge
+	s.audit = audit.NewLog(client.Store(), s.log)
 	s.store = probe.For(client.Store())
 	s.document = documentUnder(opts.Prefix)
 	s.addRoutes()
@@ -131,29 +141,31 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 
 var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)
 
-// addRoutes lists every endpoint. What a route may be used for stands here and nowhere else.
+// addRoutes lists every endpoint. What it takes at least to use a route, on some queue, stands here; handlers ask for the queue
+// in question.
 func (s *Server) addRoutes() {
 	s.routes = []*route{
-		{method: "POST", path: "/v1/jobs", access: act, media: []string{mediaJSON, mediaLines}, serve: handle(s.enqueue)},
-		{method: "GET", path: "/v1/jobs", access: read, serve: handle(s.listJobs)},
-		{method: "GET", path: "/v1/jobs/count", access: read, serve: handle(s.countJobs)},
-		{method: "POST", path: "/v1/jobs/actions", access: act, media: []string{mediaJSON}, serve: handle(s.actOnMany)},
-		{method: "GET", path: "/v1/jobs/{id}", access: read, serve: handle(s.getJob)},
-		{method: "DELETE", path: "/v1/jobs/{id}", access: act, serve: handle(s.deleteJob)},
-		{method: "GET", path: "/v1/jobs/{id}/events", access: read, serve: s.events},
-		{method: "POST", path: "/v1/jobs/{id}/{action}", access: act, media: []string{mediaJSON}, optional: true, serve: handle(s.actOnOne)},
-		{method: "GET", path: "/v1/queues", access: read, serve: handle(s.listQueues)},
-		{method: "POST", path: "/v1/queues/{queue}/pause", access: act, serve: handle(s.pauseQueue)},
-		{method: "POST", path: "/v1/queues/{queue}/resume", access: act, serve: handle(s.resumeQueue)},
-		{method: "GET", path: "/v1/queues/{queue}/scale", access: read, serve: handle(s.scaleQueue)},
-		{method: "GET", path: "/v1/metrics", access: read, serve: handle(s.getMetrics)},
-		{method: "GET", path: "/v1/processes", access: read, serve: handle(s.listProcesses)},
-		{method: "GET", path: "/v1/openapi.json", access: read, serve: s.openAPI},
-		{method: "GET", path: "/livez", access: open, serve: handle(s.live)},
-		{method: "GET", path: "/readyz", access: open, serve: handle(s.ready)},
+		{method: "POST", path: "/v1/jobs", need: access.Act, action: "enqueue", media: []string{mediaJSON, mediaLines}, serve: handle(s.enqueue)},
+		{method: "GET", path: "/v1/jobs", need: access.Read, serve: handle(s.listJobs)},
+		{method: "GET", path: "/v1/jobs/count", need: access.Read, serve: handle(s.countJobs)},
+		{method: "POST", path: "/v1/jobs/actions", need: access.Act, action: "act", media: []string{mediaJSON}, serve: handle(s.actOnMany)},
+		{method: "GET", path: "/v1/jobs/{id}", need: access.Read, serve: handle(s.getJob)},
+		{method: "DELETE", path: "/v1/jobs/{id}", need: access.Admin, action: "delete", serve: handle(s.deleteJob)},
+		{method: "GET", path: "/v1/jobs/{id}/events", need: access.Read, serve: s.events},
+		{method: "POST", path: "/v1/jobs/{id}/{action}", need: access.Act, action: "act", media: []string{mediaJSON}, optional: true, serve: handle(s.actOnOne)},
+		{method: "GET", path: "/v1/queues", need: access.Read, serve: handle(s.listQueues)},
+		{method: "POST", path: "/v1/queues/{queue}/pause", need: access.Act, action: "pause", serve: handle(s.pauseQueue)},
+		{method: "POST", path: "/v1/queues/{queue}/resume", need: access.Act, action: "resume", serve: handle(s.resumeQueue)},
+		{method: "GET", path: "/v1/queues/{queue}/scale", need: access.Read, serve: handle(s.scaleQueue)},
+		{method: "GET", path: "/v1/metrics", need: access.Read, serve: handle(s.getMetrics)},
+		{method: "GET", path: "/v1/processes", need: access.Read, serve: handle(s.listProcesses)},
+		{method: "GET", path: "/v1/audit", need: access.Admin, serve: handle(s.listAudit)},
+		{method: "GET", path: "/v1/openapi.json", need: access.Read, serve: s.openAPI},
+		{method: "GET", path: "/livez", serve: handle(s.live)},
+		{method: "GET", path: "/readyz", serve: handle(s.ready)},
 	}
 	if s.opts.Metrics != nil {
-		s.routes = append(s.routes, &route{method: "GET", path: "/metrics", access: read, serve: s.metrics})
+		s.routes = append(s.routes, &route{method: "GET", path: "/metrics", need: access.Read, serve: s.metrics})
 	}
 	for _, rt := range s.routes {
 		rt.server = s
@@ -161,8 +173,14 @@ func (s *Server) addRoutes() {
 	}
 }
 
-// metrics is GET /metrics.
-func (s *Server) metrics(w http.ResponseWriter, r *request) { s.opts.Metrics.ServeHTTP(w, r.Request) }
+// metrics is GET /metrics. It names all queues.
+func (s *Server) metrics(w http.ResponseWriter, r *request) {
+	if err := access.From(r.Context()).AllowAll(access.Read); err != nil {
+		s.refuse(w, r.Request, err)
+		return
+	}
+	s.opts.Metrics.ServeHTTP(w, r.Request)
+}
 
 // Drain ends all event streams, so that a graceful stop need not wait for them, and makes /readyz say that the process is
 // not ready. Other requests are served as before. It returns at once; calling it again does nothing. It suits

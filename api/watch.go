@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/loop"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 const (
@@ -104,7 +105,7 @@ func (w *watch) look(ctx context.Context) error {
 	}
 	found := map[bellhop.ID]*Job{}
 	for i := range page.Jobs {
-		found[page.Jobs[i].ID] = NewJob(&page.Jobs[i])
+		found[page.Jobs[i].ID] = NewJob(redact.Snapshot(&page.Jobs[i]))
 	}
 	for id, streams := range followers {
 		for _, st := range streams {

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/api"
 	"github.com/gobellhop/bellhop/store/memory"
 )
@@ -88,6 +89,9 @@ func newWorld(t *testing.T, opts api.Options, clientOpts ...bellhop.Option) *wor
 	w := &world{t: t, log: &bytes.Buffer{}, prefix: opts.Prefix}
 	w.store = &faulty{Store: memory.New(), calls: map[bellhop.Op]int{}}
 	logger := slog.New(slog.NewTextHandler(w.log, nil))
+	if opts.Token == "" && opts.Door == nil && opts.Authorize == nil {
+		opts.Authorize = access.Everyone(access.Admin)
+	}
 	var err error
 	if w.client, err = bellhop.NewClient(w.store, append(clientOpts, bellhop.Logger(logger))...); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/api"
 )
 
@@ -21,7 +22,9 @@ func (c *enqueueCmd) wholeJobs(ctx context.Context, a *app, client *bellhop.Clie
 	if len(bytes.TrimSpace(input)) == 0 {
 		return a.printReceipts(nil)
 	}
-	server, err := api.New(client, api.Options{Definitions: definitions(), MaxBodyBytes: maxInput})
+	server, err := api.New(client, api.Options{
+		Definitions: definitions(), MaxBodyBytes: maxInput, Authorize: access.Everyone(access.Act),
+	})
 	if err != nil {
 		return err
 	}

@@ -175,8 +175,8 @@ func (s *stage) openAPI(ctx context.Context, listen string) error {
 		definitions = append(definitions, job)
 	}
 	handler, err := api.New(s.client, api.Options{
-		Definitions: definitions,
-		Ready:       func(context.Context) error { return s.worker.Ready() },
+		Definitions: definitions, Authorize: access.Everyone(access.Admin),
+		Ready: func(context.Context) error { return s.worker.Ready() },
 	})
 	if err != nil {
 		return err

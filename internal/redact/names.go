@@ -83,3 +83,13 @@ func wordsOf(name string) (split []string) {
 	end(len(letters))
 	return split
 }
+
+// SecretPath reports whether a dotted path into arguments leads to a secret.
+func SecretPath(path string) bool {
+	for name := range strings.SplitSeq(path, ".") {
+		if Secret(name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,250 @@
+package api_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/api"
+	"github.com/gobellhop/bellhop/internal/audit"
+)
+
+// use is one way to use a route, on things of the queue mail.
+type use struct {
+	target, body string
+	need         access.Role // on mail
+	all          bool        // on all queues
+	list         bool        // whoever sees any queue gets an answer; of mail it tells only to those who see that
+}
+
+// uses says for each route what it takes. {id} is a job of mail that has been given up; {other} one of another queue.
+var uses = map[string][]use{
+	"POST /v1/jobs": {
+		{body: `{"kind":"k","queue":"mail"}`, need: access.Act},
+		{body: `[{"kind":"k","queue":"mail"},{"kind":"k","queue":"mail"}]`, need: access.Act},
+		{body: `[{"kind":"k","queue":"other"},{"kind":"k","queue":"mail"}]`, need: access.Act, all: true},
+	},
+	"GET /v1/jobs":       {{need: access.Read, list: true}, {target: "?queue=mail", need: access.Read, list: true}, {target: "?args=true&reveal=true", need: access.Admin, all: true}},
+	"GET /v1/jobs/count": {{target: "?queue=mail", need: access.Read, list: true}},
+	"POST /v1/jobs/actions": {
+		{body: `{"action":"retry","ids":["{id}"]}`, need: access.Act, list: true},
+		{body: `{"action":"delete","ids":["{id}"]}`, need: access.Admin, list: true},
+		{body: `{"action":"retry","filter":{"queues":["mail"],"states":["discarded"]}}`, need: access.Act, list: true},
+		{body: `{"action":"delete","filter":{"queues":["mail"],"states":["discarded"]}}`, need: access.Admin, list: true},
+		{body: `{"action":"retry","filter":{"states":["discarded"]}}`, need: access.Admin, all: true},
+		{body: `{"action":"retry","all":true}`, need: access.Admin, all: true},
+	},
+	"GET /v1/jobs/{id}":              {{need: access.Read}, {target: "?reveal=true", need: access.Admin, all: true}},
+	"DELETE /v1/jobs/{id}":           {{need: access.Admin}},
+	"GET /v1/jobs/{id}/events":       {{need: access.Read}},
+	"POST /v1/jobs/{id}/{action}":    {{need: access.Act}},
+	"GET /v1/queues":                 {{need: access.Read, list: true}},
+	"POST /v1/queues/{queue}/pause":  {{need: access.Act}},
+	"POST /v1/queues/{queue}/resume": {{need: access.Act}},
+	"GET /v1/queues/{queue}/scale":   {{need: access.Read}},
+	"GET /v1/metrics": {
+		{target: "?queue=mail", need: access.Read},
+		{need: access.Read, all: true},
+		{target: "?queue=mail&failures=true", need: access.Read, all: true},
+	},
+	"GET /v1/processes":    {{need: access.Read, list: true}},
+	"GET /v1/audit":        {{need: access.Admin, all: true}},
+	"GET /v1/openapi.json": {{need: access.Read, list: true}},
+	"GET /metrics":         {{need: access.Read, all: true}},
+	"GET /livez":           {{need: access.None}},
+	"GET /readyz":          {{need: access.None}},
+}
+
+// visitor is somebody with a role on mail, and one on all other queues.
+type visitor struct {
+	name       string
+	mail, rest access.Role
+}
+
+func visitors() []visitor {
+	list := []visitor{{name: "stranger"}}
+	for _, r := range []access.Role{access.None, access.Read, access.Act, access.Admin} {
+		list = append(list, visitor{r.String(), r, r}, visitor{r.String() + " on mail only", r, access.None}, visitor{"admin but " + r.String() + " on mail", r, access.Admin})
+	}
+	return list
+}
+
+// rolesWorld is a world with a job in mail and one in another queue, and a worker of each.
+func rolesWorld(t *testing.T, v visitor) (w *world, replace *strings.Replacer) {
+	w = newWorld(t, api.Options{
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "mail 1\n") }),
+		Authorize: func(*http.Request) (*access.Viewer, error) {
+			if v.name == "stranger" {
+				return nil, nil
+			}
+			return &access.Viewer{Name: v.name, Role: v.rest, Queues: map[string]access.Role{"mail": v.mail}}, nil
+		},
+	})
+	var ids []bellhop.ID
+	for _, queue := range []string{"mail", "other"} {
+		r, err := bellhop.Enqueue(t.Context(), w.client, bellhop.RawJob("kind-of-"+queue, []byte(`{"password":"hunter2"}`), bellhop.Queue(queue)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, r[0].ID)
+		w.hire([]string{queue}, []string{"kind-of-" + queue})
+	}
+	if _, err := w.client.Act(t.Context(), bellhop.ActDiscard, "", ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	return w, strings.NewReplacer("{id}", ids[0].String(), "{other}", ids[1].String(), "{queue}", "mail", "{action}", "retry")
+}
+
+// state tells all that a request could have changed.
+func (w *world) state() string {
+	w.t.Helper()
+	page, err := w.client.List(w.t.Context(), bellhop.Query{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stats, err := w.client.Queues(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return fmt.Sprintf("%+v %+v", page.Jobs, stats)
+}
+
+// TestRouteRoleTable tries every way to use every route as every visitor. Shown with -v, it is the table of what takes what.
+func TestRouteRoleTable(t *testing.T) {
+	w, _ := rolesWorld(t, visitor{})
+	for _, rt := range w.server.Routes() {
+		name := rt.Method + " " + rt.Path
+		if len(uses[name]) == 0 {
+			t.Errorf("%s is a route of which nobody has said what it takes", name)
+		}
+		for _, u := range uses[name] {
+			where := "on its queue"
+			if u.all {
+				where = "on all queues"
+			}
+			t.Logf("%-32s %-72s %s %s", name, cmp.Or(u.target+u.body, "-"), u.need, where)
+			for _, v := range visitors() {
+				tryRoute(t, rt, u, v)
+			}
+		}
+	}
+	if len(uses) != len(w.server.Routes()) {
+		t.Errorf("%d routes are described, and there are %d", len(uses), len(w.server.Routes()))
+	}
+}
+
+func tryRoute(t *testing.T, rt api.Route, u use, v visitor) {
+	t.Helper()
+	w, replace := rolesWorld(t, v)
+	before := w.state()
+	var r *reply
+	if rt.Path == "/metrics" { // which the document does not have
+		r = w.undocumented("GET", rt.Path)
+	} else {
+		r = w.do(rt.Method, replace.Replace(rt.Path+u.target), replace.Replace(u.body))
+	}
+	what := fmt.Sprintf("%s %s%s %s as %s: %d %.200s", rt.Method, rt.Path, u.target, u.body, v.name, r.Code, r.Body)
+	has := v.mail
+	if u.all {
+		has = min(v.mail, v.rest)
+	}
+	changed := w.state() != before
+	if allowed := has >= u.need && (v.name != "stranger" || u.need == access.None); allowed {
+		if r.Code >= 300 {
+			t.Errorf("%s: refused", what)
+		}
+		if acts := rt.Action != "" && rt.Action != "resume"; acts != changed {
+			t.Errorf("%s: something was changed: %v", what, changed)
+		}
+		return
+	}
+	if changed {
+		t.Errorf("%s: something was changed", what)
+	}
+	switch {
+	case v.name == "stranger":
+		if r.Code != 401 {
+			t.Errorf("%s: want 401", what)
+		}
+	case u.list && r.Code < 300: // an answer that tells nothing
+		if v.mail >= access.Read || v.rest == access.None && v.mail == access.None {
+			t.Errorf("%s: want a refusal", what)
+		}
+	case r.Code != 403 && (r.Code != 404 || v.mail >= access.Read):
+		t.Errorf("%s: want 403, or 404 if the job is hidden", what)
+	}
+	told := strings.ReplaceAll(r.Body.String(), `"queue":"mail","paused"`, "") // what was asked for by name is no news
+	if v.mail == access.None && (strings.Contains(told, "kind-of-mail") || strings.Contains(told, replace.Replace("{id}")) && rt.Action == "" || strings.Contains(told, "hunter2")) {
+		t.Errorf("%s: it tells of what is hidden", what)
+	}
+	if rt.Action != "" && r.Code == 403 {
+		page, err := audit.List(t.Context(), w.client.Store(), audit.Query{Refused: true})
+		if err != nil || len(page.Entries) != 1 || page.Entries[0].Who != v.name || page.Entries[0].Action != rt.Action || page.Entries[0].Via != audit.ViaAPI {
+			t.Errorf("%s: the audit has %+v, %v", what, page, err)
+		}
+	}
+}
+
+// undocumented does a request that the document does not have.
+func (w *world) undocumented(method, target string) *reply {
+	w.t.Helper()
+	r := httptest.NewRequest(method, target, nil)
+	r.Host = "localhost"
+	rec := httptest.NewRecorder()
+	w.server.ServeHTTP(rec, r)
+	return &reply{rec, w.t}
+}
+
+// TestHiddenQueues: what a viewer does not see is in no list, count, event or process.
+func TestHiddenQueues(t *testing.T) {
+	for _, v := range []visitor{{"all but mail", access.None, access.Admin}, {"mail only", access.Admin, access.None}} {
+		w, replace := rolesWorld(t, v)
+		seen, hidden := "other", "mail"
+		if v.mail == access.Admin {
+			seen, hidden = hidden, seen
+		}
+		for _, target := range []string{"/v1/jobs", "/v1/jobs?queue=mail,other", "/v1/jobs?state=discarded,ready&args=true", "/v1/queues", "/v1/processes"} {
+			w.do("GET", target, "").want(200)
+			body := w.do("GET", target, "").Body.String()
+			hiddenThere := strings.Contains(body, `"`+hidden+`"`) || strings.Contains(body, "kind-of-"+hidden)
+			seenThere := strings.Contains(body, `"`+seen+`"`) || target == "/v1/queues" && seen == "mail" // its only job has ended
+			if hiddenThere || !seenThere {
+				t.Errorf("%s for %s: %s", target, v.name, body)
+			}
+		}
+		for target, want := range map[string]string{"": "1", "?queue=mail,other": "1", "?queue=" + seen: "1", "?queue=" + hidden: "0", "?kind=kind-of-" + hidden: "0"} {
+			if got := w.do("GET", "/v1/jobs/count"+target, "").want(200)["count"]; got != json.Number(want) {
+				t.Errorf("count%s for %s: %v, want %s", target, v.name, got, want)
+			}
+		}
+		ids := map[string]string{"mail": replace.Replace("{id}"), "other": replace.Replace("{other}")}
+		w.do("GET", "/v1/jobs/"+ids[hidden], "").problem(404, "not-found")
+		w.do("GET", "/v1/jobs/"+ids[hidden]+"/events", "").problem(404, "not-found")
+		w.do("POST", "/v1/jobs/"+ids[hidden]+"/discard", "").problem(404, "not-found")
+		w.do("DELETE", "/v1/jobs/"+ids[hidden], "").problem(404, "not-found")
+		out := w.do("POST", "/v1/jobs/actions", fmt.Sprintf(`{"action":"delete","ids":[%q,%q]}`, ids[seen], ids[hidden])).want(200)
+		if list, _ := out["skipped"].([]any); out["count"] == json.Number("2") || len(list) == 0 {
+			t.Errorf("an action on both for %s: %v", v.name, out)
+		}
+		w.do("POST", "/v1/jobs/actions", fmt.Sprintf(`{"action":"discard","filter":{"queues":[%q]}}`, hidden)).want(200)
+		if _, err := w.client.Get(t.Context(), mustID(t, ids[hidden])); err != nil {
+			t.Errorf("the hidden job is gone: %v", err)
+		}
+	}
+}
+
+func mustID(t *testing.T, text string) bellhop.ID {
+	t.Helper()
+	id, err := bellhop.ParseID(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
