@@ -9,6 +9,7 @@ const defaultStore = "sqlite:bellhop.db"
 var groups = []kong.Group{
 	{Key: "filter", Title: "Which jobs:"},
 	{Key: "job", Title: "The job:"},
+	{Key: "door", Title: "Where it listens, and who may come in:"},
 	{Key: "worker", Title: "Work:"},
 	{Key: "kinds", Title: "Kinds of jobs:"},
 	{Key: "outbox", Title: "The outbox:"},
