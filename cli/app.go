@@ -25,6 +25,7 @@ type app struct {
 	out    stream
 	err    stream
 	now    func() time.Time // the machine's clock
+	host   string           // the machine's name, if it has one
 	json   bool
 	store  string            // the address
 	origin map[string]string // by flag: the environment variable that its value came from

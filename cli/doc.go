@@ -24,6 +24,7 @@
 //	                                by filter without the lists
 //	queues list                     {"queues":[…],"limit":10000}, as GET /v1/queues gives it, and with each queue's "slots"
 //	queues pause, resume            [{"queue":"mail","paused":true}]
+//	audit                           a page of the audit, as GET /v1/audit gives it
 //	migrate status, up, down        {"store","have","newest","steps":[{"version","name","down","took_ms"}]}
 //	migrate print                   {"from","to","sql"}
 //	relay                           when it is up: {"from","table","store","durability"}; with --once {"moved","existing","set_aside"}
@@ -37,4 +38,6 @@
 //
 // Secrets come from the environment or from files, never from flags. A password in the address of a store is accepted, since
 // that is where such addresses carry it, and is masked in every message.
+//
+// Values in jobs that are known by their names as secrets are shown as [redacted], in JSON too, unless --reveal asks for them.
 package cli

@@ -32,6 +32,7 @@ type grammar struct {
 	Metrics metricsCmd `cmd:"" help:"Tell how jobs went: counts, times, failures."`
 	Mark    markCmd    `cmd:"" help:"Note in charts that something happens now."`
 	Relay   relayCmd   `cmd:"" help:"Move jobs from a database's outbox into the store."`
+	Audit   auditCmd   `cmd:"" help:"Show who did what, newest first; also what was refused."`
 	Migrate migrateCmd `cmd:"" help:"Look at the store's schema and change it."`
 	Health  healthCmd  `cmd:"" help:"Ask a running process whether it lives and can work, for probes that start a program."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and say what to do."`

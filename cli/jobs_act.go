@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/audit"
 )
 
 // actFlags select the jobs of an action, by id or by filter.
@@ -107,6 +108,16 @@ func (c *actFlags) actOnNamed(ctx context.Context, a *app, client *bellhop.Clien
 		return err
 	}
 	reply, err := client.Act(ctx, action, reason, ids...)
+	if reply == nil {
+		return err
+	}
+	if n := len(reply.Changed) + len(reply.Signalled); n > 0 {
+		e := audit.Entry{Action: action.String(), Count: n, Reason: c.Reason}
+		if len(ids) == 1 {
+			e.Target = ids[0].String()
+		}
+		a.audited(ctx, client, e)
+	}
 	if err != nil {
 		return err
 	}
@@ -198,6 +209,9 @@ func (c *actFlags) actOnAll(ctx context.Context, a *app, client *bellhop.Client,
 			bar.say("%s of %s %s", number(changed), jobsCounted(n), done)
 		})
 		bar.end()
+		if result.Count > 0 {
+			a.audited(ctx, client, audit.Entry{Action: action.String(), Filter: audit.FilterText(&filter), Count: result.Count, Reason: c.Reason})
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s, then: %w", count(result.Count, "job"), done, err)

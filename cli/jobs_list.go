@@ -10,6 +10,8 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/api"
+	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 // jobsListCmd lists jobs. Its JSON is a page of jobs as GET /v1/jobs gives it.
@@ -19,6 +21,8 @@ type jobsListCmd struct {
 	After string `help:"Go on behind an earlier list: what that one said." placeholder:"MARK"`
 	UTC   bool   `name:"utc" help:"Show exact times."`
 	Args  bool   `help:"With --json: the arguments too."`
+
+	revealFlag
 }
 
 // Run lists jobs.
@@ -42,6 +46,13 @@ func (c *jobsListCmd) Run(ctx context.Context, a *app) error {
 	list, err := c.collect(ctx, client, filter)
 	if err != nil {
 		return err
+	}
+	if c.Reveal {
+		a.audited(ctx, client, audit.Entry{Action: "reveal", Filter: audit.FilterText(&filter), Count: len(list.Jobs)})
+	} else {
+		for i := range list.Jobs {
+			list.Jobs[i] = *redact.Snapshot(&list.Jobs[i])
+		}
 	}
 	force, err := findWorkforce(ctx, client)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 // jobsShowCmd shows one job. Its JSON is a job as GET /v1/jobs/{id} gives it.
@@ -17,6 +19,8 @@ type jobsShowCmd struct {
 	ID    string `arg:"" help:"The job's id."`
 	UTC   bool   `name:"utc" help:"Show exact times only."`
 	Stack bool   `help:"Show the stacks of panics."`
+
+	revealFlag
 }
 
 // Run shows the job.
@@ -38,6 +42,11 @@ func (c *jobsShowCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if !c.Reveal {
+		job = redact.Snapshot(job)
+	} else {
+		a.audited(ctx, client, audit.Entry{Action: "reveal", Target: job.ID.String()})
+	}
 	force, err := findWorkforce(ctx, client)
 	if err != nil {
 		return err
@@ -52,6 +61,11 @@ func (c *jobsShowCmd) Run(ctx context.Context, a *app) error {
 	v.history()
 	force.hintJob(a, job)
 	return nil
+}
+
+// revealFlag shows secrets.
+type revealFlag struct {
+	Reveal bool `help:"Show the values of secrets, such as passwords, too. It is written to the audit."`
 }
 
 // view shows a job for people.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/api"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 // jobsWaitCmd waits until jobs have ended. Its JSON is a page of the jobs that have ended, in that order.
@@ -160,6 +161,7 @@ func (w *waiting) tell(j *bellhop.Snapshot, bar *progress) {
 	if j.Place.State != bellhop.StateSucceeded {
 		w.failed++
 	}
+	j = redact.Snapshot(j)
 	if w.a.json {
 		w.listing.Jobs = append(w.listing.Jobs, api.NewJob(j))
 		return

@@ -25,6 +25,7 @@ func init() { logging.Disable() }
 // and work drain first.
 func Main(ctx context.Context, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{env: env, in: inStream(stdin), out: outStream(stdout, env), err: outStream(stderr, env), now: time.Now}
+	a.host, _ = os.Hostname() // without a name it stays empty
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer catchSignal(cancel)()

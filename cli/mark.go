@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -20,10 +21,11 @@ func (c *markCmd) Run(ctx context.Context, a *app) error {
 	}
 	defer client.Close()
 	mark, err := rollup.AddMark(ctx, client.Store(), strings.Join(c.Text, " "), a.who())
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case a.json:
+	}
+	a.audited(ctx, client, audit.Entry{Action: "mark", Reason: mark.Text})
+	if a.json {
 		return a.printJSON(mark)
 	}
 	a.print("marked %q at %s", mark.Text, mark.At.Format(exactForm))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/redact"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -121,6 +122,10 @@ func (c *metricsCmd) read(ctx context.Context, store bellhop.Store) (*metrics, e
 		})
 		m.more = max(len(m.failures.Groups)-c.Limit, 0)
 		m.failures.Groups = m.failures.Groups[:min(len(m.failures.Groups), c.Limit)]
+		for i := range m.failures.Groups {
+			g := &m.failures.Groups[i]
+			g.Pattern, g.Sample = redact.Text(g.Pattern), redact.Text(g.Sample)
+		}
 		return m, nil
 	}
 	by := map[string]rollup.By{"queue": rollup.ByQueue, "kind": rollup.ByKind, "both": rollup.ByQueueAndKind}[c.By]

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/redact"
 	"github.com/gobellhop/bellhop/internal/sdnotify"
 	"github.com/gobellhop/bellhop/prom"
 	"github.com/gobellhop/bellhop/worker"
@@ -115,7 +116,8 @@ func (f *workerFlags) queues() (worker.Queues, error) {
 }
 
 func (f *logFlags) logger(a *app) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: f.LogLevel, ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
+	opts := &slog.HandlerOptions{Level: f.LogLevel, ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+		attr = redact.Attr(groups, attr)
 		if attr.Value.Kind() == slog.KindString {
 			attr.Value = slog.StringValue(a.mask(attr.Value.String()))
 		} else if err, ok := attr.Value.Any().(error); ok && attr.Value.Kind() == slog.KindAny {

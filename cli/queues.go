@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/audit"
 )
 
 // queuesCmd holds what is done to queues.
@@ -167,15 +168,16 @@ func pause(ctx context.Context, a *app, queues []string, paused bool) error {
 		return err
 	}
 	defer client.Close()
-	change, word := client.Resume, "resumed"
+	change, action, word := client.Resume, "resume", "resumed"
 	if paused {
-		change, word = client.Pause, "paused"
+		change, action, word = client.Pause, "pause", "paused"
 	}
 	var results []pauseResult
 	for _, queue := range queues {
 		if err := change(ctx, queue); err != nil {
 			return err
 		}
+		a.audited(ctx, client, audit.Entry{Action: action, Queue: queue})
 		results = append(results, pauseResult{queue, paused})
 		if !a.json {
 			a.print("%s %s", queue, word)

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -82,11 +83,20 @@ func (e *Entry) clean() {
 	}
 }
 
-// newKey returns the key of a new record.
+// lastStamp is the time in the newest key, in microseconds.
+var lastStamp atomic.Int64
+
+// newKey returns the key of a new record. Entries that one process writes in the same microsecond keep their order.
 func newKey(at time.Time) string {
+	stamp := at.UnixMicro()
+	if last := lastStamp.Load(); stamp <= last && last-stamp < time.Second.Microseconds() {
+		stamp = lastStamp.Add(1)
+	} else {
+		lastStamp.Store(stamp)
+	}
 	var random [6]byte
 	_, _ = rand.Read(random[:]) // never fails
-	return fmt.Sprintf("%016x-%s", math.MaxInt64-at.UnixMicro(), hex.EncodeToString(random[:]))
+	return fmt.Sprintf("%016x-%s", math.MaxInt64-stamp, hex.EncodeToString(random[:]))
 }
 
 // Write writes one entry. What writes many, or for strangers, does it through a [Log].
