@@ -116,7 +116,7 @@ func (s *Server) execute(to *bytes.Buffer, name, block string, f *frame) error {
 func (v *view) frame(p *page) *frame {
 	f := &frame{
 		Title: p.title, Brand: v.s.opts.Title, Nav: p.nav, Prefix: v.s.opts.Prefix, Here: v.here(),
-		Viewer: v.viewer, ReadOnly: v.s.opts.ReadOnly, Now: time.Now(), Data: p.data, Flash: v.takeFlash(),
+		Viewer: v.viewer, ReadOnly: v.s.door.ReadOnly, Now: time.Now(), Data: p.data, Flash: v.takeFlash(),
 	}
 	if v.viewer != nil {
 		v.s.ops.Look()
