@@ -236,7 +236,9 @@ func allowsFilter(ctx context.Context, action bellhop.Action, f bellhop.Filter) 
 	if len(f.Queues) == 0 {
 		return f, true, v.AllowAll(access.Admin)
 	}
-	f, some = v.Narrow(f)
+	if f, some, err = narrow(ctx, f); err != nil {
+		return f, false, err
+	}
 	for _, queue := range f.Queues {
 		if err := v.Allow(roleFor(action), queue); err != nil {
 			return f, false, err

@@ -31,7 +31,7 @@ var uses = map[string][]use{
 		{body: `[{"kind":"k","queue":"mail"},{"kind":"k","queue":"mail"}]`, need: access.Act},
 		{body: `[{"kind":"k","queue":"other"},{"kind":"k","queue":"mail"}]`, need: access.Act, all: true},
 	},
-	"GET /v1/jobs":       {{need: access.Read, list: true}, {target: "?queue=mail", need: access.Read, list: true}, {target: "?args=true&reveal=true", need: access.Admin, all: true}},
+	"GET /v1/jobs":       {{need: access.Read, list: true}, {target: "?queue=mail", need: access.Read, list: true}, {target: "?args=true&reveal=true", need: access.Admin, all: true}, {target: "?queue=mail&arg=password%3Dx", need: access.Admin, all: true}},
 	"GET /v1/jobs/count": {{target: "?queue=mail", need: access.Read, list: true}},
 	"POST /v1/jobs/actions": {
 		{body: `{"action":"retry","ids":["{id}"]}`, need: access.Act, list: true},
