@@ -259,22 +259,30 @@ func (e *events) update(v *view) error {
 	if e.begun && sum == e.sent {
 		return e.write([]byte(": still so\n\n"))
 	}
+	number := uint64(0)
+	if v.shot != nil {
+		number = v.shot.number
+	}
+	message := event(number, !e.begun, body.Bytes())
+	e.begun, e.sent = true, sum
+	return e.write(message)
+}
+
+// event makes the message of a stream of a piece of HTML.
+func event(number uint64, first bool, html []byte) []byte {
 	var message bytes.Buffer
-	if !e.begun {
+	if first {
 		message.WriteString("retry: 1000\n")
 	}
-	if v.shot != nil {
-		fmt.Fprintf(&message, "id: %d\n", v.shot.number)
-	}
+	fmt.Fprintf(&message, "id: %d\n", number)
 	// A carriage return would end the line for the browser: what follows it in a job's text must not become a field of the event.
-	for line := range bytes.Lines(bytes.ReplaceAll(body.Bytes(), []byte("\r"), []byte("&#13;"))) {
+	for line := range bytes.Lines(bytes.ReplaceAll(html, []byte("\r"), []byte("&#13;"))) {
 		message.WriteString("data: ")
 		message.Write(bytes.TrimSuffix(line, []byte("\n")))
 		message.WriteByte('\n')
 	}
 	message.WriteByte('\n')
-	e.begun, e.sent = true, sum
-	return e.write(message.Bytes())
+	return message.Bytes()
 }
 
 func (e *events) write(b []byte) error {
