@@ -48,8 +48,8 @@ func (w *world) stream(ctx context.Context, url, at string) <-chan string {
 	return messages
 }
 
-// until returns the first message that holds a text.
-func (w *world) until(messages <-chan string, text string) string {
+// message returns the first message that holds a text.
+func (w *world) message(messages <-chan string, text string) string {
 	w.Helper()
 	late := time.After(patience)
 	for {
@@ -75,10 +75,10 @@ func TestStreamSendsWhatHasChanged(t *testing.T) {
 	defer cancel()
 	w.enqueue("kind", "first", 1)
 	messages := w.stream(ctx, server.URL, "/queues")
-	first := w.until(messages, "/queues/first")
+	first := w.message(messages, "/queues/first")
 	w.has(first, "retry: ", "id: ", `data: <hx-partial hx-target="#live" hx-swap="innerMorph">`, `hx-target="#nav"`)
 	w.enqueue("kind", "second", 1)
-	w.until(messages, "/queues/second")
+	w.message(messages, "/queues/second")
 	cancel()
 	for range messages { // the stream ends with the request
 	}
@@ -89,7 +89,7 @@ func TestDrainEndsStreams(t *testing.T) {
 	server := httptest.NewServer(w.server)
 	defer server.Close()
 	messages := w.stream(t.Context(), server.URL, "/")
-	w.until(messages, "data: ")
+	w.message(messages, "data: ")
 	w.server.Drain()
 	w.server.Drain()
 	select {
