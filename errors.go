@@ -28,10 +28,10 @@ var (
 	ErrUnavailable = errors.New("the store is unavailable")
 	// ErrUnchanged: the call failed, and it is certain that nothing was changed.
 	ErrUnchanged = errors.New("nothing was changed")
-	// ErrLocked: jobs for which others wait ([EnqueueRequest].Shared) were not taken,
-	// because another transaction holds something that one of them needs, such as a
-	// unique key. The client sends that caller's jobs again, beside the others', so
-	// that nobody sees this error.
+	// ErrLocked: another transaction holds something that the call needs, such as a
+	// unique key, for longer than anybody should be kept waiting: try again when it has
+	// ended. Of an enqueue ([EnqueueRequest].Shared) nobody sees this error, because the
+	// client sends that caller's jobs again, beside the others'.
 	ErrLocked = errors.New("another transaction holds a lock")
 	// ErrRetryTx: inside a transaction of the caller the database found another
 	// transaction in the way (a deadlock, a serialisation failure, a lock that was

@@ -142,6 +142,8 @@ type Store interface {
 	//
 	//   - [A1] A job in one of the action's states ([Action.From]) is moved where
 	//     [Action.To] says; a job in another state is skipped and, if it was named by id, reported.
+	//     A job that an open transaction of a user holds does not keep the others waiting: it is skipped
+	//     and reported.
 	//   - [A2] A running job that is cancelled stays running with CancelRequested
 	//     set, and is signalled to its process. If the attempt ends otherwise
 	//     and the job lives on, the request is kept for its next claim.
@@ -375,7 +377,8 @@ type ActReply struct {
 	// Signalled are running jobs that are asked to stop: see [A2].
 	Signalled []ID
 	// Skipped are the named jobs that were left as they are. With a filter it
-	// names only those that matched and could not be retried for a held unique key.
+	// names only those that matched and were held: by a transaction of a user, or by
+	// another job that has their unique key.
 	Skipped []Skip
 	// Next continues an action by filter; empty at the end.
 	Next string
@@ -388,6 +391,8 @@ type Skip struct {
 	State State
 	// Holder is the job that holds its unique key, if that is the reason.
 	Holder ID
+	// Locked says that an open transaction of a user holds the job: try again when that has ended.
+	Locked bool
 }
 
 // QueueStats is what a queue has to do.

@@ -122,6 +122,8 @@ func skipped(action bellhop.Action, skip bellhop.Skip) error {
 		p := wrongState.because("its unique key is held by the job %s: wait until that has ended, or cancel it", skip.Holder)
 		p.IDs = []bellhop.ID{skip.Holder}
 		return p
+	case skip.Locked:
+		return wrongState.because("an open transaction holds the job: try again when it has ended")
 	}
 	return wrongState.because("the job is %s; %s is for jobs that are %s", skip.State, action, action.From())
 }
@@ -203,6 +205,8 @@ type skip struct {
 	State bellhop.State `json:"state,omitzero"`
 	// Holder is the job that holds its unique key, if that is the reason.
 	Holder bellhop.ID `json:"holder,omitzero"`
+	// Locked says that an open transaction holds it.
+	Locked bool `json:"locked,omitzero"`
 }
 
 // actOnMany is POST /v1/jobs/actions.

@@ -77,6 +77,7 @@ type skipped struct {
 	ID     bellhop.ID    `json:"id"`
 	State  bellhop.State `json:"state,omitzero"`  // left out if there is no such job
 	Holder bellhop.ID    `json:"holder,omitzero"` // holds its unique key
+	Locked bool          `json:"locked,omitzero"` // an open transaction holds it
 }
 
 func (c *actFlags) run(ctx context.Context, a *app, action bellhop.Action, done string) error {
@@ -160,6 +161,8 @@ func skipError(action bellhop.Action, s bellhop.Skip) error {
 		return fmt.Errorf("job %s: %w (it may have been deleted, or pruned after its time)", s.ID, bellhop.ErrNotFound)
 	case !s.Holder.IsZero():
 		return fmt.Errorf("job %s: skipped: job %s holds its unique key; wait until that has ended, or cancel it", s.ID, s.Holder)
+	case s.Locked:
+		return fmt.Errorf("job %s: skipped: an open transaction holds it; try again when that has ended (`bellhop doctor` names it)", s.ID)
 	}
 	return fmt.Errorf("job %s: skipped: it is %s, and %s is for jobs that are %s", s.ID, s.State, action, orList(action.From()))
 }

@@ -320,6 +320,9 @@ func skipText(action bellhop.Action, skipped []bellhop.Skip) string {
 	if !skip.Holder.IsZero() {
 		return fmt.Sprintf("The job %s holds its unique key: wait until that has ended, or cancel it.", skip.Holder)
 	}
+	if skip.Locked {
+		return "An open transaction holds the job: try again when it has ended."
+	}
 	return fmt.Sprintf("The job is %s meanwhile; %s is for jobs that are %s.", skip.State, action, strings.ReplaceAll(action.From().String(), "|", ", "))
 }
 

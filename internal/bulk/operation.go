@@ -43,7 +43,7 @@ type Operation struct {
 	State State `json:"state"`
 	// Done is how many jobs were changed or, as they run, asked to stop.
 	Done int `json:"done"`
-	// Held is how many could not be retried because another job holds their unique key.
+	// Held is how many were left because an open transaction, or of a retry another job with their unique key, holds them.
 	Held int `json:"held,omitempty"`
 	// Cursor is where the next bite begins.
 	Cursor string `json:"cursor,omitempty"`

@@ -12,14 +12,14 @@ var replacements = map[string]string{
 		order by r.due, r.job limit 1`,
 	"these to running": `insert into bellhop_running (job, queue, exchange, process, claimed_at, claim, due, generation, attempt, failures, crashes, suspect, cancel)
 		select r.job, r.queue, ?1, ?2, ?3, r.claim + 1, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
-		from json_table(?4, '$[*]' columns (n bigint path '$')) v straight_join bellhop_ready r where r.job = v.n`,
+		from json_table(?4, '$[*]' columns (n bigint path '$')) v straight_join bellhop_ready r force index (bellhop_ready_job) where r.job = v.n`,
 	"hold running":          holdThese + ` {lock}`,
 	"hold unlocked running": holdThese + ` {skip}`,
-	"unlocked unique keys":  `select k.job from ` + numbers + ` straight_join bellhop_unique_keys k where k.job = v.n {skip}`,
+	"unlocked unique keys":  `select k.job from ` + numbers + ` straight_join bellhop_unique_keys k force index (bellhop_unique_keys_job) where k.job = v.n {skip}`,
 	"scheduled to ready": `insert into bellhop_ready
 		(queue, priority, due, job, kind, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
 		select j.queue, j.priority, p.due, p.job, j.kind, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, p.cancel, p.reason, p.progress
-		from ` + numbers + ` straight_join bellhop_scheduled p straight_join bellhop_jobs j where p.job = v.n and j.job = v.n`,
+		from ` + numbers + ` straight_join bellhop_scheduled p force index (primary) straight_join bellhop_jobs j force index (primary) where p.job = v.n and j.job = v.n`,
 
 	// No statement may change a table and look at it in a subquery.
 	"prune exchanges": `delete e from (select x.id from bellhop_exchanges x
@@ -36,7 +36,7 @@ var replacements = map[string]string{
 
 // holdThese reads the rows of claims.
 const holdThese = `select r.job, r.claim, r.exchange, r.process, r.queue, r.claimed_at, r.due, r.generation, r.cancel, r.reason, r.progress
-	from ` + numbers + ` straight_join bellhop_running r where r.job = v.n`
+	from ` + numbers + ` straight_join bellhop_running r force index (primary) where r.job = v.n`
 
 // claimColumns are what the statements of a claim return.
 const claimColumns = `j.job, j.id, j.kind, j.queue, j.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta, j.enqueued_at,

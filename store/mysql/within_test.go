@@ -274,6 +274,7 @@ func TestOpenTransactionLocksNothingElse(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			others := testJobs(5)
+			others[0].UniqueKey = "another"
 			_, err = s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: others, Shared: true})
 			must(t, err)
 			p := testProcess()
@@ -322,6 +323,33 @@ func TestOpenTransactionKeepsAKeysHolder(t *testing.T) {
 	}
 	if got := s.states(t, jobs[0]); got[0] != bellhop.StateSucceeded {
 		t.Errorf("the holder is %v", got[0])
+	}
+}
+
+// A user's open transaction that holds a claim holds up no action on others: the job
+// is skipped [A1], named by id or found by a filter.
+func TestOpenTransactionHoldsUpNoAction(t *testing.T) {
+	s := newShop(t)
+	claims := s.claimed(t, testJobs(2)...)
+	held, other := claims[0].Job.ID, claims[1].Job.ID
+	tx := s.begin(t)
+	must(t, mysql.FinishWithin(t.Context(), s.Store, tx, settled(claims)[0]))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, r := range []bellhop.ActRequest{{IDs: []bellhop.ID{held, other}}, {Filter: bellhop.Filter{Queues: []string{"default"}}}, {IDs: []bellhop.ID{held}}} {
+		r.Action = bellhop.ActCancel
+		reply, err := s.Act(ctx, &r)
+		must(t, err)
+		want := []bellhop.Skip{{ID: held, State: bellhop.StateRunning, Locked: true}}
+		if !slices.Equal(reply.Skipped, want) || len(r.IDs) != 1 && !slices.Equal(reply.Signalled, []bellhop.ID{other}) {
+			t.Errorf("%d ids: skipped %v, want %v; signalled %v", len(r.IDs), reply.Skipped, want, reply.Signalled)
+		}
+	}
+	must(t, tx.Rollback())
+	reply, err := s.Act(t.Context(), &bellhop.ActRequest{Action: bellhop.ActCancel, IDs: []bellhop.ID{held}})
+	must(t, err)
+	if !slices.Equal(reply.Signalled, []bellhop.ID{held}) {
+		t.Errorf("after the transaction: %+v", reply)
 	}
 }
 

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -212,6 +213,34 @@ func TestUsersTransactionHoldsAClaim(t *testing.T) {
 	must(t, tx.Commit(t.Context()))
 	if got := stateOf(t, s, held.Token.JobID); got != bellhop.StateSucceeded {
 		t.Errorf("the job that was held is %v", got)
+	}
+}
+
+// A user's open transaction that holds a claim holds up no action on others: the job
+// is skipped [A1], named by id or found by a filter.
+func TestUsersTransactionHoldsUpNoAction(t *testing.T) {
+	s := newStore(t)
+	held, other := claimOne(t, s), claimOne(t, s)
+	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
+	must(t, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	must(t, postgres.FinishWithin(t.Context(), s, tx, held.Settle(bellhop.Policy{}, bellhop.Return{})))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, r := range []bellhop.ActRequest{{IDs: []bellhop.ID{held.Job.ID, other.Job.ID}}, {Filter: bellhop.Filter{Queues: []string{"default"}}}, {IDs: []bellhop.ID{held.Job.ID}}} {
+		r.Action = bellhop.ActCancel
+		reply, err := s.Act(ctx, &r)
+		must(t, err)
+		want := []bellhop.Skip{{ID: held.Job.ID, State: bellhop.StateRunning, Locked: true}}
+		if !slices.Equal(reply.Skipped, want) || len(r.IDs) != 1 && !slices.Equal(reply.Signalled, []bellhop.ID{other.Job.ID}) {
+			t.Errorf("%d ids: skipped %v, want %v; signalled %v", len(r.IDs), reply.Skipped, want, reply.Signalled)
+		}
+	}
+	must(t, tx.Rollback(t.Context()))
+	reply, err := s.Act(t.Context(), &bellhop.ActRequest{Action: bellhop.ActCancel, IDs: []bellhop.ID{held.Job.ID}})
+	must(t, err)
+	if !slices.Equal(reply.Signalled, []bellhop.ID{held.Job.ID}) {
+		t.Errorf("after the transaction: %+v", reply)
 	}
 }
 

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -24,14 +26,10 @@ var (
 		select job, claim, generation, process, exchange, due, claimed_at, number, 1, started, ended from bellhop_finished where job = ?`)
 	dropTries = define("delete attempts", `delete from bellhop_attempts where job = ?`)
 
-	// holdPlace locks a job's row in a place, if it is still the one that was read.
-	holdPlace = func() map[*place]*Stmt {
-		m := map[*place]*Stmt{}
-		for _, p := range places {
-			m[p] = define("hold place "+p.name, `select job from `+p.table+` where job = ? and claim = ? and generation = ? {lock}`)
-		}
-		return m
-	}()
+	// holdPlace locks a job's row in a place, if it is still the one that was read;
+	// holdUnlocked passes over one that another holds.
+	holdPlace    = holding("hold place ", "{lock}")
+	holdUnlocked = holding("hold unlocked place ", "{skip}")
 
 	leavePlace = func() map[*place]*Stmt {
 		m := map[*place]*Stmt{}
@@ -41,6 +39,18 @@ var (
 		return m
 	}()
 )
+
+func holding(name, lock string) map[*place]*Stmt {
+	m := map[*place]*Stmt{}
+	for _, p := range places {
+		m[p] = define(name+p.name, `select job from `+p.table+` where job = ? and claim = ? and generation = ? `+lock)
+	}
+	return m
+}
+
+// actPatience is how long an action waits for jobs that other transactions hold,
+// before it goes on without them: longer than any of ours takes.
+const actPatience = 2 * time.Second
 
 // Act implements [bellhop.Store].
 func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellhop.ActReply, err error) {
@@ -73,19 +83,30 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellhop.
 			return nil, err
 		}
 	}
-	err = s.write(ctx, bellhop.OpAct, func(ctx context.Context, t *txn) (err error) {
-		reply = &bellhop.ActReply{}
-		a := &actor{t, r, reply}
-		if len(r.IDs) > 0 {
-			return a.byID(ctx)
-		}
-		if !s.Shared {
-			if chosen, err = t.choose(ctx, &f, r.After, limit); err != nil {
-				return err
+	began := time.Now()
+	do := func(which reach) error {
+		return s.write(ctx, bellhop.OpAct, func(ctx context.Context, t *txn) (err error) {
+			reply = &bellhop.ActReply{}
+			defer func() {
+				if which == unlocked || time.Since(began) > actPatience {
+					err = s.impatient(err)
+				}
+			}()
+			a := &actor{t, r, reply, which}
+			if len(r.IDs) > 0 {
+				return a.byID(ctx)
 			}
-		}
-		return a.byFilter(ctx, &f, chosen)
-	})
+			if !s.Shared {
+				if chosen, err = t.choose(ctx, &f, r.After, limit); err != nil {
+					return err
+				}
+			}
+			return a.byFilter(ctx, &f, chosen)
+		})
+	}
+	if err = do(all); errors.Is(err, bellhop.ErrLocked) {
+		err = do(unlocked)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +118,7 @@ type actor struct {
 	*txn
 	request *bellhop.ActRequest
 	reply   *bellhop.ActReply
+	which   reach
 }
 
 func (a *actor) byID(ctx context.Context) error {
@@ -108,11 +130,15 @@ func (a *actor) byID(ctx context.Context) error {
 		}
 		seen[id] = true
 		j, err := a.load(ctx, id, row)
+		locked := false
 		if err == nil {
-			j, err = a.fresh(ctx, j, row)
+			j, locked, err = a.fresh(ctx, j, row)
 		}
 		if err != nil {
 			return err
+		}
+		if locked {
+			continue
 		}
 		if j == nil {
 			a.reply.Skipped = append(a.reply.Skipped, bellhop.Skip{ID: id})
@@ -147,12 +173,12 @@ func (a *actor) byFilter(ctx context.Context, f *bellhop.Filter, chosen *selecti
 	a.reply.Next = chosen.next
 	row := newRow()
 	for _, j := range chosen.jobs {
-		copied := *j // the action changes it, and may be tried again
-		if j, err = a.fresh(ctx, &copied, row); err != nil {
+		copied, locked := *j, false // the action changes it, and may be tried again
+		if j, locked, err = a.fresh(ctx, &copied, row); err != nil {
 			return err
 		}
 		// A single writer has just read it, without its arguments.
-		if j == nil || a.store.Shared && (!f.States.Has(j.Place.State) || !j.matches(f)) {
+		if locked || j == nil || a.store.Shared && (!f.States.Has(j.Place.State) || !j.matches(f)) {
 			continue
 		}
 		if err := a.act(ctx, j); err != nil {
@@ -163,30 +189,45 @@ func (a *actor) byFilter(ctx context.Context, f *bellhop.Filter, chosen *selecti
 }
 
 // fresh returns a job as it is, with its row locked: as it was read if it has
-// not moved since, or read again; nil if it has been deleted.
-func (a *actor) fresh(ctx context.Context, j *numbered, row *row) (*numbered, error) {
+// not moved since, or read again; nil if it has been deleted. One that is locked by
+// another is reported, if only the others are to be reached.
+func (a *actor) fresh(ctx context.Context, j *numbered, row *row) (_ *numbered, locked bool, err error) {
 	if !a.store.Shared {
-		return j, nil
+		return j, false, nil
+	}
+	hold := holdPlace
+	if a.which == unlocked {
+		hold = holdUnlocked
 	}
 	for j != nil {
 		held := false
-		err := a.Query(ctx, holdPlace[placeOf(j.Place.State)], func(r Row) error {
+		err := a.Query(ctx, hold[placeOf(j.Place.State)], func(r Row) error {
 			held = true
 			return r.Scan(new(num))
 		}, j.number, j.Place.Claim, int64(j.Place.Generation))
 		if err != nil || held {
-			return j, err
+			return j, false, err
 		}
-		if j, err = a.load(ctx, j.ID, row); err != nil {
-			return nil, err
+		before := j
+		if j, err = a.load(ctx, before.ID, row); err != nil {
+			return nil, false, err
+		}
+		if j != nil && a.which == unlocked && sameRow(&before.Place, &j.Place) {
+			a.reply.Skipped = append(a.reply.Skipped, bellhop.Skip{ID: j.ID, State: j.Place.State, Locked: true})
+			return nil, true, nil
 		}
 		if j != nil && a.request.Filter.ByFailure() {
 			if j.History, err = a.last(ctx, j); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 		}
 	}
-	return nil, nil
+	return nil, false, nil
+}
+
+// sameRow reports whether a job stands where it stood.
+func sameRow(a, b *bellhop.Place) bool {
+	return placeOf(a.State) == placeOf(b.State) && a.Claim == b.Claim && a.Generation == b.Generation
 }
 
 // act does the action to a job in one of its states, and adds to the reply what came of it.

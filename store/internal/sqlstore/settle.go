@@ -21,7 +21,7 @@ const (
 
 var (
 	holdRunning  = define("hold running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {lock}`)
-	holdUnlocked = define("hold unlocked running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {skip}`)
+	freeRunning  = define("hold unlocked running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {skip}`)
 	unlockedKeys = define("unlocked unique keys", `select job from bellhop_unique_keys where job in ({numbers}) {skip}`)
 	refByID      = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
 	refsByID     = define("rows by id", `select id, job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id in (`+bite+`)`)
@@ -190,7 +190,7 @@ func (s *settlement) hold(ctx context.Context, which reach) error {
 	}
 	st := holdRunning
 	if which == unlocked {
-		st = holdUnlocked
+		st = freeRunning
 	}
 	jobs := make(Numbers, 0, len(s.refs))
 	for i := range s.refs {
