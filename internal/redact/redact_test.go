@@ -262,7 +262,7 @@ func TestSnapshot(t *testing.T) {
 			Args: []byte(`{"password":"hunter2"}`), Kind: "k",
 			Meta: map[string]string{"token": "hunter2", "a": "b", "json": `{"api_key":"hunter2"}`},
 		},
-		Place:   bellhop.Place{Result: []byte(`{"secret":"hunter2"}`), Progress: []byte(`{"done":1}`), Reason: "pwd=hunter2"},
+		Place:   bellhop.Place{Result: []byte(`{"secret":"hunter2"}`), Progress: []byte(`{"done":1,"note":"token=hunter2"}`), Reason: "pwd=hunter2"},
 		History: []bellhop.Attempt{{Claim: 1}, {Claim: 2, Failure: failure}},
 	}
 	before := fmt.Sprintf("%+v %s %v", s, s.Args, *failure)
@@ -271,7 +271,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the job itself was changed: %s", now)
 	}
 	text := fmt.Sprintf("%s %s %s %s %v %v", out.Args, out.Place.Result, out.Place.Progress, out.Place.Reason, out.Meta, *out.History[1].Failure)
-	if strings.Contains(text, "hunter2") || out.Meta["a"] != "b" || string(out.Place.Progress) != `{"done":1}` || out.History[0].Claim != 1 || out.Kind != "k" {
+	if strings.Contains(text, "hunter2") || out.Meta["a"] != "b" || string(out.Place.Progress) != `{"done":1,"note":"token=[redacted]"}` || out.History[0].Claim != 1 || out.Kind != "k" {
 		t.Errorf("the job is shown as %s", text)
 	}
 	plain := map[string]string{"a": "b"}

@@ -89,12 +89,30 @@ func Failure(f *bellhop.Failure) *bellhop.Failure {
 	return &bellhop.Failure{Class: f.Class, Message: message, Stack: stack}
 }
 
+// Progress returns a [bellhop.Progress] in JSON without the secrets that [Text] finds in its note; raw itself if there are none.
+func Progress(raw []byte) []byte {
+	var p bellhop.Progress
+	if json.Unmarshal(raw, &p) != nil {
+		return JSON(raw)
+	}
+	hidden := Text(p.Note)
+	if hidden == p.Note {
+		return JSON(raw)
+	}
+	p.Note = hidden
+	out, err := json.Marshal(p)
+	if err != nil { // two numbers and a text always encode
+		panic(err)
+	}
+	return out
+}
+
 // Snapshot returns a job without its secrets: in arguments, progress, result, metadata, reason and errors. What s refers to is
 // not changed.
 func Snapshot(s *bellhop.Snapshot) *bellhop.Snapshot {
 	out := *s
 	out.Args, out.Meta = JSON(s.Args), Meta(s.Meta)
-	out.Place.Progress, out.Place.Result, out.Place.Reason = JSON(s.Place.Progress), JSON(s.Place.Result), Text(s.Place.Reason)
+	out.Place.Progress, out.Place.Result, out.Place.Reason = Progress(s.Place.Progress), JSON(s.Place.Result), Text(s.Place.Reason)
 	out.History = slices.Clone(s.History)
 	for i := range out.History {
 		out.History[i].Failure = Failure(out.History[i].Failure)
