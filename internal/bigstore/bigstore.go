@@ -75,13 +75,13 @@ func (d Dialect) Session() []string { return d.before }
 // bite is how many jobs one transaction inserts.
 const bite = 50_000
 
-// Fill inserts the jobs into an empty schema. exec runs statements in one transaction; those at the end, which may be no transaction,
+// Fill inserts the jobs behind the number have, 0 for an empty schema: a fill that was ended goes on. exec runs statements in one transaction; those at the end, which may be no transaction,
 // come alone. told is called with the number of jobs that are there.
-func (d Dialect) Fill(ctx context.Context, size Size, exec func(ctx context.Context, statements ...string) error, told func(jobs int)) error {
+func (d Dialect) Fill(ctx context.Context, size Size, have int, exec func(ctx context.Context, statements ...string) error, told func(jobs int)) error {
 	age := 14 * 24 * time.Hour
 	step := age.Microseconds() / int64(size.Total())
-	begin := time.Now().Add(-age).UnixMicro()
-	for from := 1; from <= size.Total(); from += bite {
+	begin := time.Now().Truncate(24 * time.Hour).Add(-age).UnixMicro()
+	for from := have + 1; from <= size.Total(); from += bite {
 		to := min(from+bite-1, size.Total())
 		if err := exec(ctx, d.inserts(size, from, to, begin, step)...); err != nil {
 			return fmt.Errorf("bigstore: jobs %d to %d: %w", from, to, err)

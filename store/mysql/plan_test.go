@@ -22,7 +22,7 @@ var plainInsert = regexp.MustCompile(`(?s)^insert .*\)\s+values `)
 
 // mayScan are the statements that look at many rows because they are asked to:
 // pages of a listing, and counts up to a limit.
-var mayScan = regexp.MustCompile(`^(count|window|list|next queue)`)
+var mayScan = regexp.MustCompile(`^(count|queues in)`)
 
 // planTables are the tables of a statement by their aliases.
 var planTables = regexp.MustCompile(`(bellhop_\w+)(?: (?:as )?([a-z]))?\b`)
@@ -31,7 +31,7 @@ var planTables = regexp.MustCompile(`(bellhop_\w+)(?: (?:as )?([a-z]))?\b`)
 func planOf(st *sqlstore.Stmt) string {
 	text := mysql.Statement(st)
 	text = strings.ReplaceAll(text, "json_table(?", "json_table('[1000, 2000, 3000]'")
-	text = regexp.MustCompile(`limit \?`).ReplaceAllString(text, "limit 100")
+	text = regexp.MustCompile(`(limit|offset) \?`).ReplaceAllString(text, "$1 100")
 	return strings.ReplaceAll(text, "?", "'1'")
 }
 

@@ -1,9 +1,18 @@
 package mysql
 
+import "strings"
+
 // replacements are the statements that read differently here, by name. A number
 // behind a question mark says which of the arguments is meant. Why each of them
 // differs is told in docs/adr/0008-mysql.md.
 var replacements = map[string]string{
+	// MariaDB lets no derived table look at the row outside: the count up to a limit
+	// is the limit where there is one row more, and else a count.
+	"queues in ready":     queuesIn("ready"),
+	"queues in scheduled": queuesIn("scheduled"),
+	"queues in blocked":   queuesIn("blocked"),
+	"queues in dead":      queuesIn("dead"),
+
 	// The optimizer finds no range in a comparison of rows, and no primary key
 	// behind a subquery; and an index hint keeps it from sorting a lane.
 	"claimable":              `select ` + claimColumns + ` from (` + nextReady("") + `) r straight_join bellhop_jobs j where j.job = r.job`,
@@ -32,6 +41,14 @@ var replacements = map[string]string{
 	// session asks for another way of counting. The column touched always changes.
 	"report": `update bellhop_running set started = case when ? = 1 then 1 else started end, progress = coalesce(?, progress), touched = touched + 1
 		where job = ? and claim = ? and exchange = ?`,
+}
+
+func queuesIn(table string) string {
+	return strings.ReplaceAll(`with recursive q (queue) as (
+		select (select f.queue from TABLE f order by f.queue limit 1)
+		union all select (select n.queue from TABLE n where n.queue > q.queue order by n.queue limit 1) from q where q.queue is not null)
+		select q.queue, case when (select 1 from TABLE c where c.queue = q.queue limit 1 offset ?1) = 1 then ?1
+		else (select count(*) from TABLE c where c.queue = q.queue) end from q where q.queue is not null`, "TABLE", "bellhop_"+table)
 }
 
 // holdThese reads the rows of claims.

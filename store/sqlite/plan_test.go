@@ -13,7 +13,11 @@ import (
 var small = []string{"bellhop_running", "bellhop_queues", "bellhop_processes", "bellhop_schema", "bellhop_counters", "bellhop_exchanges"}
 
 // aliases of small tables, and of what is no table.
-var aliases = map[string]string{"e": "bellhop_exchanges", "p": "bellhop_running", "c": "", "v": "", "json_each": ""}
+var aliases = map[string]string{
+	"e": "bellhop_exchanges", "p": "bellhop_running", "c": "", "v": "", "json_each": "",
+	// the queues of a place and their lanes, which are found one by one, and the first of them; as many rows as a count goes
+	"q": "", "l": "", "f": "", "b": "",
+}
 
 // No statement looks at all rows of a table that grows, and none sorts them.
 func TestPlans(t *testing.T) {

@@ -3,7 +3,7 @@
 //	go run ./internal/bigstore/big fill ADDRESS            # ten million jobs and more; -part 10 for a tenth
 //	go run ./internal/bigstore/big look ADDRESS            # medians; -busy=false without a worker
 //
-// The schema must be there and empty. No job of those passes through here; the worker has a queue of its own.
+// The schema must be there and empty; a fill that was interrupted goes on. No job of those passes through here; the worker has a queue of its own.
 package main
 
 import (
@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string) error {
 func fill(ctx context.Context, client *bellhop.Client, address string, size bigstore.Size) error {
 	begin := time.Now()
 	told := func(jobs int) {
-		if jobs%1_000_000 < 50_000 {
+		if jobs%500_000 == 0 {
 			fmt.Printf("%d of %d jobs, %.0f s\n", jobs, size.Total(), time.Since(begin).Seconds())
 		}
 	}
@@ -97,7 +97,11 @@ func fill(ctx context.Context, client *bellhop.Client, address string, size bigs
 			return err
 		}
 	}
-	return dialect.Fill(ctx, size, func(ctx context.Context, statements ...string) error { return exec(ctx, conn, statements) }, told)
+	have := 0
+	if err := conn.QueryRowContext(ctx, "select coalesce(max(job), 0) from bellhop_jobs").Scan(&have); err != nil {
+		return err
+	}
+	return dialect.Fill(ctx, size, have, func(ctx context.Context, statements ...string) error { return exec(ctx, conn, statements) }, told)
 }
 
 func exec(ctx context.Context, conn *sql.Conn, statements []string) error {
