@@ -33,6 +33,7 @@ type tally struct {
 	fresh  map[tallied]int64 // since the last write
 	timer  *time.Timer       // set while there is something to write
 	closed bool
+	later  sync.WaitGroup // writes that a timer has set off, or will
 
 	writing sync.Mutex // guards the rest
 	// minute is the minute that all and its record are of.
@@ -58,7 +59,11 @@ func (t *tally) add(jobs []*Job, receipts []Receipt) {
 		}
 	}
 	if t.timer == nil && !t.closed && len(t.fresh) > 0 {
-		t.timer = time.AfterFunc(tallyEvery, func() { t.write(tallyTimeout) })
+		t.later.Add(1)
+		t.timer = time.AfterFunc(tallyEvery, func() {
+			defer t.later.Done()
+			t.write(tallyTimeout)
+		})
 	}
 }
 
@@ -111,5 +116,7 @@ func (t *tally) close() {
 	t.mu.Unlock()
 	if left {
 		t.write(tallyLast)
+		t.later.Done()
 	}
+	t.later.Wait()
 }

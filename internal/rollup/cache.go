@@ -20,7 +20,7 @@ type cache struct {
 }
 
 // entry is what the records of one window of one shard held: one page of a merged window, one a process of a minute; none if nothing
-// happened. Failures are kept as they are, without names.
+// happened.
 type entry struct {
 	key   string
 	pages []encodedPage
@@ -87,16 +87,19 @@ func (c *cache) name(b []byte) string {
 	return name
 }
 
-// open reads the names of pages; what are failures is left as it is.
+// open reads the names of pages, and failures as a whole.
 func (c *cache) open(shard string, raws [][]byte) (pages []encodedPage, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, raw := range raws {
 		p := encodedPage{body: raw}
-		if shard != shardFailures {
-			if p, err = open(raw, c.name); err != nil {
-				return nil, err
-			}
+		if shard == shardFailures {
+			p.failures, err = decodeFailures(raw)
+		} else {
+			p, err = open(raw, c.name)
+		}
+		if err != nil {
+			return nil, err
 		}
 		pages = append(pages, p)
 	}

@@ -16,8 +16,10 @@ func readEnqueued(ctx context.Context, store bellhop.Store, shard string, first,
 	}
 	return eachEnqueued(ctx, store, first, last, func(at time.Time, p page) {
 		if shard == shardTotals {
-			found[at] = append(found[at], p.totals().encode(false))
-		} else if part := levels[0].split(p.withSums())[shard]; part != nil {
+			found[at] = append(found[at], p.encode(false))
+		} else if all := p.withSums(); shard == shardAll {
+			found[at] = append(found[at], page{{}: all[Series{}]}.encode(false))
+		} else if part := levels[0].split(all)[shard]; part != nil {
 			found[at] = append(found[at], part.encode(true))
 		}
 	})

@@ -166,21 +166,20 @@ func (r *Reader) Failures(ctx context.Context, rng Range, kind string) (*Failure
 	const most = 1000
 	var found failures
 	err := r.each(ctx, rng, rng.Step, func(*level) string { return shardFailures }, func(i int, p *encodedPage) error {
-		part, err := decodeFailures(p.body)
-		if err != nil {
-			return err
-		}
-		found.rest += part.Rest
-		for _, g := range part.Groups {
+		found.rest += p.failures.Rest
+		for _, g := range p.failures.Groups {
 			if kind != "" && g.Kind != kind {
 				continue
 			}
-			n := g.Count
-			all := found.add(g)
-			if all.Points == nil {
-				all.Points = make([]int64, rng.Points())
+			all := found.groups[g.Fingerprint]
+			if all == nil {
+				first := *g // what is in the cache stays as it is
+				first.Queues, first.Points = slices.Clone(g.Queues), make([]int64, rng.Points())
+				all = found.add(&first)
+			} else {
+				all.merge(g)
 			}
-			all.Points[i] += n
+			all.Points[i] += g.Count
 		}
 		return nil
 	})

@@ -11,8 +11,8 @@ import (
 //	<level>/<shard>/<window>             of a merged window
 //	<level>/<shard>/<window>/<process>   of a minute, as one process saw it
 //
-// where a window is the time at which it begins, 2006-01-02T15:04Z. The shard "t" holds the counts of every queue and kind
-// and the sketches of all together, "f" the failures. The others hold counts and sketches, each of some of the queues (with
+// where a window is the time at which it begins, 2006-01-02T15:04Z. The shard "a" holds the counts and sketches of all queues and
+// kinds together, "t" the counts of each kind within each queue, "f" the failures. The others hold counts and sketches, each of some of the queues (with
 // their kinds) and of some of the kinds (over all queues), by the hash of their names.
 const Space = "rollup"
 
@@ -43,6 +43,7 @@ const (
 
 // The shards that are no number.
 const (
+	shardAll      = "a"
 	shardTotals   = "t"
 	shardFailures = "f"
 )

@@ -39,7 +39,7 @@ type Mark struct {
 // AddMark sets a mark now, by the store's clock, and returns it. The text is cleaned, and cut at 200 bytes; an empty one is a
 // [*bellhop.InvalidError].
 func AddMark(ctx context.Context, store bellhop.Store, text, by string) (Mark, error) {
-	m := Mark{Text: bellhop.CleanText(text, markBytes), By: bellhop.CleanText(by, markBytes)}
+	m := Mark{Text: oneLine(text), By: oneLine(by)}
 	if m.Text == "" {
 		return m, invalid("text", "it is empty: say in a few words what happened")
 	}
@@ -49,6 +49,11 @@ func AddMark(ctx context.Context, store bellhop.Store, text, by string) (Mark, e
 	}
 	m.At = now.UTC().Truncate(time.Microsecond)
 	return m, putMark(ctx, store, m)
+}
+
+// oneLine cleans what people write.
+func oneLine(text string) string {
+	return bellhop.CleanText(strings.Join(strings.Fields(text), " "), markBytes)
 }
 
 func putMark(ctx context.Context, store bellhop.Store, m Mark) error {

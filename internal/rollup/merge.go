@@ -231,6 +231,7 @@ func (m *merger) sources(ctx context.Context, l int, window time.Time) (totals, 
 			}
 		}
 	}
+	shards[shardAll] = len(totals) > 0
 	for _, shard := range slices.Sorted(maps.Keys(shards)) {
 		read(shard, details.merge)
 	}
@@ -248,7 +249,7 @@ func (m *merger) sources(ctx context.Context, l int, window time.Time) (totals, 
 	failed.cut(mergedGroups)
 	if l == 1 && err == nil {
 		err = eachEnqueued(ctx, m.store, window, last, func(_ time.Time, p page) {
-			totals.add(p.totals())
+			totals.add(p)
 			details.add(p.withSums())
 		})
 	}

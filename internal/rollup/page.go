@@ -37,8 +37,12 @@ func (p page) of(s Series) *Sums {
 
 // within is of, for a page of at most [MaxSeries] series and [Other].
 func (p page) within(s Series) *Sums {
-	if len(p) >= MaxSeries && p[s] == nil {
-		s = Series{Queue: Other}
+	other, most := Series{Queue: Other}, MaxSeries
+	if p[other] != nil {
+		most++
+	}
+	if len(p) >= most && p[s] == nil {
+		s = other
 	}
 	return p.of(s)
 }
@@ -53,7 +57,7 @@ const (
 
 // encode returns the page as bytes: a version, the names, and for each series its two names by number, the length of what
 // follows, a mask of what is there, and what is there. It is the same for equal pages. Sketches are left out if so
-// told, except those of the series of all queues and kinds.
+// told.
 func (p page) encode(sketches bool) []byte {
 	order := slices.SortedFunc(maps.Keys(p), Series.compare)
 	names := map[string]uint64{"": 0}
@@ -71,7 +75,7 @@ func (p page) encode(sketches bool) []byte {
 	b = append(b, list...)
 	var body []byte
 	for _, s := range order {
-		body = p[s].appendTo(body[:0], sketches || s == Series{})
+		body = p[s].appendTo(body[:0], sketches)
 		b = binary.AppendUvarint(b, names[s.Queue])
 		b = binary.AppendUvarint(b, names[s.Kind])
 		b = binary.AppendUvarint(b, uint64(len(body)))
@@ -128,6 +132,8 @@ func (s *Sums) mergeFrom(r *reading) {
 type encodedPage struct {
 	names []string // the first is empty
 	body  []byte
+	// failures are what the page holds instead, in the shard of failures.
+	failures *storedFailures
 }
 
 // open reads a page's names; name makes a text of one.

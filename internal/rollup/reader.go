@@ -81,7 +81,7 @@ func (r *Reader) Chart(ctx context.Context, rng Range, s Series) (*Chart, error)
 func shardOf(s Series) func(*level) string {
 	switch {
 	case s == Series{}:
-		return func(*level) string { return shardTotals }
+		return func(*level) string { return shardAll }
 	case s.Queue != "":
 		return func(l *level) string { return l.shard(s.Queue) }
 	}

@@ -260,6 +260,11 @@ func (r *reading) fail() {
 }
 
 func (r *reading) number() uint64 {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 { // most are small
+		n := uint64(r.rest[0])
+		r.rest = r.rest[1:]
+		return n
+	}
 	n, size := binary.Uvarint(r.rest)
 	if size <= 0 || n > math.MaxInt64 {
 		r.fail()

@@ -194,7 +194,6 @@ func somePage(queues, kinds int) page {
 				sums.Run.Add(time.Duration(math.Exp(11+rnd.NormFloat64()/2)) * time.Microsecond)
 			}
 			sums.Retried = int64(rnd.IntN(3))
-			p.of(Series{}).merge(sums)
 		}
 	}
 	return p

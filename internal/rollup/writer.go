@@ -194,13 +194,16 @@ func (p page) withSums() page {
 
 // encodeWindow returns the records of a window, of which p holds the sums of kinds within queues.
 func encodeWindow(l *level, window time.Time, p page, f *failures, now time.Time) []bellhop.RecordWrite {
-	all := p.withSums()
-	return encodeShards(l, window, all.totals(), all, f, now)
+	return encodeShards(l, window, p, p.withSums(), f, now)
 }
 
-// encodeShards returns the records of a window's shards.
+// encodeShards returns the records of a window's shards: totals holds the counts of kinds within queues, and details these with
+// their sketches, and the sums over queues and over all.
 func encodeShards(l *level, window time.Time, totals, details page, f *failures, now time.Time) []bellhop.RecordWrite {
-	writes := []bellhop.RecordWrite{l.write(shardTotals, window, totals.encode(false), now)}
+	all := page{{}: details.of(Series{})}
+	writes := []bellhop.RecordWrite{
+		l.write(shardTotals, window, totals.encode(false), now), l.write(shardAll, window, all.encode(true), now),
+	}
 	for shard, part := range l.split(details) {
 		writes = append(writes, l.write(shard, window, part.encode(true), now))
 	}
@@ -208,25 +211,6 @@ func encodeShards(l *level, window time.Time, totals, details page, f *failures,
 		writes = append(writes, l.write(shardFailures, window, f.encode(), now))
 	}
 	return writes
-}
-
-// totals returns the sums that the shard of totals holds: those of kinds over all queues are for readers to add up. The page
-// holds them all, or those of kinds within queues only.
-func (p page) totals() page {
-	all := page{}
-	for s, sums := range p {
-		if s.Queue != "" || s.Kind == "" {
-			all[s] = sums
-		}
-	}
-	if all[Series{}] == nil {
-		together := &Sums{}
-		for _, sums := range all {
-			together.merge(sums)
-		}
-		all[Series{}] = together
-	}
-	return all
 }
 
 // write returns the write of one record, whatever there was before.
