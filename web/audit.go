@@ -17,6 +17,15 @@ func (v *view) entry(e audit.Entry) audit.Entry {
 	return e
 }
 
+// strangersEntry is that of an action by somebody who was not let in.
+func (s *Server) strangersEntry(r *http.Request, err error) audit.Entry {
+	e := audit.Entry{Via: audit.ViaWeb, Action: "POST " + shorten(r.URL.Path, 200), Refused: err.Error()}
+	if client := s.door.Client(r); client.IsValid() {
+		e.Remote = client.String()
+	}
+	return e
+}
+
 // allowed is need for actions: a refusal is written to the audit.
 func (v *view) allowed(role access.Role, queue string, e audit.Entry) error {
 	err := v.need(role, queue)

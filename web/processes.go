@@ -1,11 +1,14 @@
 package web
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 // runningShown is how many running jobs the page of a process lists.
@@ -38,11 +41,37 @@ func (s *Server) processes(v *view) (*page, error) {
 // oneProcess is what the page of a process shows.
 type oneProcess struct {
 	bellhop.ProcessStatus
-	Gone    bool
-	Jobs    []bellhop.Snapshot // what it runs, newest enqueued first
-	More    bool               // it runs more than are listed
-	Hidden  bool               // it runs jobs that the viewer may not see
-	Longest []string
+	Jobs   []runningJob // what it runs, the longest running first
+	More   bool         // it runs more than are listed
+	Hidden bool         // it may run jobs that the viewer may not see
+}
+
+// runningJob is a job that a process runs.
+type runningJob struct {
+	ID        bellhop.ID        `json:"id"`
+	Kind      string            `json:"kind"`
+	Queue     string            `json:"queue"`
+	Attempt   int               `json:"attempt"`
+	ClaimedAt time.Time         `json:"claimed_at"`
+	Progress  *bellhop.Progress `json:"progress,omitempty"`
+}
+
+// Percent is how far it has come; -1 if nobody knows.
+func (j *runningJob) Percent() int {
+	if j.Progress == nil || j.Progress.Total <= 0 {
+		return -1
+	}
+	return int(min(max(100*float64(j.Progress.Done)/float64(j.Progress.Total), 0), 100))
+}
+
+func runningJobOf(j *bellhop.Snapshot) runningJob {
+	r := runningJob{ID: j.ID, Kind: j.Kind, Queue: j.Queue, Attempt: j.Place.Attempt + 1, ClaimedAt: j.Place.ClaimedAt}
+	var p bellhop.Progress
+	if len(j.Place.Progress) > 0 && json.Unmarshal(j.Place.Progress, &p) == nil {
+		p.Note = redact.Text(p.Note)
+		r.Progress = &p
+	}
+	return r
 }
 
 // process shows one process and what it runs.
@@ -57,7 +86,7 @@ func (s *Server) process(v *view) (*page, error) {
 	}
 	data := oneProcess{}
 	at := slices.IndexFunc(shot.processes, func(p bellhop.ProcessStatus) bool { return p.ID == id })
-	if data.Gone = at < 0; data.Gone {
+	if at < 0 {
 		return nil, notFound("There is no living process with this id: it has left, or others have taken its jobs back.")
 	}
 	data.ProcessStatus = shot.processes[at]
@@ -68,9 +97,12 @@ func (s *Server) process(v *view) (*page, error) {
 		if err != nil {
 			return nil, err
 		}
-		data.Jobs, data.More = list.Jobs, list.Next != ""
+		for i := range list.Jobs {
+			data.Jobs = append(data.Jobs, runningJobOf(&list.Jobs[i]))
+		}
+		data.More = list.Next != ""
 	}
-	slices.SortStableFunc(data.Jobs, func(a, b bellhop.Snapshot) int { return a.Place.ClaimedAt.Compare(b.Place.ClaimedAt) })
+	slices.SortStableFunc(data.Jobs, func(a, b runningJob) int { return a.ClaimedAt.Compare(b.ClaimedAt) })
 	return &page{name: "process", title: "Process " + shorten(data.Name, 80), nav: "/processes", live: true, data: data, json: map[string]any{
 		"process": data.ProcessStatus, "running": data.Jobs,
 	}}, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
 )
 
 const (
@@ -86,6 +87,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.admit(v); err != nil {
+		if r.Method == http.MethodPost {
+			s.audit.Write(r.Context(), s.strangersEntry(r, err))
+		}
 		v.fail(err)
 		return
 	}
@@ -124,6 +128,10 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (rt *route) serve(v *view) error {
 	if err := v.viewer.AllowAny(rt.role); err != nil {
+		if rt.do != nil {
+			_, path, _ := strings.Cut(rt.pattern, " ")
+			v.s.audit.Write(v.Context(), v.entry(audit.Entry{Action: "POST " + path, Target: shorten(v.here(), 200), Refused: err.Error()}))
+		}
 		return err
 	}
 	switch {

@@ -59,6 +59,10 @@
     pulse.addEventListener("htmx:error", () => { show("lost"); setTimeout(() => location.reload(), 5000 + Math.random() * 5000); });
   }
 
+  // On a phone the navigation is a strip: its current entry is to be seen.
+  const strip = $("#nav"), here = $("#nav a[aria-current]");
+  if (strip && here && strip.scrollWidth > strip.clientWidth) strip.scrollLeft = here.offsetLeft - strip.clientWidth / 2 + here.clientWidth / 2;
+
   // Theme: system, light, dark.
   const themes = ["system", "light", "dark"];
   const themeButton = $("#theme");

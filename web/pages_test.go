@@ -1,0 +1,158 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/rollup"
+)
+
+func TestProcessShowsWhatItRuns(t *testing.T) {
+	w := newWorld(t)
+	id := w.work("worker-1", []string{"mail", "hidden"}, []string{"kind"})
+	w.enqueue("kind", "mail", 1)
+	w.enqueue("kind", "hidden", 1)
+	reply, err := w.client.Store().Exchange(t.Context(), &bellhop.ExchangeRequest{
+		ID: bellhop.NewID(), Process: id, Limit: 2, Kinds: []string{"kind"}, Wants: []bellhop.Want{{Queue: "mail", Count: 1}, {Queue: "hidden", Count: 1}},
+	})
+	if err != nil || len(reply.Claims) != 2 {
+		t.Fatal(reply, err)
+	}
+	progress := []byte(`{"done":3,"total":12,"note":"<b>pages"}`)
+	if _, err := w.client.Store().Report(t.Context(), []bellhop.Report{{Token: reply.Claims[0].Token, Started: true, Progress: progress}}); err != nil {
+		t.Fatal(err)
+	}
+	first, second := reply.Claims[0].Job.ID.String(), reply.Claims[1].Job.ID.String()
+	w.has(w.get("/processes/"+id.String()), first, second, "3 of 12 &lt;b&gt;pages", `value="25"`, "host")
+	w.server.door = &access.Door{Authorize: func(*http.Request) (*access.Viewer, error) {
+		return &access.Viewer{Name: "anna", Role: access.Read, Queues: map[string]access.Role{"hidden": access.None}}, nil
+	}}
+	body := w.get("/processes/" + id.String())
+	w.has(body, first)
+	if strings.Contains(body, second) {
+		t.Error("a job of a hidden queue is shown")
+	}
+}
+
+func TestChartsShowWhatWorkersHaveWritten(t *testing.T) {
+	w := newWorld(t)
+	if _, err := rollup.AddMark(t.Context(), w.client.Store(), "deploy <7>", "anna"); err != nil {
+		t.Fatal(err)
+	}
+	body := w.get("/charts?range=15m")
+	w.has(body, `data-chart="run"`, `class="lines"`, "deploy &lt;7&gt;", `aria-current="true">15 min`, "uplot.js")
+	var numbers struct {
+		Step   float64   `json:"step"`
+		Times  []float64 `json:"times"`
+		Charts []struct {
+			ID    string
+			Lines []struct{ Values []*float64 }
+		}
+		Marks []struct{ Text string }
+	}
+	if err := json.Unmarshal([]byte(w.get("/charts?range=15m", "Accept", "application/json")), &numbers); err != nil {
+		t.Fatal(err)
+	}
+	if len(numbers.Charts) != 4 || len(numbers.Times) < 15 || len(numbers.Marks) != 1 || numbers.Step != 60 {
+		t.Errorf("%+v", numbers)
+	}
+	for _, c := range numbers.Charts {
+		for _, l := range c.Lines {
+			if len(l.Values) != len(numbers.Times) {
+				t.Errorf("%s: %d values for %d times", c.ID, len(l.Values), len(numbers.Times))
+			}
+		}
+	}
+	for _, r := range chartRanges {
+		w.get("/charts?range=" + r.Name)
+	}
+	for address, want := range map[string]int{
+		"/charts?range=1000d": 200, "/charts?range=-1": 200, "/charts?queue=" + url.QueryEscape("</script>"): 400, "/charts?kind=%20": 400, "/charts?queue=none": 200,
+	} {
+		if reply, _ := w.ask("GET", address, nil); reply.StatusCode != want {
+			t.Errorf("%s: %s, want %d", address, reply.Status, want)
+		}
+	}
+}
+
+func TestChartsOfAllQueuesAreForThoseWhoSeeAll(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Authorize = func(*http.Request) (*access.Viewer, error) {
+			return &access.Viewer{Name: "anna", Role: access.Read, Queues: map[string]access.Role{"hidden": access.None}}, nil
+		}
+	})
+	w.has(w.get("/charts"), "Name a queue")
+	if body := w.get("/charts?queue=mail"); strings.Contains(body, "Name a queue") {
+		t.Error("a queue that she may see has no charts")
+	}
+	if reply, _ := w.ask("GET", "/charts?queue=hidden", nil); reply.StatusCode != http.StatusNotFound {
+		t.Errorf("a hidden queue: %s", reply.Status)
+	}
+	if reply, _ := w.ask("POST", "/charts/marks", url.Values{"text": {"x"}}); reply.StatusCode != http.StatusForbidden {
+		t.Errorf("a mark by a reader: %s", reply.Status)
+	}
+}
+
+func TestWhatIsDoneIsInTheAudit(t *testing.T) {
+	w := newWorld(t)
+	w.enqueue("kind", "mail", 1)
+	w.ask("POST", "/queues/mail", url.Values{"action": {"pause"}})
+	w.ask("POST", "/charts/marks", url.Values{"text": {"deploy"}})
+	w.server.door = &access.Door{Authorize: access.Everyone(access.Read)}
+	w.ask("POST", "/queues/mail", url.Values{"action": {"resume"}})
+	if reply, _ := w.ask("GET", "/audit", nil); reply.StatusCode != http.StatusForbidden {
+		t.Errorf("the audit for a reader: %s", reply.Status)
+	}
+	w.server.door = &access.Door{Authorize: access.Everyone(access.Admin)}
+	var page audit.Page
+	if err := json.Unmarshal([]byte(w.get("/audit", "Accept", "application/json")), &page); err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Entries) < 2 {
+		t.Fatalf("%+v", page)
+	}
+	for _, e := range page.Entries {
+		if e.Who != "everyone" || e.Via != audit.ViaWeb || time.Since(e.At) > time.Minute {
+			t.Errorf("%+v", e)
+		}
+	}
+	body := w.get("/audit?action=pause")
+	w.has(body, "<b>pause</b>", "/queues/mail")
+	if strings.Contains(body, "<b>mark</b>") {
+		t.Error("the filter lets others through")
+	}
+	w.get("/audit?who=" + url.QueryEscape(`"><script>`) + "&refused=1")
+	if reply, _ := w.ask("GET", "/audit?after=nonsense", nil); reply.StatusCode >= 500 {
+		t.Errorf("a mark that is none: %s", reply.Status)
+	}
+}
+
+// Who has only to look does not even reach the action: the route's role refuses him, and that is in the audit too.
+func TestRefusedActionsAreInTheAudit(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Authorize = func(*http.Request) (*access.Viewer, error) {
+			return &access.Viewer{Name: "anna", Role: access.Read, Queues: map[string]access.Role{"hers": access.Act}}, nil
+		}
+	})
+	w.enqueue("kind", "mail", 1)
+	w.ask("POST", "/queues/mail", url.Values{"action": {"pause"}})
+	w.ask("POST", "/processes/"+bellhop.NewID().String(), url.Values{"action": {"drain"}})
+	w.server.door = &access.Door{}
+	w.ask("POST", "/queues/mail", url.Values{"action": {"pause"}})
+	list, err := audit.List(t.Context(), w.client.Store(), audit.Query{Refused: true})
+	if err != nil || len(list.Entries) != 3 {
+		t.Fatalf("%+v %v", list, err)
+	}
+	for i, e := range list.Entries {
+		if (e.Who == "anna") != (i > 0) || e.Refused == "" {
+			t.Errorf("%+v", e)
+		}
+	}
+}
