@@ -184,7 +184,7 @@ func TestMemory(t *testing.T) {
 	for range n / 1000 {
 		enqueue(t, s, speedJobs(1000)...)
 	}
-	report("ready", 550)
+	report("ready", 420)
 	r := request(p, 1000)
 	r.Kinds = []string{speedKind}
 	var all []bellhop.Claim
@@ -196,11 +196,11 @@ func TestMemory(t *testing.T) {
 		}
 		all = append(all, reply.Claims...)
 	}
-	report("running", 550)
+	report("running", 370)
 	for ; len(all) > 0; all = all[1000:] {
 		if _, err := s.Exchange(t.Context(), request(p, 0, succeeded(all[:1000])...)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	report("finished", 600)
+	report("finished", 470)
 }
