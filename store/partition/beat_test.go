@@ -2,6 +2,7 @@ package partition_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -137,6 +138,49 @@ func TestBeatEndsInTime(t *testing.T) {
 	defer cancel()
 	if _, err := r.s.Beat(ctx, &bellhop.Beat{Process: bellhop.Process{ID: p}, Lease: time.Hour}); err != nil {
 		t.Errorf("part one has heard the beat, and the error is %v", err)
+	}
+}
+
+// A part that is slow at each beat hears it all the same, and is asked for jobs.
+func TestBeatWaitsForASlowPart(t *testing.T) {
+	r, _, two := stallingRig(t)
+	p := bellhop.NewID()
+	time.AfterFunc(1200*time.Millisecond, stall(&two.beats))
+	_, err := r.beat(p)
+	r.must(err)
+	ids := r.add("two")
+	if got := r.exchange(request(p, 10)).Claims; len(got) != 1 || got[0].Token.JobID != ids[0] {
+		t.Errorf("claimed %v; want the job of part two", got)
+	}
+}
+
+// A process that one part holds dead is forgotten by those that were out of reach too,
+// and of processes that never come again a bounded number is remembered.
+func TestForgottenProcesses(t *testing.T) {
+	r := newRig(t)
+	p := bellhop.NewID()
+	_, err := r.beat(p)
+	r.must(err)
+	r.parts["two"].Fail(bellhop.OpBeat, storetest.Before, storetest.Always, nil)
+	_, err = r.beat(p)
+	r.must(err)
+	if n := r.s.Remembered(); n != 1 {
+		t.Errorf("%d processes have missed a beat; want 1", n)
+	}
+	_, err = r.parts["one"].Beat(r.ctx, &bellhop.Beat{Process: bellhop.Process{ID: p}, Leave: true})
+	r.must(err)
+	if _, err := r.beat(p); !errors.Is(err, bellhop.ErrProcessGone) {
+		t.Fatal(err)
+	}
+	if n := r.s.Remembered(); n != 0 {
+		t.Errorf("%d processes are remembered; want none", n)
+	}
+	for range 2500 {
+		_, err := r.beat(bellhop.NewID())
+		r.must(err)
+	}
+	if n := r.s.Remembered(); n > 1000 {
+		t.Errorf("%d processes are remembered; want at most 1000", n)
 	}
 }
 

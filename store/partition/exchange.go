@@ -367,6 +367,7 @@ func (x *exchange) end(ctx context.Context) (*bellhop.ExchangeReply, error) {
 	// The process begins again under another id: what it was given here goes back.
 	x.s.handBack(ctx, x.reply.Claims)
 	x.reply.Claims = nil
+	x.s.forget(x.r.Process)
 	return x.reply, fmt.Errorf("partition store: %w", x.gone)
 }
 

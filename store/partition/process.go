@@ -12,9 +12,14 @@ import (
 )
 
 const (
-	// dutyPatience is how long a duty or a beat waits for the other parts once one
-	// has answered well: what they miss comes with the next.
+	// dutyPatience is how long a duty waits for the other parts once one has answered
+	// well: what they miss comes with the next.
 	dutyPatience = time.Second
+	// beatPatience is the same for a beat. It is longer, because a part that is slow at
+	// each beat must hear one before the lease there is over.
+	beatPatience = 2 * time.Second
+	// maxProcesses bounds of how many processes a part remembers what they have missed.
+	maxProcesses = 1000
 	// lookEvery is how often a part is looked through for queues that belong
 	// elsewhere, of which jobs wait there since the parts were changed.
 	lookEvery = 30 * time.Second
@@ -74,7 +79,7 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, 
 	id := b.Process.ID
 	expected := s.expected(id)
 	dealt := s.deal(len(b.Held), func(i int) bellhop.Token { return b.Held[i] })
-	list, err := gather(ctx, s.parts, dutyPatience, func(ctx context.Context, p *part) (*bellhop.BeatReply, error) {
+	list, err := gather(ctx, s.parts, beatPatience, func(ctx context.Context, p *part) (*bellhop.BeatReply, error) {
 		own := *b
 		own.Held = pick(b.Held, dealt[p.index])
 		return p.store.Beat(ctx, &own)
@@ -91,6 +96,9 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, 
 		}
 	}
 	for _, a := range list {
+		if errors.Is(a.err, bellhop.ErrProcessGone) {
+			s.forget(id)
+		}
 		if errors.Is(a.err, bellhop.ErrProcessGone) || errors.Is(a.err, bellhop.ErrClosed) {
 			return nil, fmt.Errorf("partition store: %w", a.err)
 		}
@@ -132,8 +140,21 @@ func (p *part) beaten(process bellhop.ID, err error, leave bool) {
 		delete(p.missed, process) // the part says so itself
 		delete(p.straying, process)
 	default:
+		if len(p.missed) >= maxProcesses { // if they live, the part itself says whether it knows them
+			clear(p.missed)
+		}
 		p.missed[process] = true
 		p.beatsMissing = beatsToSweep
+	}
+}
+
+// forget forgets a process that some part holds dead: it begins again under another id.
+func (s *Store) forget(process bellhop.ID) {
+	for _, p := range s.parts {
+		p.mu.Lock()
+		delete(p.missed, process)
+		delete(p.straying, process)
+		p.mu.Unlock()
 	}
 }
 

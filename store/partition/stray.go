@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,6 +20,18 @@ type straying struct {
 // settled reports whether no reply is owed and none lies here.
 func (st *straying) settled() bool { return st == nil || len(st.under) == 0 && len(st.claims) == 0 }
 
+// strayingOf returns what is known of a process, made if need be. Claims of
+// processes that have not come for them are left to their beats. Called under p.mu.
+func (p *part) strayingOf(process bellhop.ID) *straying {
+	if len(p.straying) >= maxProcesses {
+		maps.DeleteFunc(p.straying, func(id bellhop.ID, st *straying) bool { return id != process && len(st.under) == 0 })
+	}
+	if p.straying[process] == nil {
+		p.straying[process] = &straying{}
+	}
+	return p.straying[process]
+}
+
 // stray leaves a leg that has not answered to itself. Its outcomes are unsettled,
 // and what it claims comes with a later exchange of the process. Until it is over the
 // part is asked for nothing more.
@@ -32,10 +45,8 @@ func (x *exchange) stray(l *leg) {
 		return
 	}
 	l.strayed, l.unhook = true, context.AfterFunc(x.s.base, l.cancel)
-	if p.straying[process] == nil {
-		p.straying[process] = &straying{}
-	}
-	p.straying[process].under = append(p.straying[process].under, l.request.ID)
+	st := p.strayingOf(process)
+	st.under = append(st.under, l.request.ID)
 	p.owed++
 	p.mu.Unlock()
 	x.miss(l, &partError{p.name, errLate})
@@ -102,10 +113,8 @@ func (s *Store) giveBack(process bellhop.ID, claims []bellhop.Claim) {
 		s.ledger.mu.Unlock()
 		p := s.parts[at]
 		p.mu.Lock()
-		if p.straying[process] == nil {
-			p.straying[process] = &straying{}
-		}
-		p.straying[process].claims = append(p.straying[process].claims, claims[i])
+		st := p.strayingOf(process)
+		st.claims = append(st.claims, claims[i])
 		p.mu.Unlock()
 	}
 }
