@@ -21,6 +21,7 @@ import (
 func (s *Server) functions() template.FuncMap {
 	return template.FuncMap{
 		"url":       s.url,
+		"at":        func(path, query string) template.URL { return template.URL(s.at(path, query)) }, // a query that is escaped already
 		"asset":     s.assetURL,
 		"icon":      s.icon,
 		"state":     s.stateBadge,

@@ -27,13 +27,15 @@ type jobsData struct {
 	Views []savedView
 	Jobs  []jobRow
 	// Looked is how many jobs were looked at for the page if that is why it is short; then Pager.Next goes on.
-	Looked  int
-	Pager   pager
-	Hidden  bool // some queues are not for the viewer
-	MayAct  bool // on some queue
-	MayDrop bool // delete, on some queue
-	MayKeep bool // views for all
-	More    bool // conditions of the form's second part are in use
+	Looked int
+	Pager  pager
+	// CSV and Lines are where all that match are exported.
+	CSV, Lines string
+	Hidden     bool // some queues are not for the viewer
+	MayAct     bool // on some queue
+	MayDrop    bool // delete, on some queue
+	MayKeep    bool // views for all
+	More       bool // conditions of the form's second part are in use
 }
 
 // jobRow is a job as lists show it.
@@ -89,6 +91,8 @@ func (s *Server) jobs(v *view) (*page, error) {
 	d := &jobsData{Reading: r, Query: r.Query(), Hidden: !v.viewer.SeesAll()}
 	d.MayAct, d.MayDrop, d.MayKeep = v.mayAct(), v.mayDelete(), v.mayAct()
 	d.Tabs, d.Chips = s.stateTabs(r), s.chips(r)
+	d.CSV = s.at("/jobs/export", d.Query, "format", "csv")
+	d.Lines = s.at("/jobs/export", d.Query, "format", "ndjson", "args", "1")
 	for _, name := range []string{"error", "fingerprint", "process", "enqueued_before", "finished_after", "finished_before", "not_queue", "id"} {
 		d.More = d.More || len(r.Values[name]) > 0
 	}

@@ -79,7 +79,7 @@ func TestOtherSitesMayNotAct(t *testing.T) {
 func TestPrefix(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Prefix = "/admin/jobs" })
 	w.enqueue("kind", "mail", 1)
-	link := regexp.MustCompile(`(?:href|action|src|hx-sse:connect|data-url)="(/[^"]*)"`)
+	link := regexp.MustCompile(`(?:href|action|src|data-live|data-url)="(/[^"]*)"`)
 	for _, path := range []string{"/admin/jobs", "/admin/jobs/", "/admin/jobs/queues/", "/admin/jobs/queues/mail", "/admin/jobs/processes", "/admin/jobs/about"} {
 		body := w.get(path)
 		found := link.FindAllStringSubmatch(body, -1)

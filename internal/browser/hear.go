@@ -2,7 +2,6 @@ package browser
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/chromedp/cdproto/audits"
@@ -18,7 +17,7 @@ type Reply struct {
 	Status   int
 	Type     string // of its content
 	Encoding string // gzip
-	Bytes    int    // as sent, with the header; 0 while it is under way, or if it came from the browser's cache
+	Bytes    int    // as sent, with the header; 0 if it came from the browser's cache
 	Cached   bool
 }
 
@@ -31,15 +30,13 @@ func (p *Page) Trouble() []string {
 	return taken
 }
 
-// Replies returns what the page has got so far, over all that it has opened.
+// Replies takes what the page has got, to its end, since it was last asked.
 func (p *Page) Replies() []Reply {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := slices.Clone(p.replies)
-	for _, r := range p.waiting {
-		all = append(all, *r)
-	}
-	return all
+	taken := p.replies
+	p.replies = nil
+	return taken
 }
 
 // hear takes what the browser tells about the tab. It runs in the loop that reads the browser's messages: no calls from here.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -121,6 +123,12 @@ func (p *Page) NoPolicy() {
 	call(p, "turn the policy off", page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})
 }
 
+// NoCache has the browser ask for everything anew, as one that comes for the first time.
+func (p *Page) NoCache() {
+	p.tb.Helper()
+	call(p, "turn the cache off", network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
+}
+
 // call sends one command of the protocol to the tab.
 func call[P any](p *Page, what string, command cdp.Command[P, cdp.Empty], params P) {
 	p.tb.Helper()
@@ -136,7 +144,7 @@ func (p *Page) Eval(expression string, into any) {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	// As JSON made in the page, so that the value means here what it means there.
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(async () => JSON.stringify((`+expression+`)) ?? "null")()`, chromedp.EvalAwaitPromise))
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(async () => JSON.stringify(await (`+expression+`)) ?? "null")()`, chromedp.EvalAwaitPromise))
 	p.must("evaluate "+shorten(expression), err)
 	if into != nil {
 		p.must("decode "+shorten(text), json.Unmarshal([]byte(text), into))
@@ -229,22 +237,46 @@ var keys = map[string]string{
 func (p *Page) Press(names ...string) {
 	p.tb.Helper()
 	for _, name := range names {
-		key, opts := name, []chromedp.KeyOption(nil)
+		key, modifiers := name, chromedp.ModifierNone
 		if rest, ok := strings.CutPrefix(name, "Control+"); ok {
-			key, opts = rest, append(opts, chromedp.KeyModifiers(chromedp.ModifierCtrl))
+			key, modifiers = rest, chromedp.ModifierCtrl
 		}
 		if rest, ok := strings.CutPrefix(name, "Shift+"); ok {
-			key, opts = rest, append(opts, chromedp.KeyModifiers(chromedp.ModifierShift))
+			key, modifiers = rest, chromedp.ModifierShift
 		}
 		if named, ok := keys[key]; ok {
 			key = named
 		}
-		p.run("press "+name, chromedp.KeyEvent(key, opts...))
+		for _, r := range key {
+			p.press(name, r, modifiers)
+		}
 	}
 }
 
 // Type types a text, wherever the focus is.
-func (p *Page) Type(text string) { p.tb.Helper(); p.run("type", chromedp.KeyEvent(text)) }
+func (p *Page) Type(text string) {
+	p.tb.Helper()
+	for _, r := range text {
+		p.press(string(r), r, chromedp.ModifierNone)
+	}
+}
+
+// press presses one key. The letter comes with the key, not after it, so that a page which takes the key for itself gets no letter.
+func (p *Page) press(name string, r rune, modifiers chromedp.Modifier) {
+	p.tb.Helper()
+	events := kb.Encode(r)
+	down, up := *events[0], *events[len(events)-1]
+	if len(events) == 3 && modifiers&chromedp.ModifierCtrl == 0 {
+		down.Type, down.Text, down.UnmodifiedText = input.DispatchKeyEventTypeKeyDown, events[1].Text, events[1].UnmodifiedText
+	}
+	for _, e := range []input.DispatchKeyEventParams{down, up} {
+		e.Modifiers |= int64(modifiers)
+		p.run("press "+name, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			_, err := cdp.Call(ctx, t, input.DispatchKeyEvent, e)
+			return err
+		}))
+	}
+}
 
 // Behind opens another tab in front of the page, so that this one is hidden, until the returned function is called.
 func (p *Page) Behind() (front func()) {

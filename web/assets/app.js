@@ -57,6 +57,12 @@
     document.addEventListener("visibilitychange", () => { if (document.hidden) show("paused"); });
     // A first connection that fails is not tried again by the extension.
     pulse.addEventListener("htmx:error", () => { show("lost"); setTimeout(() => location.reload(), 5000 + Math.random() * 5000); });
+    // It begins here and not by an attribute of the page: htmx looks for those in a task of its own as soon as it is loaded, when its
+    // extension may not be. This task comes after that one, so that there is one stream.
+    setTimeout(() => {
+      pulse.setAttribute("hx-sse:connect", pulse.dataset.live);
+      window.htmx?.process(pulse);
+    });
   }
 
   // On a phone the navigation is a strip: its current entry is to be seen.
