@@ -63,6 +63,22 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+func TestMarks(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	if got := w.do("POST", "/v1/marks", `{"text":"deploy 42"}`).want(http.StatusCreated); got["text"] != "deploy 42" {
+		t.Errorf("the mark is %v", got)
+	}
+	for _, body := range []string{`{}`, `{"text":" "}`, `{"text":1}`, `{"words":"x"}`} {
+		if r := w.do("POST", "/v1/marks", body); r.Code != http.StatusUnprocessableEntity && r.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", body, r.Code, r.Body)
+		}
+	}
+	got := w.do("GET", "/v1/metrics", "").want(http.StatusOK)
+	if marks := got["marks"].([]any); len(marks) != 1 {
+		t.Errorf("the marks are %v", marks)
+	}
+}
+
 func TestMetricsRefuseWhatCannotBeHad(t *testing.T) {
 	w := newWorld(t, api.Options{})
 	for _, query := range []string{

@@ -14,6 +14,7 @@ import (
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/api"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
 // use is one way to use a route, on things of the queue mail.
@@ -54,6 +55,7 @@ var uses = map[string][]use{
 		{need: access.Read, all: true},
 		{target: "?queue=mail&failures=true", need: access.Read, all: true},
 	},
+	"POST /v1/marks":       {{body: `{"text":"deploy 42"}`, need: access.Act, all: true}},
 	"GET /v1/processes":    {{need: access.Read, list: true}},
 	"GET /v1/audit":        {{need: access.Admin, all: true}},
 	"GET /v1/openapi.json": {{need: access.Read, list: true}},
@@ -113,7 +115,11 @@ func (w *world) state() string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return fmt.Sprintf("%+v %+v", page.Jobs, stats)
+	marks, err := w.store.Records(w.t.Context(), &bellhop.RecordQuery{Space: rollup.MarkSpace})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return fmt.Sprintf("%+v %+v %+v", page.Jobs, stats, marks)
 }
 
 // TestRouteRoleTable tries every way to use every route as every visitor. Shown with -v, it is the table of what takes what.

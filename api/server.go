@@ -158,6 +158,7 @@ func (s *Server) addRoutes() {
 		{method: "POST", path: "/v1/queues/{queue}/resume", need: access.Act, action: "resume", serve: handle(s.resumeQueue)},
 		{method: "GET", path: "/v1/queues/{queue}/scale", need: access.Read, serve: handle(s.scaleQueue)},
 		{method: "GET", path: "/v1/metrics", need: access.Read, serve: handle(s.getMetrics)},
+		{method: "POST", path: "/v1/marks", need: access.Act, action: "mark", media: []string{mediaJSON}, serve: handle(s.setMark)},
 		{method: "GET", path: "/v1/processes", need: access.Read, serve: handle(s.listProcesses)},
 		{method: "GET", path: "/v1/audit", need: access.Admin, serve: handle(s.listAudit)},
 		{method: "GET", path: "/v1/openapi.json", need: access.Read, serve: s.openAPI},
