@@ -55,6 +55,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	if err := c.announce(a, p, e); err != nil {
 		return err
 	}
+	defer tend(dashboard)()
 	return p.run(ctx, httpPart(web, e.listener))
 }
 

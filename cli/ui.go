@@ -83,7 +83,22 @@ func (c *uiCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	defer tend(dashboard)()
 	return serveAlone(ctx, dashboard, e.listener, log)
+}
+
+// tend looks after the dashboard's bulk operations until stop is called, which waits until they are handed over.
+func tend(dashboard *web.Server) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		dashboard.Tend(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // uiShutdown is how long requests to the dashboard may take to end.

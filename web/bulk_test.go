@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -64,6 +65,27 @@ func (w *world) until(path, text string) {
 		time.Sleep(5 * time.Millisecond) // there is no signal for what a page will show
 	}
 	w.Fatalf("%s never holds %s", path, text)
+}
+
+// TestTend: a process that serves the dashboard takes up what another has left, though nobody looks.
+func TestTend(t *testing.T) {
+	w := newWorld(t)
+	w.enqueue("k", "mail", 10)
+	id := "000000000000000000000001"
+	left := `{"action":3,"filter":{"States":8,"Queues":["mail"]},"bound":100,"total":10,"state":"running","by":"ann"}`
+	err := w.client.Store().Put(t.Context(), []bellhop.RecordWrite{{Space: "bulk", Key: id, Value: []byte(left)}, {Space: "bulk.running", Key: id, Value: []byte("{}")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { w.server.Tend(ctx); close(ended) }()
+	w.until("/bulk/"+id, `"state": "done"`)
+	cancel()
+	<-ended
+	if n, err := w.client.Count(t.Context(), bellhop.Filter{States: bellhop.States(bellhop.StateCancelled)}, 20); err != nil || n != 10 {
+		t.Errorf("%d jobs are cancelled, %v", n, err)
+	}
 }
 
 func TestOperationsOfOthers(t *testing.T) {

@@ -56,7 +56,7 @@ type failureRow struct {
 	DeadURL string
 	Q       string // the filter of the group's dead jobs, for what is done to them all
 	Waiting string // the filter of those that wait for their next attempt
-	Fresh   bool   // it first came up within the last tenth of the range
+	Fresh   bool   // see freshAfter
 }
 
 // failures lists what fails, by groups of failures that are alike.
@@ -101,8 +101,11 @@ func (s *Server) failures(v *view) (*page, error) {
 	if !d.Hidden {
 		d.Rest = found.Rest
 	}
+	fresh := freshAfter(visible, found.Range)
 	for _, g := range visible[from:to] {
-		d.Groups = append(d.Groups, s.failureRow(g, found.Range))
+		row := s.failureRow(g, found.Range)
+		row.Fresh = g.First.After(fresh)
+		d.Groups = append(d.Groups, row)
 	}
 	return &page{name: "failures", title: "Failures", nav: "/failures", data: d, live: true, json: map[string]any{
 		"from": found.From, "to": found.To, "groups": jsonGroups(visible[from:to]), "rest": d.Rest, "next": p.Next,
@@ -127,6 +130,16 @@ func sortGroups(groups []rollup.FailureGroup, by string) {
 	}
 }
 
+// freshAfter returns the moment after which a group that first came up is new: the last tenth of the range. Where all groups are of that
+// time none is, since the store is young.
+func freshAfter(groups []rollup.FailureGroup, rng rollup.Range) time.Time {
+	tenth := rng.To.Add(-rng.To.Sub(rng.From) / 10)
+	if !slices.ContainsFunc(groups, func(g rollup.FailureGroup) bool { return g.First.Before(tenth) }) {
+		return rng.To
+	}
+	return tenth
+}
+
 func (s *Server) failureRow(g rollup.FailureGroup, rng rollup.Range) failureRow {
 	g.Sample, g.Pattern = redact.Text(g.Sample), redact.Text(g.Pattern)
 	row := failureRow{FailureGroup: g, Same: g.Sample == g.Pattern, Q: "state=dead&kind=" + g.Kind + "&fingerprint=" + g.Fingerprint}
@@ -141,7 +154,6 @@ func (s *Server) failureRow(g rollup.FailureGroup, rng rollup.Range) failureRow 
 	row.JobsURL = s.at("/jobs", "kind="+g.Kind+"&fingerprint="+g.Fingerprint)
 	row.DeadURL = s.at("/jobs", row.Q)
 	row.Waiting = "state=scheduled&kind=" + g.Kind + "&fingerprint=" + g.Fingerprint
-	row.Fresh = g.First.After(rng.To.Add(-rng.To.Sub(rng.From)/10)) && rng.From.Before(g.First.Add(-rng.Step))
 	return row
 }
 

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
@@ -171,6 +172,25 @@ func (s *Server) Drain() {
 	s.drain.Do(func() { close(s.draining) })
 	s.ops.Drain()
 }
+
+// Tend takes over bulk operations whose process is gone, until ctx ends; then it hands those that are under way here to other
+// processes, and returns when that is done. It is for programs whose purpose is to serve the dashboard; elsewhere abandoned operations
+// go on when somebody looks at a page. It costs one read of next to nothing every quarter of a minute.
+func (s *Server) Tend(ctx context.Context) {
+	for tick := time.NewTicker(tendEvery); ; {
+		s.ops.Look()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			s.ops.Close()
+			return
+		}
+	}
+}
+
+// tendEvery is the time between the looks of Tend.
+const tendEvery = 16 * time.Second
 
 // storeContext bounds what one request may ask of the store.
 func storeContext(r *http.Request) (context.Context, context.CancelFunc) {

@@ -132,13 +132,20 @@ func (w *world) enqueue(n int, queue string) {
 	}
 }
 
-func (w *world) count(f bellhop.Filter) int {
+// count counts by listing, which has no bound.
+func (w *world) count(f bellhop.Filter) (n int) {
 	w.t.Helper()
-	n, err := w.store.Count(w.t.Context(), &f, 1_000_000)
-	if err != nil {
-		w.t.Fatal(err)
+	q := &bellhop.Query{Filter: f, Limit: 1000, WithoutArgs: true}
+	for {
+		l, err := w.store.List(w.t.Context(), q)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if n += len(l.Jobs); l.Next == "" {
+			return n
+		}
+		q.After = l.Next
 	}
-	return n
 }
 
 // wait waits until the operation is over, or the process dead.
@@ -187,7 +194,7 @@ func TestOperationVisitsAll(t *testing.T) {
 		w.enqueue(10, "other")
 		p := w.start(0, false)
 		o := w.begin(p, bulk.Request{Action: bellhop.ActCancel, Filter: bellhop.Filter{Queues: []string{"mail"}}, By: "ann", Reason: "wrong text"})
-		if o.State != bulk.Running || o.Total != n || o.Capped || o.Bound != bulk.DefaultBound {
+		if o.State != bulk.Running || o.Total > n || !o.Capped && o.Total != n || o.Bound != bulk.DefaultBound {
 			w.t.Errorf("begins as %+v", o)
 		}
 		end := w.wait(p, o.ID)
