@@ -3,6 +3,7 @@ package redis_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,52 @@ func TestFilterOfOddWords(t *testing.T) {
 		}
 		if n, err := s.Count(t.Context(), &f, 10); n != want || err != nil {
 			t.Errorf("%+v: %d jobs match (%v); want %d", f, n, err, want)
+		}
+	}
+}
+
+// A job whose bytes are lost cannot be run: it is dead, and says why, whoever finds
+// it: the exchange that claims it, the beat of a process that holds it, or the sweep.
+func TestJobWithoutBytes(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	c, o := client(t, openingOf(s).address), openingOf(s)
+	lose := func(j *bellhop.Job) {
+		t.Helper()
+		if n, err := c.HDel(t.Context(), "{bellhop:"+o.namespace+"}:jobs", string(j.ID[:])).Result(); n != 1 || err != nil {
+			t.Fatalf("%d jobs have lost their bytes (%v); want 1", n, err)
+		}
+	}
+	for _, finder := range []string{"exchange", "beat", "sweep"} {
+		p := process(t, s)
+		jobs := testJobs(2)
+		jobs[0].Args = []byte(`"` + strings.Repeat("x", 300) + `"`)
+		enqueue(t, s, jobs...)
+		if finder == "exchange" {
+			lose(jobs[0])
+		}
+		reply, err := s.Exchange(t.Context(), request(p, 2))
+		if err != nil || finder == "exchange" && (len(reply.Claims) != 1 || reply.Claims[0].Job.ID != jobs[1].ID) {
+			t.Fatalf("%s: claimed %+v, %v", finder, reply, err)
+		}
+		if finder != "exchange" {
+			lose(jobs[0])
+			_, err = s.Beat(t.Context(), &bellhop.Beat{Process: bellhop.Process{ID: p}, Lease: time.Hour, Leave: finder == "sweep"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if claims, err := s.Sweep(t.Context(), 10); err != nil || finder == "sweep" && (len(claims) != 1 || claims[0].Job.ID != jobs[1].ID) {
+			t.Errorf("%s: swept %+v, %v", finder, claims, err)
+		}
+		listing, err := s.List(t.Context(), &bellhop.Query{Filter: bellhop.Filter{States: bellhop.States(bellhop.StateDead)}})
+		if err != nil || len(listing.Jobs) != 1 || listing.Jobs[0].ID != jobs[0].ID || !strings.Contains(listing.Jobs[0].Place.Reason, "bytes are lost") {
+			t.Errorf("%s: dead are %+v, %v", finder, listing, err)
+		}
+		if r, err := s.Act(t.Context(), &bellhop.ActRequest{Action: bellhop.ActDelete, IDs: []bellhop.ID{jobs[0].ID}}); err != nil || len(r.Changed) != 1 {
+			t.Errorf("%s: delete: %+v, %v", finder, r, err)
+		}
+		if _, err := s.Exchange(t.Context(), request(p, 0, succeeded(reply.Claims)...)); err != nil && finder != "sweep" {
+			t.Fatal(err)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 // Exchange implements [bellhop.Store].
 func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *bellhop.ExchangeReply, err error) {
+	var lost []bellhop.Claim
 	err = s.verb(ctx, bellhop.OpExchange, func() error {
 		in, err := s.exchangeItems(r)
 		if err != nil {
@@ -22,10 +23,31 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply
 		if err != nil {
 			return err
 		}
-		reply, err = readExchange(r, answer)
+		reply, lost, err = readExchange(r, answer)
 		return err
 	})
+	if len(lost) > 0 {
+		_ = s.bury(ctx, lost) // if that fails, a beat or the sweep finds them again
+	}
 	return reply, err
+}
+
+// lostBytes is the reason of a job that is dead because what it is to do is lost.
+const lostBytes = "the job's bytes are lost: they were deleted from the server, or damaged there"
+
+// bury ends claims of jobs whose bytes are lost: nobody can run them, nor decide about them.
+func (s *Store) bury(ctx context.Context, lost []bellhop.Claim) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	r := &bellhop.ExchangeRequest{ID: bellhop.NewID()}
+	for i := range lost {
+		o := lost[i].HandBack(lostBytes)
+		o.Kind, o.Keep = bellhop.OutcomeDead, bellhop.Forever
+		r.Outcomes = append(r.Outcomes, o)
+	}
+	_, err := s.Exchange(ctx, r)
+	return err
 }
 
 func (s *Store) exchangeItems(r *bellhop.ExchangeRequest) (items, error) {
@@ -109,21 +131,21 @@ func idText(id bellhop.ID) string {
 	return string(id[:])
 }
 
-func readExchange(r *bellhop.ExchangeRequest, answer any) (*bellhop.ExchangeReply, error) {
+func readExchange(r *bellhop.ExchangeRequest, answer any) (reply *bellhop.ExchangeReply, lost []bellhop.Claim, err error) {
 	l, err := row(answer, 2)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if text(l[0]) == "conflict" {
-		return nil, misfit(r.Puts, integer(l[1]))
+		return nil, nil, misfit(r.Puts, integer(l[1]))
 	}
 	if l, err = row(answer, 8); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now := integer(l[1])
-	reply := &bellhop.ExchangeReply{Refused: readRefusals(l[3])}
-	if reply.Claims, err = readClaims(l[4]); err != nil {
-		return nil, err
+	reply = &bellhop.ExchangeReply{Refused: readRefusals(l[3])}
+	if reply.Claims, lost, err = readClaims(l[4]); err != nil {
+		return nil, nil, err
 	}
 	reply.Signals = bellhop.Signals{Now: at(now), NextDue: until(text(l[2]), now), Cancel: readTokens(l[5])}
 	paused := list(l[6])
@@ -134,9 +156,9 @@ func readExchange(r *bellhop.ExchangeRequest, answer any) (*bellhop.ExchangeRepl
 		}
 	}
 	if integer(l[7]) != 0 {
-		return reply, fmt.Errorf("process %v: %w", r.Process, bellhop.ErrProcessGone)
+		return reply, lost, fmt.Errorf("process %v: %w", r.Process, bellhop.ErrProcessGone)
 	}
-	return reply, nil
+	return reply, lost, nil
 }
 
 // readRefusals reads indexes and what is recorded.
@@ -149,27 +171,32 @@ func readRefusals(v any) (refused []bellhop.Refusal) {
 	return refused
 }
 
-// readClaims reads ids, jobs and places. A job without bytes has lost them, and cannot be run.
-func readClaims(v any) ([]bellhop.Claim, error) {
+// readClaims reads ids, jobs and places. Those of jobs without bytes, which have lost them, are apart.
+func readClaims(v any) (claims, lost []bellhop.Claim, err error) {
 	all := list(v)
 	if len(all) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	claims := make([]bellhop.Claim, 0, len(all)/3)
+	claims = make([]bellhop.Claim, 0, len(all)/3)
 	for three := range slices.Chunk(all, 3) {
-		if len(three) < 3 || three[1] == nil {
-			continue
+		if len(three) < 3 {
+			return nil, nil, errBroken
 		}
 		e, err := readEntry(text(three[0]), text(three[1]), text(three[2]))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		claims = append(claims, bellhop.Claim{
+		c := bellhop.Claim{
 			Token: bellhop.Token{JobID: e.ID, Number: e.Place.Claim, Exchange: e.Place.Exchange},
 			Job:   &e.Job, Place: e.Place, Started: e.started,
-		})
+		}
+		if three[1] == nil {
+			lost = append(lost, c)
+		} else {
+			claims = append(claims, c)
+		}
 	}
-	return claims, nil
+	return claims, lost, nil
 }
 
 // readTokens reads ids and tokens, and returns them in the order of the ids.

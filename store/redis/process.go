@@ -31,6 +31,7 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (reply *bellhop.BeatR
 		in.raw(t.JobID[:])
 		in.raw(appendToken(nil, t))
 	}
+	var lost []bellhop.Claim
 	err = s.ask(ctx, bellhop.OpBeat, scriptBeat, in, func(answer any) error {
 		l, err := row(answer, 1)
 		if err == nil && text(l[0]) == "gone" {
@@ -43,13 +44,14 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (reply *bellhop.BeatR
 		for _, i := range list(l[2]) {
 			r.Lost = append(r.Lost, b.Held[integer(i)])
 		}
-		r.Extra, err = readClaims(l[3])
+		r.Extra, lost, err = readClaims(l[3])
 		reply = r
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	_ = s.bury(ctx, lost) // if that fails, the next beat finds them again
 	return reply, nil
 }
 
@@ -57,10 +59,14 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (reply *bellhop.BeatR
 func (s *Store) Sweep(ctx context.Context, limit int) (claims []bellhop.Claim, err error) {
 	in := items{}
 	in.number(int64(limit))
+	var lost []bellhop.Claim
 	err = s.ask(ctx, bellhop.OpSweep, scriptSweep, in, func(reply any) (err error) {
-		claims, err = readClaims(reply)
+		claims, lost, err = readClaims(reply)
 		return err
 	})
+	if err == nil {
+		err = s.bury(ctx, lost)
+	}
 	return claims, err
 }
 

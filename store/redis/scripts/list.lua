@@ -25,7 +25,7 @@ local function found(id, p)
   local job = apartFrom({id}, {p})[1]
   p = short(p)
   reply[k + 1], reply[k + 2], reply[k + 3] = id, job, p
-  k, bytes = k + 3, bytes + #job + #p
+  k, bytes = k + 3, bytes + (job and #job or 0) + #p -- false: its bytes are lost
   return bytes < enough
 end
 reply[1] = scan(before, limit, most, found)
