@@ -144,6 +144,22 @@ func (v *Viewer) own(which func(queue string) bool) (list []string) {
 	return list
 }
 
+// Processes returns those processes that work a queue that the viewer sees, without the queues that he does not see. How many jobs a
+// process runs is told of all its queues together.
+func (v *Viewer) Processes(all []bellhop.ProcessStatus) []bellhop.ProcessStatus {
+	if v.SeesAll() {
+		return all
+	}
+	var seen []bellhop.ProcessStatus
+	for _, p := range all {
+		p.Queues = slices.DeleteFunc(slices.Clone(p.Queues), func(queue string) bool { return !v.Sees(queue) })
+		if len(p.Queues) > 0 {
+			seen = append(seen, p)
+		}
+	}
+	return seen
+}
+
 // contextKey is the key of the viewer in a context.
 type contextKey struct{}
 

@@ -111,6 +111,32 @@ func TestNarrowHidesAndKeeps(t *testing.T) {
 	})
 }
 
+// TestProcessesOfQueues: of processes and their queues a viewer is told what he sees, and the list itself stays as it is.
+func TestProcessesOfQueues(t *testing.T) {
+	all := []bellhop.ProcessStatus{
+		{Process: bellhop.Process{Name: "both", Queues: []string{"mail", "billing"}}},
+		{Process: bellhop.Process{Name: "hidden", Queues: []string{"billing"}}},
+		{Process: bellhop.Process{Name: "none"}},
+	}
+	for want, v := range map[string]*access.Viewer{
+		"both[mail billing] hidden[billing] none[] ": {Role: access.Read},
+		"both[mail] ":                    {Role: access.Read, Queues: map[string]access.Role{"billing": access.None}},
+		"":                               nil,
+		"both[billing] hidden[billing] ": {Queues: map[string]access.Role{"billing": access.Act}},
+	} {
+		got := ""
+		for _, p := range v.Processes(all) {
+			got += fmt.Sprint(p.Name, p.Queues, " ")
+		}
+		if got != want {
+			t.Errorf("%+v sees %q, want %q", v, got, want)
+		}
+	}
+	if len(all[0].Queues) != 2 || all[0].Queues[1] != "billing" {
+		t.Errorf("the list was changed to %v", all)
+	}
+}
+
 func TestContext(t *testing.T) {
 	if v := access.From(t.Context()); v != nil || v.Any() != access.None {
 		t.Errorf("an empty context carries %v", v)

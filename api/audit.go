@@ -68,15 +68,19 @@ func (s *Server) listAudit(ctx context.Context, in *auditRequest) (*audit.Page, 
 	return audit.List(ctx, s.client.Store(), in.query)
 }
 
-// reveals asks whether the viewer may see secrets, and notes that he does.
-func (s *Server) reveals(ctx context.Context, target, filter string) error {
+// reveals asks whether the viewer may see the secrets of a job of the queue that e names, or of all, and has it audited.
+func (s *Server) reveals(ctx context.Context, e audit.Entry) error {
+	e.Action = "reveal"
 	v := access.From(ctx)
-	if err := v.AllowAll(access.Admin); err != nil {
-		s.audited(ctx, audit.Entry{Action: "reveal", Target: target, Filter: filter, Refused: err.Error()})
-		return err
+	err := v.AllowAll(access.Admin)
+	if e.Queue != "" {
+		err = v.Allow(access.Admin, e.Queue)
 	}
-	s.audited(ctx, audit.Entry{Action: "reveal", Target: target, Filter: filter})
-	return nil
+	if err != nil {
+		e.Refused = err.Error()
+	}
+	s.audited(ctx, e)
+	return err
 }
 
 // queuesOf returns the queues of jobs that a viewer sees; the ids of others, and of jobs that do not exist, are not in it.

@@ -51,7 +51,7 @@ func (s *Server) getJob(ctx context.Context, in *getRequest) (*Job, error) {
 	}
 	if !in.reveal {
 		found = redact.Snapshot(found)
-	} else if err := s.reveals(ctx, in.id.String(), ""); err != nil {
+	} else if err := s.reveals(ctx, audit.Entry{Queue: found.Queue, Target: in.id.String()}); err != nil {
 		return nil, err
 	}
 	j := NewJob(found)
@@ -72,11 +72,9 @@ func (s *Server) seen(ctx context.Context, id bellhop.ID) (*bellhop.Snapshot, er
 // let a viewer find it out by asking often enough, so it takes who may see secrets.
 func narrow(ctx context.Context, f bellhop.Filter) (_ bellhop.Filter, some bool, err error) {
 	v := access.From(ctx)
-	for _, m := range f.Args {
-		if redact.SecretPath(m.Path) {
-			if err := v.AllowAll(access.Admin); err != nil {
-				return f, false, err
-			}
+	if redact.Asks(&f) {
+		if err := v.AllowAll(access.Admin); err != nil {
+			return f, false, err
 		}
 	}
 	f, some = v.Narrow(f)
@@ -153,7 +151,7 @@ func (l *Listing) AppendJSON(b []byte) []byte {
 // listJobs is GET /v1/jobs.
 func (s *Server) listJobs(ctx context.Context, in *listRequest) (*Listing, error) {
 	if in.reveal {
-		if err := s.reveals(ctx, "", audit.FilterText(&in.query.Filter)); err != nil {
+		if err := s.reveals(ctx, audit.Entry{Filter: audit.FilterText(&in.query.Filter)}); err != nil {
 			return nil, err
 		}
 	}

@@ -63,6 +63,9 @@ func (s *Server) readAsk(v *view, form url.Values) (*bulkAsk, error) {
 	if filter, err = bulk.Narrow(action, filter); err != nil {
 		return nil, badInput("%s", strings.TrimPrefix(err.Error(), "bulk: "))
 	}
+	if err := v.mayAsk(&filter); err != nil {
+		return nil, err
+	}
 	role := roleFor(action)
 	narrow, some := v.narrowTo(role, filter)
 	if !some {

@@ -122,6 +122,9 @@ func (s *Server) jobs(v *view) (*page, error) {
 
 // list asks for a page of those jobs that the viewer may see, without their secrets.
 func (s *Server) list(v *view, q bellhop.Query) (*bellhop.Listing, error) {
+	if err := v.mayAsk(&q.Filter); err != nil {
+		return nil, err
+	}
 	narrow, some := v.viewer.Narrow(q.Filter)
 	if !some {
 		return &bellhop.Listing{}, nil

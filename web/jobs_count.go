@@ -47,6 +47,9 @@ func (s *Server) jobCounts(v *view) error {
 
 // tally counts what the viewer may see of a filter; false if that is nothing, whatever the store has.
 func (s *Server) tally(v *view, ctx context.Context, f bellhop.Filter) (stateCount, bool, error) {
+	if err := v.mayAsk(&f); err != nil {
+		return stateCount{}, false, err
+	}
 	narrow, some := v.viewer.Narrow(f)
 	if !some {
 		return stateCount{Text: "0"}, false, nil

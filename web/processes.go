@@ -8,6 +8,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/redact"
 )
 
@@ -27,12 +28,12 @@ func (s *Server) processes(v *view) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	versions := map[string]bool{}
-	for _, p := range shot.processes {
+	versions, seen := map[string]bool{}, v.viewer.Processes(shot.processes)
+	for _, p := range seen {
 		versions[p.Version] = true
 	}
-	from, to, p := v.paginate(len(shot.processes), "process")
-	data := processData{Processes: shot.processes[from:to], Versions: len(versions), Pager: p}
+	from, to, p := v.paginate(len(seen), "process")
+	data := processData{Processes: seen[from:to], Versions: len(versions), Pager: p}
 	return &page{name: "processes", title: "Processes", nav: "/processes", live: true, data: data, json: map[string]any{
 		"at": shot.at, "processes": data.Processes, "next": p.Next,
 	}}, nil
@@ -85,11 +86,12 @@ func (s *Server) process(v *view) (*page, error) {
 		return nil, err
 	}
 	data := oneProcess{}
-	at := slices.IndexFunc(shot.processes, func(p bellhop.ProcessStatus) bool { return p.ID == id })
+	seen := v.viewer.Processes(shot.processes)
+	at := slices.IndexFunc(seen, func(p bellhop.ProcessStatus) bool { return p.ID == id })
 	if at < 0 {
 		return nil, notFound("There is no living process with this id: it has left, or others have taken its jobs back.")
 	}
-	data.ProcessStatus = shot.processes[at]
+	data.ProcessStatus = seen[at]
 	filter := bellhop.Filter{Process: id, States: bellhop.States(bellhop.StateRunning)}
 	narrow, some := v.viewer.Narrow(filter)
 	if data.Hidden = !v.viewer.SeesAll(); some {
@@ -110,7 +112,8 @@ func (s *Server) process(v *view) (*page, error) {
 
 // actOnProcess drains a process.
 func (s *Server) actOnProcess(v *view) (*done, error) {
-	if err := v.need(access.Admin, ""); err != nil {
+	e := audit.Entry{Action: strings.TrimSpace(v.PostForm.Get("action")), Target: v.PathValue("process")}
+	if err := v.allowed(access.Admin, "", e); err != nil {
 		return nil, err
 	}
 	return nil, badInput("the action %.20q is unknown", strings.TrimSpace(v.PostForm.Get("action")))

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/gobellhop/bellhop"
 )
 
 // maxName is how many bytes of a name are looked at.
@@ -82,6 +84,11 @@ func wordsOf(name string) (split []string) {
 	}
 	end(len(letters))
 	return split
+}
+
+// Asks reports whether a filter has conditions on the values of secrets: by such, asked often enough, a secret can be found out.
+func Asks(f *bellhop.Filter) bool {
+	return slices.ContainsFunc(f.Args, func(m bellhop.ArgMatch) bool { return SecretPath(m.Path) })
 }
 
 // SecretPath reports whether a dotted path into arguments leads to a secret.
