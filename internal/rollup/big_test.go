@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -34,6 +35,14 @@ var stores = []struct {
 	{"mysql", func(tb testing.TB) string { return testservers.MariaDB(tb).Database(tb) + "?migrate=auto" }},
 	{"redis", func(tb testing.TB) string {
 		return testservers.Redis(tb).Database(tb) + "?namespace=rollup-" + bellhop.NewID().String()
+	}},
+	{"partition", func(tb testing.TB) string {
+		dir := tb.TempDir()
+		parts := fmt.Sprintf(`{"by":"queue","parts":[{"name":"one","address":"sqlite:%s/one.db"},{"name":"two","address":"sqlite:%[1]s/two.db"}]}`, dir)
+		if err := os.WriteFile(filepath.Join(dir, "parts.json"), []byte(parts), 0o600); err != nil {
+			tb.Fatal(err)
+		}
+		return "partition:" + filepath.Join(dir, "parts.json")
 	}},
 }
 

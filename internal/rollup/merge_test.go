@@ -39,7 +39,11 @@ func TestNothingIsCountedTwiceOrLost(t *testing.T) {
 			}
 			return func() { w.store.before, w.store.after = nil, nil }
 		}
-		steps := rapid.IntRange(5, 60).Draw(t, "steps")
+		most := 60
+		if testing.Short() {
+			most = 20
+		}
+		steps := rapid.IntRange(5, most).Draw(t, "steps")
 		for range steps {
 			switch rapid.IntRange(0, 9).Draw(t, "step") {
 			case 0, 1, 2:
