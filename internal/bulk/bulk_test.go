@@ -201,6 +201,7 @@ func TestOperationVisitsAll(t *testing.T) {
 		if end.State != bulk.Done || end.Done != n || end.Takeovers != 0 || end.Percent() != 100 || end.EndedAt.IsZero() || end.Owner != "" {
 			w.t.Errorf("ends as %+v", end)
 		}
+		w.t.Logf("%d jobs in %v", end.Done, end.EndedAt.Sub(end.StartedAt))
 		if got := w.count(bellhop.Filter{States: bellhop.States(bellhop.StateCancelled), Queues: []string{"mail"}}); got != n {
 			w.t.Errorf("%d jobs are cancelled, want %d", got, n)
 		}

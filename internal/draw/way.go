@@ -124,9 +124,9 @@ type node struct {
 
 // The sizes of the drawing.
 const (
-	wayNode   = 116.0 // width of a state
+	wayNode   = 104.0 // width of a state
 	wayHeight = 40.0  // height of a state
-	wayGap    = 44.0  // between states
+	wayGap    = 30.0  // between states
 	wayArcs   = 54.0  // room for the arcs above, if there are any
 	wayBare   = 8.0   // above the states, if not
 	wayTexts  = 28.0  // room for a line below the states
@@ -173,7 +173,7 @@ func (w *journey) arrow(s *svg, from, to node) {
 		class += " way-gone"
 	}
 	x, y := from.x+wayNode, w.top+wayHeight/2
-	s.add(`<path class="%s" d="M%s %s H%s m-6 -5 l6 5 -6 5"></path>`, class, num(x+4), num(y), num(to.x-5))
+	s.add(`<path class="%s" d="M%s %s H%s m-6 -5 l6 5 -6 5"></path>`, class, num(x+3), num(y), num(to.x-4))
 }
 
 // arcs draws the ways back above the states.
