@@ -79,7 +79,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", "default-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 	control := http.NewResponseController(reply)
 	now := time.Now()
-	_ = control.SetReadDeadline(now.Add(bodyTimeout)) // a writer without deadlines has none to set
+	// The time for a body would end a request that has none as well: net/http reads on to see whether the browser is still there.
+	if r.ContentLength == 0 {
+		_ = control.SetReadDeadline(time.Time{}) // a writer without deadlines has none to set
+	} else {
+		_ = control.SetReadDeadline(now.Add(bodyTimeout))
+	}
 	_ = control.SetWriteDeadline(now.Add(replyTimeout))
 
 	if strings.HasPrefix(r.URL.Path, s.opts.Prefix+"/assets/") {

@@ -63,7 +63,7 @@ func (w *world) streaming(t *testing.T, want int64) {
 func serve(t *testing.T, client *bellhop.Client) (url string, streams *atomic.Int64) {
 	t.Helper()
 	dashboard, err := web.New(client, web.Options{
-		Prefix: "/admin/jobs", Authorize: access.Everyone(access.Admin), Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Prefix: "/admin/jobs", Authorize: ada, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Links: web.Links{Trace: "http://localhost/trace/{trace}", Logs: "http://localhost/logs?job={job}"},
 	})
 	if err != nil {
@@ -82,6 +82,11 @@ func serve(t *testing.T, client *bellhop.Client) (url string, streams *atomic.In
 		server.Close()
 	})
 	return server.URL + "/admin/jobs", streams
+}
+
+// ada is who looks.
+func ada(*http.Request) (*access.Viewer, error) {
+	return &access.Viewer{Name: "ada", Role: access.Admin}, nil
 }
 
 // place is a page of the dashboard.
