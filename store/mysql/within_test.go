@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -301,6 +302,13 @@ func TestOpenTransactionKeepsAKeysHolder(t *testing.T) {
 	jobs := testJobs(3)
 	jobs[0].UniqueKey, jobs[2].UniqueKey = "taken", "taken"
 	outcomes := settled(s.claimed(t, jobs[:2]...))
+	var waited atomic.Int32
+	s.SetStep(func(_ context.Context, _ bellhop.Op, statement string, done bool) error {
+		if statement == "hold unlocked running" && !done {
+			waited.Add(1)
+		}
+		return nil
+	})
 	tx := s.begin(t)
 	_, err := mysql.EnqueueWithin(t.Context(), s.Store, tx, jobs[2])
 	must(t, err)
@@ -316,6 +324,9 @@ func TestOpenTransactionKeepsAKeysHolder(t *testing.T) {
 	}
 	if got := s.states(t, jobs[:2]...); got[0] != bellhop.StateRunning || got[1] != bellhop.StateSucceeded {
 		t.Errorf("the holder is %v, the other %v", got[0], got[1])
+	}
+	if reply := hand(); !slices.Equal(reply.Unsettled, []int{0}) || len(reply.Refused) > 0 || waited.Load() != 1 {
+		t.Errorf("again: unsettled %v, refused %v; %d of two have waited for the lock, want 1", reply.Unsettled, reply.Refused, waited.Load())
 	}
 	must(t, tx.Rollback())
 	if reply := hand(); len(reply.Unsettled)+len(reply.Refused) > 0 {

@@ -46,7 +46,7 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply
 		}
 	}
 	err = s.write(ctx, bellhop.OpExchange, func(ctx context.Context, t *txn) (err error) {
-		reply, gone, err = t.exchange(ctx, r, all)
+		reply, gone, err = t.exchange(ctx, r, likely)
 		return s.impatient(err)
 	})
 	if errors.Is(err, bellhop.ErrLocked) {

@@ -3,8 +3,10 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -71,11 +73,12 @@ type settlement struct {
 }
 
 // reach says which claims a settlement touches.
-type reach bool
+type reach uint8
 
 const (
-	all      reach = false // waits for those whose rows others have locked
-	unlocked reach = true  // refuses those: they are found again by the next sweep or beat; leaves those whose unique keys are locked
+	all      reach = iota // waits for those whose rows others have locked
+	likely                // the same, but leaves those whose unique keys were found locked lately and still are
+	unlocked              // refuses those: they are found again by the next sweep or beat; leaves those whose unique keys are locked
 )
 
 // settle applies outcomes and returns the refused, and those that are left.
@@ -212,17 +215,21 @@ func (s *settlement) hold(ctx context.Context, which reach) error {
 			s.refs[i].job = 0
 		}
 	}
-	if err == nil && which == unlocked {
-		err = s.leave(ctx)
+	if err == nil && which != all {
+		err = s.leave(ctx, which)
 	}
 	return err
 }
 
 // leave sets aside what cannot end yet because its unique key is locked: in MySQL
 // by a transaction of a user that wanted the key for another job and found it taken.
-func (s *settlement) leave(ctx context.Context) error {
+// Such jobs are remembered, so that only the first try waits for them.
+func (s *settlement) leave(ctx context.Context, which reach) error {
 	var keyed Numbers
-	frees := func(i int) bool { return s.refs[i].job != 0 && s.refs[i].keyed && s.outcomes[i].Kind.To().Final() }
+	frees := func(i int) bool {
+		ref := &s.refs[i]
+		return ref.job != 0 && ref.keyed && s.outcomes[i].Kind.To().Final() && (which == unlocked || s.store.lockedKeys.has(ref.job))
+	}
 	for i := range s.refs {
 		if frees(i) {
 			keyed = append(keyed, s.refs[i].job)
@@ -241,9 +248,36 @@ func (s *settlement) leave(ctx context.Context) error {
 	for i := range s.refs {
 		if frees(i) && !free[s.refs[i].job] {
 			s.left = append(s.left, i)
+			s.store.lockedKeys.note(s.refs[i].job)
 		}
 	}
 	return err
+}
+
+// lockedJobs are jobs whose unique keys were found locked lately.
+type lockedJobs struct {
+	mu sync.Mutex
+	m  map[int64]time.Time // until when that is worth a look
+}
+
+// lockedFor is longer than a worker waits before it hands an outcome in again.
+const lockedFor = 5 * time.Second
+
+func (l *lockedJobs) note(job int64) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.m == nil {
+		l.m = map[int64]time.Time{}
+	}
+	maps.DeleteFunc(l.m, func(_ int64, until time.Time) bool { return now.After(until) })
+	l.m[job] = now.Add(lockedFor)
+}
+
+func (l *lockedJobs) has(job int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Before(l.m[job])
 }
 
 // record adds the attempts, those that succeeded within their jobs' new rows, and

@@ -48,14 +48,15 @@ type Store struct {
 	mu     sync.RWMutex // held for reading by each verb, for writing by Close
 	closed bool
 
-	step      atomic.Pointer[stepFunc]
-	refs      refs
-	bounds    bounds
-	watch     watch
-	listeners listeners
-	swift     Swift  // nil if the database has none
-	looker    Looker // likewise
-	idle      idleness
+	step       atomic.Pointer[stepFunc]
+	refs       refs
+	lockedKeys lockedJobs
+	bounds     bounds
+	watch      watch
+	listeners  listeners
+	swift      Swift  // nil if the database has none
+	looker     Looker // likewise
+	idle       idleness
 }
 
 type stepFunc = func(ctx context.Context, op bellhop.Op, statement string, done bool) error
