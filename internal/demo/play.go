@@ -40,6 +40,8 @@ type play struct {
 // run shows everything up to the verdict. It fails when it could not be shown; what was shown and wrong is in faults.
 func (p *play) run(ctx context.Context) error {
 	p.Opening(p.world, fmt.Sprintf("%s, %d web workers", p.client.Store().Capabilities().Name, WebWorkers))
+	p.Line("")
+	p.linef("  %s %s", p.dim("watch its jobs at"), p.bold(p.api+"/"))
 	for _, chapter := range []func(context.Context) error{p.checkout, p.signup, p.customer, p.outage, p.anyLanguage, p.count} {
 		if err := chapter(ctx); err != nil {
 			p.Line("") // ends a live line
