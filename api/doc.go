@@ -11,8 +11,10 @@
 //
 // # A closed door
 //
-// The handler answers only for host names that it was given, so that no page can reach it by a name of its own (DNS
-// rebinding); it refuses requests that browsers send for pages of other origins; and with [Options].Token it wants a bearer
-// token. Without a token it must be reachable from this machine only: that is for whoever listens to see to. Limits on the
-// header (ReadHeaderTimeout) belong to the [net/http.Server] too.
+// [Options] must say who may come in. A request first comes to an [access.Door], which looks at its host, its origin, how often its
+// client asks, and who it is (guard.go); only then is a body read. What the viewer may do is a role for each queue: the table of
+// routes says what a route takes at least, and each handler asks for the queue in question. Jobs of queues on which a viewer
+// has no role do not exist for him. Values of secrets are shown as [redacted] unless an admin asks for them, and every
+// action, refused ones too, is written to the audit (audit.go). Limits on the header (ReadHeaderTimeout) belong to the
+// [net/http.Server] too. docs/security.md tells all of it.
 package api

@@ -180,6 +180,9 @@ func TestAnyJSON(t *testing.T) {
 	redacted := 0
 	rapid.Check(t, func(t *rapid.T) {
 		in := tree(4).Draw(t, "json")
+		if rapid.Bool().Draw(t, "with a secret") {
+			in = `{"data":` + in + `,"password":"x"}`
+		}
 		checkJSON(t, in)
 		out := redact.JSON([]byte(in))
 		if !bytes.Equal(out, []byte(in)) {
@@ -202,8 +205,8 @@ func TestAnyJSON(t *testing.T) {
 			t.Fatalf("%s, redacted and restored, is %s, %v", in, back, err)
 		}
 	})
-	if redacted < 10 {
-		t.Errorf("only %d texts had a secret", redacted)
+	if redacted == 0 {
+		t.Error("no text had a secret")
 	}
 }
 
