@@ -156,6 +156,7 @@ func (w *Worker) lookRound(ctx context.Context) (next time.Duration, err error) 
 	if err != nil {
 		return 0, err
 	}
+	w.saw(all)
 	w.mu.Lock()
 	me := w.process
 	w.mu.Unlock()

@@ -56,6 +56,7 @@ func (w *Worker) dutiesRound(ctx context.Context) time.Duration {
 			{every: w.config.Sweep, do: w.sweep, op: bellhop.OpSweep, next: now.Add(rand.N(w.config.Sweep / 5))},
 			{every: w.config.Prune, do: w.prune, op: bellhop.OpPrune, next: now.Add(loop.Jitter(w.config.Prune/2, 1))},
 			{every: sampleEvery, do: w.writeSamples, op: bellhop.OpPut, next: now.Add(loop.Jitter(sampleEvery, 0.5))},
+			{every: obeyBeats * w.config.Beat, do: w.obeyRound, op: bellhop.OpRecords, next: now.Add(rand.N(w.config.Beat))},
 			{every: lookRound, do: w.lookRound, op: bellhop.OpProcesses, next: now.Add(loop.Jitter(w.config.Beat, 1))},
 		}
 	}
@@ -172,6 +173,7 @@ func (w *Worker) sweep(ctx context.Context) (next time.Duration, err error) {
 			w.tellOutcome(&claims[i], &r.Outcomes[i])
 		}
 	}
+	w.noteGone(ctx, claims, r.Outcomes, stays)
 	w.wake("")
 	if len(claims) == sweepBite {
 		return biteAgain, nil

@@ -149,7 +149,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	}
 	var wants []bellhop.Want
 	limit := 0
-	if !w.draining && !w.leaseOver(now) {
+	if !w.draining && !w.remote.drained && !w.leaseOver(now) {
 		wants, limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
 	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) || !l.first && !w.worthALane(l, limit) {
@@ -205,8 +205,11 @@ func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 			w.handBack(q, "its queue was paused", nil)
 		}
 	}
-	if w.draining {
+	switch {
+	case w.draining:
 		w.handBackAll()
+	case w.remote.drained:
+		w.handBackDrained()
 	}
 	start := w.held.startable()
 	w.mu.Unlock()

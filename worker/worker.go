@@ -66,6 +66,7 @@ type Worker struct {
 	emptyUntil, askAt time.Time
 	beats             int // that reached the store in a row
 	samples           []sample
+	remote            remote
 
 	// The duties loop's own: what it does, and when it promotes what is due; zero if nothing is.
 	chores    []*chore
@@ -158,13 +159,18 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) Hurry() { w.once.Do(func() { close(w.hurry) }) }
 
 // SetConcurrency changes how many jobs of a queue run at once, from the next
-// start on; jobs that run are left alone. The error names an unknown queue or a number out of range.
+// start on; jobs that run are left alone. While somebody has set another number
+// from elsewhere (bellhop queues concurrency), that one holds. The error names an
+// unknown queue or a number out of range.
 func (w *Worker) SetConcurrency(queue string, n int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q := w.held.queues[queue]
 	if q == nil || n < 1 || n > 100_000 {
 		return fmt.Errorf("worker: %d jobs at once of queue %.128q: want a queue of this worker, and 1 to 100000", n, queue)
+	}
+	if w.setOwn(queue, n) {
+		return nil
 	}
 	w.held.resize(q, n)
 	for _, a := range w.held.startable() {

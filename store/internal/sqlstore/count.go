@@ -10,7 +10,7 @@ import (
 
 // maxCounted is how many rows of each place are looked at for one count, if no
 // index has the answer.
-const maxCounted = 20_000
+const maxCounted = 10_000
 
 // Count implements [bellhop.Store].
 func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
