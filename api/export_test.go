@@ -67,7 +67,7 @@ func (s *Server) Routes() (list []Route) {
 // Fields returns the names of the fields that a request schema of the document must have.
 func Fields() map[string][]string {
 	return map[string][]string{
-		"NewJob": keys(jobFields), "Filter": keys(filterFields), "ManyAction": keys(actFields), "Reason": keys(reasonFields), "NewMark": keys(markFields),
+		"NewJob": keys(jobFields), "Filter": keys(filterFields), "ManyAction": keys(actFields), "Reason": keys(reasonFields), "NewMark": keys(markFields), "NewConcurrency": keys(concurrencyFields),
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/api"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/control"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -50,6 +51,10 @@ var uses = map[string][]use{
 	"POST /v1/queues/{queue}/pause":  {{need: access.Act}},
 	"POST /v1/queues/{queue}/resume": {{need: access.Act}},
 	"GET /v1/queues/{queue}/scale":   {{need: access.Read}},
+
+	"POST /v1/queues/{queue}/concurrency":  {{body: `{"concurrency":3}`, need: access.Act}},
+	"POST /v1/processes/{process}/drain":   {{need: access.Admin, all: true}},
+	"POST /v1/processes/{process}/undrain": {{need: access.Admin, all: true}},
 	"GET /v1/metrics": {
 		{target: "?queue=mail", need: access.Read},
 		{need: access.Read, all: true},
@@ -93,18 +98,22 @@ func rolesWorld(t *testing.T, v visitor) (w *world, replace *strings.Replacer) {
 		},
 	})
 	var ids []bellhop.ID
+	var process bellhop.ID
 	for _, queue := range []string{"mail", "other"} {
 		r, err := bellhop.Enqueue(t.Context(), w.client, bellhop.RawJob("kind-of-"+queue, []byte(`{"password":"hunter2"}`), bellhop.Queue(queue)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, r[0].ID)
-		w.hire([]string{queue}, []string{"kind-of-" + queue})
+		process = w.hire([]string{queue}, []string{"kind-of-" + queue}).process.ID
+	}
+	if err := control.Drain(t.Context(), w.store, process, "somebody"); err != nil { // so that a drain and its end both change something
+		t.Fatal(err)
 	}
 	if _, err := w.client.Act(t.Context(), bellhop.ActDiscard, "", ids[0]); err != nil {
 		t.Fatal(err)
 	}
-	return w, strings.NewReplacer("{id}", ids[0].String(), "{other}", ids[1].String(), "{queue}", "mail", "{action}", "retry")
+	return w, strings.NewReplacer("{id}", ids[0].String(), "{other}", ids[1].String(), "{queue}", "mail", "{process}", process.String(), "{action}", "retry")
 }
 
 // state tells all that a request could have changed.
@@ -122,7 +131,11 @@ func (w *world) state() string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return fmt.Sprintf("%+v %+v %+v", page.Jobs, stats, marks)
+	orders, err := w.store.Records(w.t.Context(), &bellhop.RecordQuery{Space: control.Space})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return fmt.Sprintf("%+v %+v %+v %+v", page.Jobs, stats, marks, orders)
 }
 
 // TestRouteRoleTable tries every way to use every route as every visitor. Shown with -v, it is the table of what takes what.

@@ -14,6 +14,8 @@ type queuesCmd struct {
 	List   queuesListCmd   `cmd:"" help:"List queues: what they have to do, and who does it."`
 	Pause  queuesPauseCmd  `cmd:"" help:"Stop the start of jobs, everywhere; running ones go on."`
 	Resume queuesResumeCmd `cmd:"" help:"End a pause."`
+
+	Concurrency queuesConcurrencyCmd `cmd:"" help:"Set how many jobs of a queue run at once in each process."`
 }
 
 // queuesListCmd lists queues.

@@ -114,8 +114,18 @@ func Drain(ctx context.Context, store bellhop.Store, process bellhop.ID, by stri
 			return put(ctx, store, processKey+process.String(), Order{By: by}, drainFor)
 		}
 	}
-	return fmt.Errorf("control: drain: process %s: %w: it has ended, or never was", process, bellhop.ErrNotFound)
+	return notAlive(process)
 }
+
+// notAlive says that a process is not there to be drained.
+type notAlive bellhop.ID
+
+func (id notAlive) Error() string {
+	return fmt.Sprintf("there is no living process %s: look for its id among those that live", bellhop.ID(id))
+}
+
+// Is matches [bellhop.ErrNotFound].
+func (id notAlive) Is(target error) bool { return target == bellhop.ErrNotFound }
 
 // Undrain takes a drain back: the process takes jobs again.
 func Undrain(ctx context.Context, store bellhop.Store, process bellhop.ID) error {
