@@ -103,9 +103,12 @@ func (s *Server) askBulk(v *view) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &askData{bulkAsk: ask, Bound: bulk.DefaultBound, Back: v.param("back"), States: strings.ReplaceAll(ask.Filter.States.String(), "|", ", ")}
+	d := &askData{bulkAsk: ask, Bound: bulk.DefaultBound, States: strings.ReplaceAll(ask.Filter.States.String(), "|", ", ")}
 	if ask.Picked > 0 {
 		d.IDs = form["id"]
+	}
+	if back := form.Get("back"); isWithin(back) {
+		d.Back = back
 	}
 	ctx, cancel := context.WithTimeout(v.Context(), countWithin)
 	defer cancel()

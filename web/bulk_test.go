@@ -22,6 +22,12 @@ func TestBulkAsksWithTheNumber(t *testing.T) {
 	w.has(w.get("/bulk/new?action=cancel&all=1&q=queue%3Dmail"), "Cancel 1,500 jobs?", "queue", "mail", "scheduled, blocked, ready, running")
 	w.has(w.get("/bulk/new?action=delete&id="+ids[0].String()+"&id="+ids[1].String()), "Delete 2 jobs?", ids[1].String())
 	w.has(w.get("/bulk/new?action=retry&all=1&q="), "There is nothing to do")
+	for _, back := range []string{"//evil.example", "https://evil.example", `/\evil.example`, "javascript:alert(1)"} {
+		if body := w.get("/bulk/new?action=cancel&all=1&q=queue%3Dmail&back=" + url.QueryEscape(back)); strings.Contains(body, "evil") || strings.Contains(body, "javascript:") {
+			t.Errorf("it leads back to %s", back)
+		}
+	}
+	w.has(w.get("/bulk/new?action=cancel&all=1&q=queue%3Dmail&back=%2Fjobs%3Fqueue%3Dmail"), `href="/jobs?queue=mail"`)
 	for _, query := range []string{"", "?action=cancel", "?action=explode&all=1", "?action=cancel&id=7", "?action=retry&all=1&q=state%3Dready", "?action=run&all=1&q=%zz", "?action=run&all=1&q=colour%3Dred"} {
 		if reply, _ := w.ask("GET", "/bulk/new"+query, nil); reply.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %s", query, reply.Status)

@@ -189,10 +189,15 @@ func (v *view) finish(d *done) error {
 
 // back is where a form says to go on: an address within the dashboard, or else the given one.
 func (v *view) back(otherwise string) string {
-	to := v.PostForm.Get("back")
-	if u, err := url.Parse(to); err != nil || to == "" || len(to) > 2048 || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") ||
-		strings.HasPrefix(u.Path, "//") || strings.ContainsAny(to, "\\\r\n") {
-		return otherwise
+	if to := v.PostForm.Get("back"); isWithin(to) {
+		return to
 	}
-	return to
+	return otherwise
+}
+
+// isWithin reports whether an address that came from outside stays within the dashboard, once the prefix stands before it.
+func isWithin(to string) bool {
+	u, err := url.Parse(to)
+	return err == nil && to != "" && len(to) <= 2048 && !u.IsAbs() && u.Host == "" && strings.HasPrefix(u.Path, "/") &&
+		!strings.HasPrefix(u.Path, "//") && !strings.ContainsAny(to, "\\\r\n")
 }

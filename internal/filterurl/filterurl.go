@@ -32,9 +32,9 @@ var Names = []string{
 // Problem says what is wrong with one parameter.
 type Problem struct {
 	// Name is the parameter's.
-	Name string
+	Name string `json:"name"`
 	// Text says in one line what is wrong, and what to write.
-	Text string
+	Text string `json:"text"`
 }
 
 // Reading is what a query says.
