@@ -27,15 +27,15 @@ func Fingerprint(kind string, f *Failure) string {
 // FailurePattern returns a failure's message without the parts that vary from one
 // time to the next, for people and for [Fingerprint]. In their place stand
 //
-//	<n>     a number, also before a unit and in a path: "after <n>ms", "/users/<n>"
-//	<id>    a UUID, or a word in which letters and digits mix
+//	<n>     a number, also before a unit, at the end of a word and in a path: "after <n>ms", "job-<n>", "/users/<n>"
+//	<id>    a UUID, or a word in which letters and digits mix, also between the slashes of a path
 //	<hex>   0x…, or eight hexadecimal digits and more
 //	<addr>  an IP address with or without a port, or a mail address
 //	<time>  a date, a time of day, or both
 //	"…"     whatever stands in quotes
 //
-// Names that end in up to three digits stay: sha256, x509, http2. White space
-// becomes one blank. Only the first KiB of the message counts, and the pattern is
+// Names that everybody knows stay: sha256, x509, http2. White space becomes one
+// blank. Only the first KiB of the message counts, and the pattern is
 // cut at 256 bytes.
 func FailurePattern(message string) string {
 	if len(message) > patternInput {
@@ -196,12 +196,25 @@ func (p *patternReader) plainWord(n int) {
 		p.put("<hex>", n)
 	case digits > 0 && n-digits <= 3 && strings.Trim(word[digits:], "0123456789") == word[digits:]: // a unit
 		p.put("<n>"+word[digits:], n)
-	case letters > 0 && n-letters <= 3 && digitsOf(word[letters:]) == n-letters: // a name
+	case wellKnown[strings.ToLower(word)]:
 		p.keep(n)
+	case letters > 0 && digitsOf(word[letters:]) == n-letters && p.last != '/': // its end counts
+		p.put(word[:letters]+"<n>", n)
 	default:
 		p.put("<id>", n)
 	}
 }
+
+// wellKnown are names whose digits do not vary.
+var wellKnown = func() map[string]bool {
+	m := map[string]bool{}
+	for name := range strings.FieldsSeq(`x509 md5 sha1 sha224 sha256 sha384 sha512 sha3 utf8 utf16 utf32 iso8859 base32 base64 http1 http2 http3 h2 h2c h3
+		ipv4 ipv6 tcp4 tcp6 udp4 udp6 ip4 ip6 socks4 socks5 oauth1 oauth2 s3 ec2 k8s p256 p384 p521 ed25519 x25519 rs256 es256 hs256 aes128 aes256
+		pkcs1 pkcs7 pkcs8 pkcs12 tls1 ssl3 int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 mp3 mp4 h264 h265 log4j v1 v2 v3 v4`) {
+		m[name] = true
+	}
+	return m
+}()
 
 // uuidLen returns the length of the UUID with which a text begins, or 0.
 func uuidLen(text string) int {

@@ -13,6 +13,9 @@ func TestFailurePattern(t *testing.T) {
 	for message, want := range map[string]string{
 		"":                                   "",
 		"connection refused":                 "connection refused",
+		"POST http://10.0.0.1:80/x22 failed": "POST http://<addr>/<id> failed",
+		"GET /v1/jobs/a7: no":                "GET /v1/jobs/<id>: no",
+		"job-17 of user_42 on x22 by http2":  "job-<n> of user_<n> on x<n> by http2",
 		"user 42 not found":                  "user <n> not found",
 		"GET /users/42/orders/7: status 404": "GET /users/<n>/orders/<n>: status <n>",
 		"dial tcp 10.0.0.7:5432: connect: connection refused":      "dial tcp <addr>: connect: connection refused",
