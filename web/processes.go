@@ -3,12 +3,12 @@ package web
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/control"
 	"github.com/gobellhop/bellhop/internal/redact"
 )
 
@@ -17,12 +17,34 @@ const runningShown = 100
 
 // processData is what the pages of processes show.
 type processData struct {
-	Processes []bellhop.ProcessStatus
-	Versions  int // how many versions of programs are alive: more than one means a deploy is under way
+	Processes []processRow
+	Gone      []control.Gone // that died with jobs in hand, the newest first
+	Versions  int            // how many versions of programs are alive: more than one means a deploy is under way
 	Pager     pager
 }
 
-// processes lists who is alive.
+// goneShown is how many dead processes are listed.
+const goneShown = 20
+
+// processRow is a process as lists show it.
+type processRow struct {
+	bellhop.ProcessStatus
+	Drained *control.Order `json:"drained,omitempty"` // by whom, and since when; nil if it takes jobs
+}
+
+// rows joins processes with what people have told them.
+func (shot *snapshot) rows(processes []bellhop.ProcessStatus) []processRow {
+	rows := make([]processRow, len(processes))
+	for i, p := range processes {
+		rows[i].ProcessStatus = p
+		if o, is := shot.control.Drained[p.ID]; is {
+			rows[i].Drained = &o
+		}
+	}
+	return rows
+}
+
+// processes lists who is alive, and who died with jobs in hand.
 func (s *Server) processes(v *view) (*page, error) {
 	shot, err := v.needSnapshot()
 	if err != nil {
@@ -33,15 +55,20 @@ func (s *Server) processes(v *view) (*page, error) {
 		versions[p.Version] = true
 	}
 	from, to, p := v.paginate(len(seen), "process")
-	data := processData{Processes: seen[from:to], Versions: len(versions), Pager: p}
+	data := processData{Processes: shot.rows(seen[from:to]), Versions: len(versions), Pager: p}
+	if v.viewer.SeesAll() { // what became of jobs may be about any queue
+		if data.Gone, _, err = control.ListGone(v.Context(), s.client.Store(), "", goneShown); err != nil {
+			return nil, err
+		}
+	}
 	return &page{name: "processes", title: "Processes", nav: "/processes", live: true, data: data, json: map[string]any{
-		"at": shot.at, "processes": data.Processes, "next": p.Next,
+		"at": shot.at, "processes": data.Processes, "next": p.Next, "gone": data.Gone,
 	}}, nil
 }
 
 // oneProcess is what the page of a process shows.
 type oneProcess struct {
-	bellhop.ProcessStatus
+	processRow
 	Jobs   []runningJob // what it runs, the longest running first
 	More   bool         // it runs more than are listed
 	Hidden bool         // it may run jobs that the viewer may not see
@@ -91,7 +118,7 @@ func (s *Server) process(v *view) (*page, error) {
 	if at < 0 {
 		return nil, notFound("There is no living process with this id: it has left, or others have taken its jobs back.")
 	}
-	data.ProcessStatus = seen[at]
+	data.processRow = shot.rows(seen[at : at+1])[0]
 	filter := bellhop.Filter{Process: id, States: bellhop.States(bellhop.StateRunning)}
 	narrow, some := v.viewer.Narrow(filter)
 	if data.Hidden = !v.viewer.SeesAll(); some {
@@ -106,15 +133,31 @@ func (s *Server) process(v *view) (*page, error) {
 	}
 	slices.SortStableFunc(data.Jobs, func(a, b runningJob) int { return a.ClaimedAt.Compare(b.ClaimedAt) })
 	return &page{name: "process", title: "Process " + shorten(data.Name, 80), nav: "/processes", live: true, data: data, json: map[string]any{
-		"process": data.ProcessStatus, "running": data.Jobs,
+		"process": data.processRow, "running": data.Jobs,
 	}}, nil
 }
 
-// actOnProcess drains a process.
+// actOnProcess tells a process to take no more jobs, or to take some again. It concerns all queues that the process works.
 func (s *Server) actOnProcess(v *view) (*done, error) {
-	e := audit.Entry{Action: strings.TrimSpace(v.PostForm.Get("action")), Target: v.PathValue("process")}
+	id, err := bellhop.ParseID(v.PathValue("process"))
+	if err != nil {
+		return nil, notFound("%v", err)
+	}
+	e := audit.Entry{Action: shorten(v.PostForm.Get("action"), 40), Target: id.String()}
 	if err := v.allowed(access.Admin, "", e); err != nil {
 		return nil, err
 	}
-	return nil, badInput("the action %.20q is unknown", strings.TrimSpace(v.PostForm.Get("action")))
+	d := &done{to: v.back("/processes/" + id.String())}
+	switch action := v.PostForm.Get("action"); action {
+	case "drain":
+		err = control.Drain(v.Context(), s.client.Store(), id, v.viewer.Name)
+		d.said = "The process takes no more jobs from its next beat on; what runs ends by itself."
+	case "undrain":
+		err = control.Undrain(v.Context(), s.client.Store(), id)
+		d.said = "The process takes jobs again from its next beat on."
+	default:
+		return nil, badInput("the action %.20q is unknown: want drain or undrain", action)
+	}
+	s.live.forget()
+	return d, v.acted(e, err)
 }

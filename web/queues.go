@@ -1,12 +1,16 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/control"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -31,7 +35,7 @@ func jsonQueues(rows []queueRow) []any {
 			"ended_per_second": r.PerSecond, "enqueued_per_second": r.Enqueued, "failed_5m": r.Failed, "error_rate": r.ErrorRate(),
 			"wait_seconds": jsonQuantiles(&r.Wait), "run_seconds": jsonQuantiles(&r.Run),
 			"queue": q.Queue, "paused": q.Paused, "ready": q.Ready, "running": q.Running, "scheduled": q.Scheduled, "dead": q.Dead,
-			"oldest_seconds": q.Oldest.Seconds(), "processes": q.Processes, "slots": q.Slots, "busy": q.Busy, "hint": q.Hint,
+			"oldest_seconds": q.Oldest.Seconds(), "processes": q.Processes, "concurrency": q.Concurrency, "slots": q.Slots, "busy": q.Busy, "hint": q.Hint,
 		}
 	}
 	return list
@@ -45,7 +49,7 @@ func jsonQuantiles(s *rollup.Sketch) map[string]float64 {
 type queueData struct {
 	Queue     queueRow
 	Notes     []note
-	Processes []bellhop.ProcessStatus
+	Processes []processRow
 	Charts    chartsData
 }
 
@@ -77,7 +81,7 @@ func (s *Server) queue(v *view) (*page, error) {
 	for _, p := range shot.processes {
 		for _, q := range p.Queues {
 			if q == name {
-				data.Processes = append(data.Processes, p)
+				data.Processes = append(data.Processes, shot.rows([]bellhop.ProcessStatus{p})...)
 			}
 		}
 	}
@@ -94,7 +98,7 @@ func (s *Server) queue(v *view) (*page, error) {
 	return &page{name: "queue", title: "Queue " + name, nav: "/queues", live: true, data: data, json: jsonQueues([]queueRow{data.Queue})[0]}, nil
 }
 
-// actOnQueue pauses or resumes a queue.
+// actOnQueue pauses or resumes a queue, or says how many of its jobs run at once.
 func (s *Server) actOnQueue(v *view) (*done, error) {
 	name := v.PathValue("queue")
 	e := audit.Entry{Action: shorten(v.PostForm.Get("action"), 40), Queue: name}
@@ -113,8 +117,20 @@ func (s *Server) actOnQueue(v *view) (*done, error) {
 	case "resume":
 		err = s.client.Resume(v.Context(), name)
 		d.said = fmt.Sprintf("Queue %s goes on.", name)
+	case "concurrency":
+		text := strings.TrimSpace(v.PostForm.Get("concurrency"))
+		n, bad := strconv.Atoi(cmp.Or(text, "0"))
+		if bad != nil {
+			return nil, badInput("the concurrency %.20q is no number: want 1 or more, or 0 for what each process has set", text)
+		}
+		err = control.SetConcurrency(v.Context(), s.client.Store(), name, n, v.viewer.Name)
+		e.Reason = "to " + strconv.Itoa(n)
+		d.said = fmt.Sprintf("Each process runs at most %s of queue %s at once, from its next beat on.", plural(n, "job"), name)
+		if n == 0 {
+			d.said = fmt.Sprintf("Each process goes by its own setting for queue %s again.", name)
+		}
 	default:
-		return nil, badInput("the action %.20q is unknown: want pause or resume", action)
+		return nil, badInput("the action %.20q is unknown: want pause, resume or concurrency", action)
 	}
 	s.live.forget()
 	return d, v.acted(e, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/api"
+	"github.com/gobellhop/bellhop/internal/control"
 )
 
 // snapshot is what all browsers watch: one look at the store, made of a fixed number of calls however many queues, jobs and
@@ -19,8 +20,9 @@ type snapshot struct {
 	took      time.Duration
 	queues    []queueRow // by name
 	processes []bellhop.ProcessStatus
-	notes     []note // the gravest first
-	rates     *rates // nil if rollups could not be read
+	notes     []note         // the gravest first
+	control   *control.State // what people have told workers
+	rates     *rates         // nil if rollups could not be read
 	ratesErr  error
 	past      map[string]time.Duration // by queue: how long its oldest job had waited some time ago
 	pastAt    time.Time
@@ -33,6 +35,8 @@ type queueRow struct {
 	bellhop.QueueStats
 	// Processes work the queue; Slots and Busy are all of theirs, which they may share among queues.
 	Processes, Slots, Busy int
+	// Concurrency is how many of its jobs are to run at once in each process, by order of a person; 0 if none was given.
+	Concurrency int
 	// Oldest is how long the oldest ready job has waited.
 	Oldest time.Duration
 	// Hint says why nothing is run; empty if all is well.
@@ -64,7 +68,11 @@ func (s *Server) look(ctx context.Context, last *snapshot) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	shot := &snapshot{at: now, made: time.Now(), processes: processes}
+	told, err := control.Read(ctx, s.client.Store())
+	if err != nil {
+		return nil, err
+	}
+	shot := &snapshot{at: now, made: time.Now(), processes: processes, control: told}
 	force := api.NewWorkforce(processes, stats)
 	shot.queues = queueRows(now, stats, processes, force)
 	if shot.rates, shot.ratesErr = s.readRates(ctx, last); shot.ratesErr != nil {
@@ -112,6 +120,9 @@ func (shot *snapshot) compare(last *snapshot) {
 	}
 	for i := range shot.queues {
 		q := &shot.queues[i]
+		if shot.control != nil {
+			q.Concurrency = shot.control.Concurrency(q.Queue)
+		}
 		if shot.rates != nil {
 			q.Rates = shot.rates.queues[q.Queue]
 		}
