@@ -30,8 +30,10 @@ type tally struct {
 	id    string // of the records' writer
 
 	mu     sync.Mutex
-	fresh  map[tallied]int64 // since the last write
-	timer  *time.Timer       // set while there is something to write
+	fresh  map[tallied]*int64 // since the last write
+	last   tallied            // the one counted last, and its count: jobs of one kind come together
+	count  *int64
+	timer  *time.Timer // set while there is something to write
 	closed bool
 	later  sync.WaitGroup // writes that a timer has set off, or will
 
@@ -46,7 +48,7 @@ type tally struct {
 type tallied struct{ queue, kind string }
 
 func newTally(store Store) *tally {
-	return &tally{store: store, id: NewID().String(), fresh: map[tallied]int64{}}
+	return &tally{store: store, id: NewID().String(), fresh: map[tallied]*int64{}}
 }
 
 // add counts jobs that have come into being.
@@ -55,7 +57,7 @@ func (t *tally) add(jobs []*Job, receipts []Receipt) {
 	defer t.mu.Unlock()
 	for i, r := range receipts {
 		if !r.Existing && r.State != 0 { // else it is there already, or on its way through an outbox
-			t.fresh[tallied{jobs[i].Queue, jobs[i].Kind}]++
+			*t.of(tallied{jobs[i].Queue, jobs[i].Kind})++
 		}
 	}
 	if t.timer == nil && !t.closed && len(t.fresh) > 0 {
@@ -67,11 +69,24 @@ func (t *tally) add(jobs []*Job, receipts []Receipt) {
 	}
 }
 
+// of returns the fresh count of a kind within a queue. Called under t.mu.
+func (t *tally) of(what tallied) *int64 {
+	if t.count == nil || t.last != what {
+		n := t.fresh[what]
+		if n == nil {
+			n = new(int64)
+			t.fresh[what] = n
+		}
+		t.last, t.count = what, n
+	}
+	return t.count
+}
+
 // write adds what is fresh to the record of the minute. What cannot be written is tried again with the next.
 func (t *tally) write(timeout time.Duration) {
 	t.mu.Lock()
 	fresh := t.fresh
-	t.fresh, t.timer = map[tallied]int64{}, nil
+	t.fresh, t.count, t.timer = map[tallied]*int64{}, nil, nil
 	t.mu.Unlock()
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -96,7 +111,7 @@ func (t *tally) write(timeout time.Duration) {
 			kinds = map[string]int64{}
 			t.all[of.queue] = kinds
 		}
-		kinds[of.kind] += n
+		kinds[of.kind] += *n
 	}
 	value, err := json.Marshal(t.all)
 	if err != nil { // names and numbers always encode
