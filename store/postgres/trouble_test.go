@@ -216,6 +216,37 @@ func TestUsersTransactionHoldsAClaim(t *testing.T) {
 	}
 }
 
+// An outcome is not refused because its claim is locked for a moment, by a report for
+// example, just when a user's open transaction holds another [X1].
+func TestLockedForAMoment(t *testing.T) {
+	s := newStore(t)
+	held, other := claimOne(t, s), claimOne(t, s)
+	pool := newPool(t, testservers.Postgres(t).Address)
+	begin := func() pgx.Tx {
+		tx, err := pool.Begin(t.Context())
+		must(t, err)
+		t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+		return tx
+	}
+	must(t, postgres.FinishWithin(t.Context(), s, begin(), held.Settle(bellhop.Policy{}, bellhop.Return{})))
+	moment := begin()
+	_, err := moment.Exec(t.Context(), "select job from "+pgx.Identifier{s.SchemaName(), "bellhop_running"}.Sanitize()+" for update skip locked")
+	must(t, err)
+	s.SetStep(func(_ context.Context, _ bellhop.Op, statement string, done bool) error {
+		if statement == "hold unlocked running" && done {
+			_ = moment.Rollback(context.Background())
+		}
+		return nil
+	})
+	reply, err := s.Exchange(t.Context(), &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: []bellhop.Outcome{
+		held.HandBack("its process is gone"), other.Settle(bellhop.Policy{}, bellhop.Return{}),
+	}})
+	must(t, err)
+	if len(reply.Refused) != 1 || reply.Refused[0].Index != 0 || stateOf(t, s, other.Token.JobID) != bellhop.StateSucceeded {
+		t.Errorf("refused: %+v; the other is %v", reply.Refused, stateOf(t, s, other.Token.JobID))
+	}
+}
+
 // A user's open transaction that holds a claim holds up no action on others: the job
 // is skipped [A1], named by id or found by a filter.
 func TestUsersTransactionHoldsUpNoAction(t *testing.T) {

@@ -30,6 +30,11 @@ var (
 	nextDue = define("next due", `select min(due) from bellhop_scheduled`)
 )
 
+// lockedTries is how often an exchange tries to reach all its claims, some tens of
+// milliseconds in all, before it goes on without those that others have locked:
+// one that a report or an action of ours holds at that moment must not be refused.
+const lockedTries = 6
+
 // Exchange implements [bellhop.Store].
 func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply *bellhop.ExchangeReply, err error) {
 	if reply, err = s.lookFirst(ctx, r); reply != nil || err != nil {
@@ -52,8 +57,13 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply
 	if errors.Is(err, bellhop.ErrLocked) {
 		// A transaction of a user holds one of the claims, for longer than anybody
 		// should be kept waiting: the others go on without it.
+		tries := 0
 		err = s.write(ctx, bellhop.OpExchange, func(ctx context.Context, t *txn) (err error) {
-			reply, gone, err = t.exchange(ctx, r, unlocked)
+			which := soon
+			if tries++; tries > lockedTries {
+				which = unlocked
+			}
+			reply, gone, err = t.exchange(ctx, r, which)
 			return err
 		})
 	}

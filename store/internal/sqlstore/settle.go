@@ -3,10 +3,8 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -24,6 +22,7 @@ const (
 var (
 	holdRunning  = define("hold running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {lock}`)
 	freeRunning  = define("hold unlocked running", `select `+heldCols+` from bellhop_running where job in ({numbers}) order by job {skip}`)
+	seenRunning  = define("seen running", `select job, claim, exchange from bellhop_running where job in ({numbers})`)
 	unlockedKeys = define("unlocked unique keys", `select job from bellhop_unique_keys where job in ({numbers}) {skip}`)
 	refByID      = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
 	refsByID     = define("rows by id", `select id, job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id in (`+bite+`)`)
@@ -71,15 +70,6 @@ type settlement struct {
 	stale    []int              // outcomes whose token does not fit, or not any more
 	left     []int              // outcomes that have to wait for a transaction of a user
 }
-
-// reach says which claims a settlement touches.
-type reach uint8
-
-const (
-	all      reach = iota // waits for those whose rows others have locked
-	likely                // the same, but leaves those whose unique keys were found locked lately and still are
-	unlocked              // refuses those: they are found again by the next sweep or beat; leaves those whose unique keys are locked
-)
 
 // settle applies outcomes and returns the refused, and those that are left.
 func (t *txn) settle(ctx context.Context, outcomes []bellhop.Outcome, which reach) (refused []bellhop.Refusal, left []int, err error) {
@@ -183,101 +173,6 @@ func (s *settlement) lookUp(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// hold locks the rows of the claims, where several transactions may write at
-// once. Claims that are not held need no more than a look at what is recorded.
-func (s *settlement) hold(ctx context.Context, which reach) error {
-	if !s.store.Shared {
-		return nil
-	}
-	st := holdRunning
-	if which == unlocked {
-		st = freeRunning
-	}
-	jobs := make(Numbers, 0, len(s.refs))
-	for i := range s.refs {
-		if s.refs[i].job != 0 {
-			jobs = append(jobs, s.refs[i].job)
-		}
-	}
-	s.held = make(map[int64]*heldRow, len(jobs))
-	err := s.Query(ctx, st, func(r Row) error {
-		h := &heldRow{}
-		err := r.Scan(h.dest()...)
-		s.held[int64(h.job)] = h
-		return err
-	}, jobs.sorted())
-	for i := range s.refs {
-		token := &s.outcomes[i].Token
-		h := s.held[s.refs[i].job]
-		if h == nil || int64(h.claim) != token.Number || bellhop.ID(h.exchange) != token.Exchange {
-			s.refs[i].job = 0
-		}
-	}
-	if err == nil && which != all {
-		err = s.leave(ctx, which)
-	}
-	return err
-}
-
-// leave sets aside what cannot end yet because its unique key is locked: in MySQL
-// by a transaction of a user that wanted the key for another job and found it taken.
-// Such jobs are remembered, so that only the first try waits for them.
-func (s *settlement) leave(ctx context.Context, which reach) error {
-	var keyed Numbers
-	frees := func(i int) bool {
-		ref := &s.refs[i]
-		return ref.job != 0 && ref.keyed && s.outcomes[i].Kind.To().Final() && (which == unlocked || s.store.lockedKeys.has(ref.job))
-	}
-	for i := range s.refs {
-		if frees(i) {
-			keyed = append(keyed, s.refs[i].job)
-		}
-	}
-	if len(keyed) == 0 {
-		return nil
-	}
-	free := make(map[int64]bool, len(keyed))
-	err := s.Query(ctx, unlockedKeys, func(r Row) error {
-		var job num
-		err := r.Scan(&job)
-		free[int64(job)] = true
-		return err
-	}, keyed.sorted())
-	for i := range s.refs {
-		if frees(i) && !free[s.refs[i].job] {
-			s.left = append(s.left, i)
-			s.store.lockedKeys.note(s.refs[i].job)
-		}
-	}
-	return err
-}
-
-// lockedJobs are jobs whose unique keys were found locked lately.
-type lockedJobs struct {
-	mu sync.Mutex
-	m  map[int64]time.Time // until when that is worth a look
-}
-
-// lockedFor is longer than a worker waits before it hands an outcome in again.
-const lockedFor = 5 * time.Second
-
-func (l *lockedJobs) note(job int64) {
-	now := time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.m == nil {
-		l.m = map[int64]time.Time{}
-	}
-	maps.DeleteFunc(l.m, func(_ int64, until time.Time) bool { return now.After(until) })
-	l.m[job] = now.Add(lockedFor)
-}
-
-func (l *lockedJobs) has(job int64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Now().Before(l.m[job])
 }
 
 // record adds the attempts, those that succeeded within their jobs' new rows, and
