@@ -151,10 +151,10 @@ func (s *Server) actOnProcess(v *view) (*done, error) {
 	switch action := v.PostForm.Get("action"); action {
 	case "drain":
 		err = control.Drain(v.Context(), s.client.Store(), id, v.viewer.Name)
-		d.said = "The process takes no more jobs from its next beat on; what runs ends by itself."
+		d.said = "The process takes no more jobs, within half a minute; what runs ends by itself."
 	case "undrain":
 		err = control.Undrain(v.Context(), s.client.Store(), id)
-		d.said = "The process takes jobs again from its next beat on."
+		d.said = "The process takes jobs again, within half a minute."
 	default:
 		return nil, badInput("the action %.20q is unknown: want drain or undrain", action)
 	}

@@ -125,7 +125,7 @@ func (s *Server) actOnQueue(v *view) (*done, error) {
 		}
 		err = control.SetConcurrency(v.Context(), s.client.Store(), name, n, v.viewer.Name)
 		e.Reason = "to " + strconv.Itoa(n)
-		d.said = fmt.Sprintf("Each process runs at most %s of queue %s at once, from its next beat on.", plural(n, "job"), name)
+		d.said = fmt.Sprintf("Each process runs at most %s of queue %s at once: within half a minute, as what runs ends.", plural(n, "job"), name)
 		if n == 0 {
 			d.said = fmt.Sprintf("Each process goes by its own setting for queue %s again.", name)
 		}
