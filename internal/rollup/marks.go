@@ -107,7 +107,7 @@ type began struct {
 func Begun(ctx context.Context, store bellhop.Store, me *bellhop.Process, alive []bellhop.ProcessStatus, now time.Time) error {
 	program := strings.Join(me.Queues, ",") + " " + strings.Join(me.Kinds, ",")
 	one := began{bellhop.CleanText(me.Version, markBytes), fmt.Sprintf("%08x", hashOf(program))}
-	if one.Version == "" || one.Version == "unknown" || one.Version == "(devel)" {
+	if slices.Contains([]string{"", "unknown", "dev", "(devel)"}, one.Version) {
 		return nil
 	}
 	for _, p := range alive {

@@ -281,6 +281,7 @@ func TestMarks(t *testing.T) {
 	}
 	a, b := []string{"a"}, []string{"b"}
 	begun("(devel)", a)
+	begun("dev", a)
 	begun("v1", a)
 	begun("v1", a)             // a restart
 	begun("v1", a, "v1")       // one more
