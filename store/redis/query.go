@@ -14,6 +14,7 @@ const (
 	maxPage     = 1000    // jobs in one page
 	maxExamined = 5000    // jobs looked at in one run of a script, which nobody else can enter meanwhile
 	maxCounted  = 50_000  // jobs looked at for one count
+	maxJudged   = 15_000  // the same if they are judged here
 	enoughBytes = 4 << 20 // bytes of jobs after which a page ends
 )
 
@@ -243,7 +244,10 @@ func (s *Store) countPlaces(ctx context.Context, f *bellhop.Filter, limit int) (
 }
 
 func (s *Store) countEach(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
-	q, examined := &bellhop.Query{Filter: *f}, 0
+	q, examined, most := &bellhop.Query{Filter: *f}, 0, maxCounted
+	if judged(f) {
+		most = maxJudged
+	}
 	for n < limit {
 		p, found := (*page)(nil), 0
 		if judged(f) {
@@ -258,7 +262,7 @@ func (s *Store) countEach(ctx context.Context, f *bellhop.Filter, limit int) (n 
 		switch {
 		case p.next == "":
 			return n, nil
-		case examined >= maxCounted && n < limit:
+		case examined >= most && n < limit:
 			return n, &bellhop.BoundError{Examined: examined}
 		}
 	}
