@@ -56,7 +56,7 @@ var Dialects = map[string]Dialect{
 		after:  []string{"select setval('bellhop_job_numbers', (select max(job) from bellhop_jobs))", "vacuum analyze"},
 	},
 	"mysql": {
-		series: "select seq as i from seq_%d_to_%d", id: "unhex(lpad(hex(i), 32, '0'))", bytes: "%s", nth: "i % 20 + 1",
+		series: "select cast(seq as signed) as i from seq_%d_to_%d", id: "unhex(lpad(hex(i), 32, '0'))", bytes: "%s", nth: "i % 20 + 1",
 		before: []string{"set sql_mode = 'PIPES_AS_CONCAT'", "set unique_checks = 0"},
 		after: []string{
 			"analyze table bellhop_jobs", "analyze table bellhop_finished", "analyze table bellhop_ready", "analyze table bellhop_scheduled",
