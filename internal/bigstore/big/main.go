@@ -2,6 +2,8 @@
 //
 //	go run ./internal/bigstore/big fill ADDRESS            # ten million jobs and more; -part 10 for a tenth
 //	go run ./internal/bigstore/big look ADDRESS            # medians; -busy=false without a worker
+//	go run ./internal/bigstore/big pages ADDRESS           # of the dashboard's pages
+//	go run ./internal/bigstore/big cost ADDRESS            # what watched pages cost each job
 //
 // The schema must be there and empty; a fill that was interrupted goes on. No job of those passes through here; the worker has a queue of its own.
 package main
@@ -16,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/go-sql-driver/mysql"
@@ -40,7 +43,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: big fill|look [flags] ADDRESS")
+		return errors.New("usage: big fill|look|pages|cost [flags] ADDRESS")
 	}
 	flags := flag.NewFlagSet("big", flag.ContinueOnError)
 	part := flags.Int("part", 1, "fill only one part of so many")
@@ -61,13 +64,20 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "fill":
 		return fill(ctx, client, flags.Arg(0), bigstore.Full.Part(*part))
-	case "look":
-		if *busy {
-			defer work(ctx, client)()
+	case "look", "pages", "cost":
+		var ended atomic.Int64
+		if *busy || args[0] == "cost" {
+			defer work(ctx, client, &ended)()
+		}
+		switch args[0] {
+		case "pages":
+			return pages(ctx, client, *times)
+		case "cost":
+			return cost(ctx, client, *times, &ended)
 		}
 		return look(ctx, client, *times, *only)
 	}
-	return fmt.Errorf("big: %s: want fill or look", args[0])
+	return fmt.Errorf("big: %s: want fill, look, pages or cost", args[0])
 }
 
 func fill(ctx context.Context, client *bellhop.Client, address string, size bigstore.Size) error {
@@ -138,12 +148,12 @@ func openSQL(scheme, rest, address string) (*sql.DB, error) {
 	return sql.Open("mysql", fmt.Sprintf("%s@tcp(%s)%s", u.User, u.Host, u.Path))
 }
 
-// work keeps a worker busy with jobs that do nothing, until what it returns is called.
-func work(ctx context.Context, client *bellhop.Client) (stop func()) {
+// work keeps a worker busy with jobs that do nothing, and counts them, until what it returns is called.
+func work(ctx context.Context, client *bellhop.Client, n *atomic.Int64) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	def := bellhop.Define[int]("bigstore.nothing", bellhop.Queue("bigstore"))
 	w := worker.New(client, worker.Config{Queues: worker.Queues{"bigstore": 100}})
-	w.Handle(def.With(func(context.Context, int) error { return nil }))
+	w.Handle(def.With(func(context.Context, int) error { n.Add(1); return nil }))
 	ended := make(chan struct{}, 2)
 	go func() { _ = w.Run(ctx); ended <- struct{}{} }()
 	go func() {
