@@ -324,6 +324,8 @@ func TestRestore(t *testing.T) {
 		{edit(`{"id":1,"token":"[redacted]"},`, ``), ""}, // else t1 would go to 2
 		{edit(`"password"`, `"passphrase"`), ""},         // there was none
 		{edit(`"list":`, `"list2":`), ""},                //
+		{edit(`"name":"Cookie"`, `"name":"colour"`), ""}, // else it would be shown
+		{edit(`"name":"Cookie",`, ``), ""},               //
 		{edit(`{"id":1,"token":"[redacted]"},{"id":2,"token":"[redacted]"}`, ``), strings.ReplaceAll(original, `{"id":1,"token":"t1"},{"id":2,"token":"t2"}`, "")},
 	} {
 		edited := c.edit.Replace(string(redact.JSON([]byte(original))))
@@ -338,6 +340,11 @@ func TestRestore(t *testing.T) {
 	deep := strings.Repeat(`{"a":[{"b":`, 3000) + `{"token":"x"}` + strings.Repeat(`}]}`, 3000) // what takes long is a depth times a length
 	if got, err := redact.Restore(redact.JSON([]byte(deep)), []byte(deep)); err != nil || string(got) != deep {
 		t.Errorf("at a great depth: %.80s, %v", got, err)
+	}
+	big := `{"password":"` + strings.Repeat("x", 1<<20) + `"}`
+	many := "{" + strings.Repeat(`"password":"[redacted]",`, 50_000) + `"a":1}`
+	if got, err := redact.Restore([]byte(many), []byte(big)); err == nil || len(got) > 2*len(big) {
+		t.Errorf("one value stands for %d bytes, %v", len(got), err)
 	}
 	if _, err := redact.Restore([]byte(`{"a":`), []byte(`{}`)); err == nil {
 		t.Error("what is no JSON is restored")

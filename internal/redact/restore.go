@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/gobellhop/bellhop"
@@ -11,7 +12,8 @@ import (
 
 // Restore puts the secrets of a JSON text back into an edited copy in which [Mark] stands for them. Where the copy has a mark,
 // the value at the same path of original is put; all other bytes are as they were edited. Within an array this is done only if
-// nothing in that array was changed, since else a secret could come to stand beside what it does not belong to.
+// nothing in that array was changed, since else a secret could come to stand beside what it does not belong to. What [JSON] hides in
+// original it must hide in the result too: who renames {"name": "password", "value": …} is not told the value by that.
 //
 // The error names the place of a mark for which nothing can be put: the value must be given there.
 func Restore(edited, original []byte) ([]byte, error) {
@@ -28,7 +30,39 @@ func Restore(edited, original []byte) ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	return append(r.out, edited[r.done:]...), nil
+	out := slices.Concat(r.out, edited[r.done:])
+	if err := r.stillHidden(out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// stillHidden returns an error if a value that was put back would be shown, though it was hidden where it comes from.
+func (r *restorer) stillHidden(out []byte) error {
+	if len(r.puts) == 0 {
+		return nil
+	}
+	before, now := hidden(r.original), hidden(out)
+	for _, p := range r.puts {
+		for i := range p.from.to - p.from.from {
+			if before[p.from.from+i] && !now[p.to+i] {
+				return fmt.Errorf("at %s: what %s stands for would no longer be hidden there: give the value itself", bellhop.CleanText(p.path, 200), Mark)
+			}
+		}
+	}
+	return nil
+}
+
+// hidden says of each byte of a valid JSON text whether [JSON] hides it.
+func hidden(text []byte) []bool {
+	s, list := scanner{data: text}, make([]bool, len(text))
+	s.value(false)
+	for _, p := range s.spans {
+		for i := p.from; i < p.to; i++ {
+			list[i] = true
+		}
+	}
+	return list
 }
 
 // node is a value in a text, with the members that it has if it is an object.
@@ -64,7 +98,16 @@ type restorer struct {
 	original []byte
 	out      []byte
 	done     int // up to here the edited text has been written
+	puts     []put
+	size     int // bytes of all puts
 	err      error
+}
+
+// put is a value of the original that was put in place of a mark.
+type put struct {
+	from span // in the original
+	to   int  // in the result
+	path string
 }
 
 // restore goes through a value, beside the one that was there before; nil if there was none that may be used.
@@ -86,8 +129,14 @@ func (r *restorer) restore(path string, had *node) {
 		if r.err == nil {
 			r.err = fmt.Errorf("at %s: %s stands for no value that is known: give the value itself", bellhop.CleanText(path, 200), Mark)
 		}
+	case r.size+had.to-had.from > len(r.original): // each value can be put once: small marks make no endless text
+		if r.err == nil {
+			r.err = fmt.Errorf("at %s: the name stands there twice", bellhop.CleanText(path, 200))
+		}
 	default:
-		r.out = append(append(r.out, r.data[r.done:from]...), r.original[had.from:had.to]...)
+		r.out = append(r.out, r.data[r.done:from]...)
+		r.puts, r.size = append(r.puts, put{had.span, len(r.out), path}), r.size+had.to-had.from
+		r.out = append(r.out, r.original[had.from:had.to]...)
 		r.done = r.at
 	}
 }
