@@ -123,7 +123,7 @@ func (s *Server) job(v *view) (*page, error) {
 		d.Hint = api.NewWorkforce(shot.processes, stats(shot)).Hint(job.Place.State, job.Kind, job.Queue)
 	}
 	d.Process = names[job.Place.Process]
-	d.attempts(names)
+	d.attempts(names, job)
 	return &page{name: "job", title: "Job " + shorten(job.Kind, 80), nav: "/jobs", data: d, json: api.NewJob(shown), live: !revealed}, nil
 }
 
@@ -202,8 +202,9 @@ func (d *jobData) metadata() {
 	}
 }
 
-func (d *jobData) attempts(names map[bellhop.ID]string) {
-	for _, a := range slices.Backward(d.History) {
+// attempts makes the rows. The group of a failure is that of its message as it is, since so workers and stores count it.
+func (d *jobData) attempts(names map[bellhop.ID]string, whole *bellhop.Snapshot) {
+	for i, a := range slices.Backward(d.History) {
 		row := attemptRow{Attempt: a, Name: names[a.Process], Class: outcomeClass(a.Outcome)}
 		if !a.ClaimedAt.IsZero() && !a.Due.IsZero() {
 			row.Waited = took(max(a.ClaimedAt.Sub(a.Due), 0))
@@ -214,7 +215,7 @@ func (d *jobData) attempts(names map[bellhop.ID]string) {
 		if f := a.Failure; f != nil {
 			row.Message, _ = jsonview.Text(f.Message, maxShownText)
 			row.Stack, _ = jsonview.Text(f.Stack, maxShownText)
-			row.Fingerprint = bellhop.Fingerprint(d.Kind, f)
+			row.Fingerprint = bellhop.Fingerprint(d.Kind, whole.History[i].Failure)
 		}
 		d.Attempts = append(d.Attempts, row)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -67,12 +68,18 @@ func (s *Server) runEdited(v *view) (*done, error) {
 	if err := v.allowed(access.Act, job.Queue, e); err != nil {
 		return nil, err
 	}
-	draft, queue, err := s.draftOf(v, job)
+	draft, queue, secrets, err := s.draftOf(v, job)
 	if err != nil {
 		return nil, v.wrongEdit(job, err)
 	}
 	if err := v.allowed(access.Act, queue, e); err != nil {
 		return nil, err
+	}
+	if secrets && queue != job.Queue && v.viewer.On(job.Queue) < access.Admin {
+		err := fmt.Errorf("the job's secrets are hidden from you, so they do not leave its queue %s: keep the queue, or give other values", job.Queue)
+		e.Refused = err.Error()
+		s.audit.Write(v.Context(), v.entry(e))
+		return nil, v.wrongEdit(job, err)
 	}
 	receipts, err := bellhop.Enqueue(v.Context(), s.client, draft)
 	if err != nil {
@@ -89,39 +96,41 @@ func (s *Server) runEdited(v *view) (*done, error) {
 	return d, nil
 }
 
-// draftOf reads the form.
-func (s *Server) draftOf(v *view, job *bellhop.Snapshot) (draft bellhop.Draft, queue string, err error) {
+// draftOf reads the form. secrets says that the draft has some of the job's that the form did not show: whoever may see those of another
+// queue could look at them there.
+func (s *Server) draftOf(v *view, job *bellhop.Snapshot) (draft bellhop.Draft, queue string, secrets bool, err error) {
 	form := v.PostForm
 	args, err := redact.Restore([]byte(form.Get("args")), job.Args)
 	if err != nil {
-		return draft, "", err
+		return draft, "", false, err
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, args); err != nil {
-		return draft, "", fmt.Errorf("the arguments are no JSON: %w", err)
+		return draft, "", false, fmt.Errorf("the arguments are no JSON: %w", err)
 	}
 	queue = strings.TrimSpace(form.Get("queue"))
 	opts := []bellhop.Option{bellhop.Queue(queue)}
 	priority, err := strconv.Atoi(strings.TrimSpace(form.Get("priority")))
 	if err != nil {
-		return draft, "", fmt.Errorf("the priority %.40q is no whole number from %d to %d", form.Get("priority"), bellhop.MinPriority, bellhop.MaxPriority)
+		return draft, "", false, fmt.Errorf("the priority %.40q is no whole number from %d to %d", form.Get("priority"), bellhop.MinPriority, bellhop.MaxPriority)
 	}
 	attempts, err := strconv.Atoi(strings.TrimSpace(form.Get("attempts")))
 	if err != nil {
-		return draft, "", fmt.Errorf("the attempts %.40q are no whole number from 1 on", form.Get("attempts"))
+		return draft, "", false, fmt.Errorf("the attempts %.40q are no whole number from 1 on", form.Get("attempts"))
 	}
 	opts = append(opts, bellhop.Priority(priority), bellhop.Attempts(attempts))
 	if text := strings.TrimSpace(form.Get("run_at")); text != "" {
 		at, err := filterurl.ParseTime(text, v.now())
 		if err != nil {
-			return draft, "", err
+			return draft, "", false, err
 		}
 		opts = append(opts, bellhop.At(at))
 	}
 	if tags := strings.FieldsFunc(form.Get("tags"), func(r rune) bool { return r == ',' || r == ' ' }); len(tags) > 0 {
 		opts = append(opts, bellhop.Tags(tags...))
 	}
-	return bellhop.RawJob(job.Kind, compact.Bytes(), append(opts, keptOptions(job)...)...), queue, nil
+	secrets = string(args) != form.Get("args") || !maps.Equal(redact.Meta(job.Meta), job.Meta)
+	return bellhop.RawJob(job.Kind, compact.Bytes(), append(opts, keptOptions(job)...)...), queue, secrets, nil
 }
 
 // keptOptions are what a copy has of the job that it was made of.

@@ -51,6 +51,19 @@ func TestJobShowsItsWay(t *testing.T) {
 	}
 }
 
+// TestFailuresAlike: what is hidden of an error for the page is not hidden for its group, or the link would lead to nothing.
+func TestFailuresAlike(t *testing.T) {
+	w := newWorld(t)
+	id := w.one("mail")
+	failure := &bellhop.Failure{Class: "error", Message: "password=hunter2 is wrong"}
+	w.end("mail", bellhop.OutcomeDead, failure)
+	body := w.get("/jobs/" + id.String())
+	w.has(body, "[redacted]", "fingerprint="+bellhop.Fingerprint("pay", failure))
+	if strings.Contains(body, "hunter2") {
+		t.Error("it tells the secret")
+	}
+}
+
 func TestActionsOnOneJob(t *testing.T) {
 	w := newWorld(t)
 	id := w.one("mail", bellhop.In(time.Hour))
@@ -150,6 +163,41 @@ func TestSecretsAreRevealedToThoseWhoMay(t *testing.T) {
 		t.Errorf("%s, %s", reply.Status, download.Status)
 	}
 	if got := w.audits(); len(got) == 0 || got[0] != "reveal refused" {
+		t.Errorf("audit: %v", got)
+	}
+}
+
+// TestSecretsStayInTheirQueue: who may not see the secrets of a queue cannot take them, by a copy of the job, to one where he may, nor
+// to a name under which they are shown.
+func TestSecretsStayInTheirQueue(t *testing.T) {
+	w := newWorld(t, viewerOf(access.Viewer{Name: "bob", Role: access.Act, Queues: map[string]access.Role{"his": access.Admin}}))
+	receipts, err := bellhop.Enqueue(t.Context(), w.client, bellhop.RawJob("k", []byte(`{"password":"hunter2","h":{"name":"Cookie","value":"c-1-2-3"}}`), bellhop.Queue("mail")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/jobs/" + receipts[0].ID.String() + "/edit"
+	send := func(queue, args string) int {
+		reply, body := w.ask("POST", path, url.Values{"args": {args}, "queue": {queue}, "priority": {"0"}, "attempts": {"1"}})
+		if strings.Contains(body, "hunter2") || strings.Contains(body, "c-1-2-3") {
+			t.Errorf("%s is told", args)
+		}
+		return reply.StatusCode
+	}
+	whole := `{"password":"[redacted]","h":{"name":"Cookie","value":"[redacted]"}}`
+	for _, c := range []struct {
+		queue, args string
+		want        int
+	}{
+		{"mail", whole, http.StatusSeeOther},
+		{"his", `{"password":"mine"}`, http.StatusSeeOther},
+		{"his", whole, http.StatusUnprocessableEntity},
+		{"mail", `{"h":{"name":"colour","value":"[redacted]"}}`, http.StatusUnprocessableEntity},
+	} {
+		if got := send(c.queue, c.args); got != c.want {
+			t.Errorf("%s to %s: %d, want %d", c.args, c.queue, got, c.want)
+		}
+	}
+	if got := w.audits(); !slices.Contains(got, "edit and run again refused") {
 		t.Errorf("audit: %v", got)
 	}
 }
