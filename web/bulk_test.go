@@ -22,7 +22,7 @@ func TestBulkAsksWithTheNumber(t *testing.T) {
 	w.has(w.get("/bulk/new?action=cancel&all=1&q=queue%3Dmail"), "Cancel 1,500 jobs?", "queue", "mail", "scheduled, blocked, ready, running")
 	w.has(w.get("/bulk/new?action=delete&id="+ids[0].String()+"&id="+ids[1].String()), "Delete 2 jobs?", ids[1].String())
 	w.has(w.get("/bulk/new?action=retry&all=1&q="), "There is nothing to do")
-	for _, back := range []string{"//evil.example", "https://evil.example", `/\evil.example`, "javascript:alert(1)"} {
+	for _, back := range []string{"//evil.example", "https://evil.example", `/\evil.example`, "javascript:alert(1)", "/../evil", "/jobs/%2e%2e/../evil"} {
 		if body := w.get("/bulk/new?action=cancel&all=1&q=queue%3Dmail&back=" + url.QueryEscape(back)); strings.Contains(body, "evil") || strings.Contains(body, "javascript:") {
 			t.Errorf("it leads back to %s", back)
 		}

@@ -78,7 +78,7 @@ func (s *Server) queue(v *view) (*page, error) {
 	if n, ok := queueNote(shot, &data.Queue); ok && len(data.Notes) == 0 {
 		data.Notes = append(data.Notes, n)
 	}
-	for _, p := range shot.processes {
+	for _, p := range v.viewer.Processes(shot.processes) {
 		for _, q := range p.Queues {
 			if q == name {
 				data.Processes = append(data.Processes, shot.rows([]bellhop.ProcessStatus{p})...)

@@ -171,7 +171,7 @@ func TestFormsWorkWithoutScripts(t *testing.T) {
 	if stats, err := w.client.Queues(t.Context()); err != nil || !stats[0].Paused {
 		t.Error(stats, err)
 	}
-	for _, back := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "queues", "/\r\nX: y"} {
+	for _, back := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "queues", "/\r\nX: y", "/../x", "/a/%2E%2e/%2e./x"} {
 		reply, _ = w.ask("POST", "/queues/a%2Fb.c", url.Values{"action": {"resume"}, "back": {back}})
 		if to := reply.Header.Get("Location"); to != "/queues/a%2Fb.c" {
 			t.Errorf("back %q leads to %q", back, to)
@@ -191,6 +191,11 @@ func TestRolesHoldForEachQueue(t *testing.T) {
 		if body := w.get(path); strings.Contains(strings.ReplaceAll(body, `value="hidden"`, ""), "/queues/hidden") || strings.Contains(body, `"queue":"hidden"`) {
 			t.Errorf("%s shows a hidden queue", path)
 		}
+	}
+	w.work("worker", []string{"hers", "hidden"}, nil)
+	w.server.live.forget()
+	if body := w.get("/queues/hers"); strings.Contains(body, "hidden</a>") || !strings.Contains(body, ">worker</a>") {
+		t.Error("a queue's page shows what else its processes work")
 	}
 	body := w.get("/queues")
 	w.has(body, `action="/queues/hers"`)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -198,6 +199,9 @@ func (v *view) back(otherwise string) string {
 // isWithin reports whether an address that came from outside stays within the dashboard, once the prefix stands before it.
 func isWithin(to string) bool {
 	u, err := url.Parse(to)
-	return err == nil && to != "" && len(to) <= 2048 && !u.IsAbs() && u.Host == "" && strings.HasPrefix(u.Path, "/") &&
+	if err != nil || slices.ContainsFunc(strings.Split(u.Path, "/"), func(part string) bool { return part == "." || part == ".." }) { // they lead out of the prefix
+		return false
+	}
+	return to != "" && len(to) <= 2048 && !u.IsAbs() && u.Host == "" && strings.HasPrefix(u.Path, "/") &&
 		!strings.HasPrefix(u.Path, "//") && !strings.ContainsAny(to, "\\\r\n")
 }
