@@ -17,13 +17,26 @@ func (v *view) entry(e audit.Entry) audit.Entry {
 	return e
 }
 
-// strangersEntry is that of an action by somebody who was not let in.
-func (s *Server) strangersEntry(r *http.Request, err error) audit.Entry {
-	e := audit.Entry{Via: audit.ViaWeb, Action: "POST " + shorten(r.URL.Path, 200), Refused: err.Error()}
+// auditStranger writes to the audit that somebody was not let in who wanted to change something, or showed a wrong password or token.
+// What is written as the action is not his to choose, so that he cannot make many sorts of entries.
+func (s *Server) auditStranger(r *http.Request, err error) {
+	e := audit.Entry{Via: audit.ViaWeb, Target: shorten(r.URL.Path, 200), Refused: err.Error()}
+	var refusal *access.Refusal
+	if errors.As(err, &refusal) {
+		e.Who = refusal.Who
+	}
+	switch {
+	case refusal != nil && (refusal.Cause == access.Stranger || refusal.Cause == access.TooManyLogins) && r.Header.Get("Authorization") != "":
+		e.Action = "login"
+	case r.Method == http.MethodPost:
+		e.Action = "POST"
+	default:
+		return
+	}
 	if client := s.door.Client(r); client.IsValid() {
 		e.Remote = client.String()
 	}
-	return e
+	s.audit.Write(r.Context(), e)
 }
 
 // allowed is need for actions: a refusal is written to the audit.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -154,5 +155,31 @@ func TestRefusedActionsAreInTheAudit(t *testing.T) {
 		if (e.Who == "anna") != (i > 0) || e.Refused == "" {
 			t.Errorf("%+v", e)
 		}
+	}
+}
+
+// A browser logs in with whatever page it opens. A stranger who knocks at many addresses makes few entries.
+func TestWrongPasswordsAreInTheAudit(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Authorize = func(r *http.Request) (*access.Viewer, error) {
+			if user, _, _ := r.BasicAuth(); user == "former" {
+				return &access.Viewer{Name: user}, access.ErrForbidden
+			}
+			return nil, nil
+		}
+	})
+	w.ask("GET", "/", nil)
+	w.ask("GET", "/jobs", nil, "Authorization", "Basic bmFtZTp3cm9uZw==")
+	w.ask("POST", "/queues/mail", url.Values{"action": {"pause"}}, "Authorization", "Basic Zm9ybWVyOng=")
+	for i := range 100 {
+		w.ask("POST", fmt.Sprint("/", i), url.Values{})
+	}
+	list, err := audit.List(t.Context(), w.client.Store(), audit.Query{Refused: true, Limit: 1000})
+	if err != nil || len(list.Entries) < 3 || len(list.Entries) > 20 {
+		t.Fatalf("%d entries, %v", len(list.Entries), err)
+	}
+	first, second := list.Entries[len(list.Entries)-1], list.Entries[len(list.Entries)-2]
+	if first.Action != "login" || first.Target != "/jobs" || first.Who != "" || second.Action != "POST" || second.Who != "former" {
+		t.Errorf("%+v, %+v", first, second)
 	}
 }

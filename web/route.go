@@ -92,9 +92,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.admit(v); err != nil {
-		if r.Method == http.MethodPost {
-			s.audit.Write(r.Context(), s.strangersEntry(r, err))
-		}
+		s.auditStranger(r, err)
 		v.fail(err)
 		return
 	}
