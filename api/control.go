@@ -111,6 +111,6 @@ func (s *Server) setConcurrency(ctx context.Context, in *concurrencyRequest) (*c
 	if err := control.SetConcurrency(ctx, s.client.Store(), queue, in.n, viewerName(v)); err != nil {
 		return nil, err
 	}
-	s.audited(ctx, audit.Entry{Action: "concurrency", Queue: queue, Count: in.n})
+	s.audited(ctx, audit.Entry{Action: "concurrency", Queue: queue, Reason: "to " + strconv.Itoa(in.n)})
 	return &concurrencyReply{Queue: queue, Concurrency: in.n}, nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"github.com/gobellhop/bellhop"
@@ -176,7 +177,7 @@ func (c *queuesConcurrencyCmd) Run(ctx context.Context, a *app) error {
 	if err := control.SetConcurrency(ctx, client.Store(), c.Queue, c.N, a.who()); err != nil {
 		return err
 	}
-	a.audited(ctx, client, audit.Entry{Action: "concurrency", Queue: c.Queue, Count: c.N})
+	a.audited(ctx, client, audit.Entry{Action: "concurrency", Queue: c.Queue, Reason: "to " + strconv.Itoa(c.N)})
 	if a.json {
 		return a.printJSON(concurrencyResult{c.Queue, c.N})
 	}
