@@ -38,23 +38,35 @@ type live struct {
 	alone    context.CancelFunc // ends the ticker
 	changed  chan struct{}      // closed and replaced when there is a new snapshot
 
-	looking sync.Mutex // one look at a time
+	looking chan struct{} // holds one: one look at a time
+	looks   int           // looks that have ended
 }
 
-func newLive(s *Server) *live { return &live{look: s.look, changed: make(chan struct{})} }
+func newLive(s *Server) *live {
+	return &live{look: s.look, changed: make(chan struct{}), looking: make(chan struct{}, 1)}
+}
 
 // every is how long a look may be shown before the next.
 func (shot *snapshot) every() time.Duration { return max(liveEvery, liveShare*shot.took) }
 
 // current returns the newest snapshot, after a look if that is due. A store that does not answer is waited for by one request at a
-// time; then the last snapshot is returned if it is not too old, with the error in it, else nil.
+// time, and what that finds holds for all that waited meanwhile; then the last snapshot is returned if it is not too old, with the
+// error in it, else nil.
 func (l *live) current(ctx context.Context) *snapshot {
 	if shot := l.fresh(); shot != nil {
 		return shot
 	}
-	l.looking.Lock()
-	defer l.looking.Unlock()
+	before := l.ended()
+	select {
+	case l.looking <- struct{}{}:
+		defer func() { <-l.looking }()
+	case <-ctx.Done():
+		return nil
+	}
 	if shot := l.fresh(); shot != nil { // somebody else has looked meanwhile
+		return shot
+	}
+	if shot, failed := l.failedSince(before); failed {
 		return shot
 	}
 	// One impatient visitor does not end the look for the others.
@@ -66,6 +78,7 @@ func (l *live) current(ctx context.Context) *snapshot {
 	shot, err := l.look(ctx, last)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.looks++
 	if err != nil {
 		if l.failed == nil {
 			l.since = time.Now()
@@ -94,6 +107,21 @@ func (l *live) publish(shot *snapshot) {
 	l.newest = shot
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+// ended returns how many looks have ended.
+func (l *live) ended() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.looks
+}
+
+// failedSince reports whether another look has ended meanwhile, and the newest has failed: to wait for one more would be in vain, and
+// requests would queue up behind a store that is frozen. It returns what there is to be shown.
+func (l *live) failedSince(looks int) (shot *snapshot, failed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.newest, l.looks > looks && l.failed != nil
 }
 
 func (l *live) fresh() *snapshot {

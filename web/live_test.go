@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -152,6 +153,39 @@ func TestStoreThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("%s", reply.Status)
 	}
 	w.has(body, "The store does not answer", "bellhop doctor")
+}
+
+// Whoever waits for a store that is frozen waits for one look, not for those of all who came before; and who leaves does not wait at all.
+func TestWaitingForAFrozenStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks, thaw := 0, make(chan struct{})
+		l := &live{changed: make(chan struct{}), looking: make(chan struct{}, 1)}
+		l.look = func(context.Context, *snapshot) (*snapshot, error) {
+			looks++
+			<-thaw
+			return nil, bellhop.ErrUnavailable
+		}
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				if l.current(t.Context()) != nil {
+					t.Error("there is a snapshot")
+				}
+			})
+		}
+		synctest.Wait() // all of them wait
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		l.current(gone)
+		close(thaw)
+		all.Wait()
+		if looks != 1 {
+			t.Errorf("%d looks, want 1", looks)
+		}
+		if l.current(t.Context()); looks != 2 {
+			t.Errorf("the next request does not look anew: %d", looks)
+		}
+	})
 }
 
 func TestStreamsAreBounded(t *testing.T) {
