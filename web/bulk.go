@@ -15,6 +15,7 @@ import (
 	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/bulk"
 	"github.com/gobellhop/bellhop/internal/filterurl"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 const (
@@ -69,7 +70,7 @@ func (s *Server) readAsk(v *view, form url.Values) (*bulkAsk, error) {
 	role := roleFor(action)
 	narrow, some := v.narrowTo(role, filter)
 	if !some {
-		return nil, v.allowed(role, "", audit.Entry{Action: "bulk " + action.String(), Filter: ask.Query})
+		return nil, v.allowed(role, "", audit.Entry{Action: "bulk " + action.String(), Filter: filterForPeople(&filter)})
 	}
 	ask.Filter = narrow
 	shown := r
@@ -164,7 +165,7 @@ func (s *Server) startBulk(v *view) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.audit.Write(v.Context(), v.entry(audit.Entry{Action: "bulk " + op.Action.String(), Target: op.ID, Filter: filterurl.Encode(&op.Filter), Reason: reason}))
+	s.audit.Write(v.Context(), v.entry(audit.Entry{Action: "bulk " + op.Action.String(), Target: op.ID, Filter: filterForPeople(&op.Filter), Reason: reason}))
 	s.live.forget()
 	for deadline := time.Now().Add(startWait); time.Now().Before(deadline) && v.Context().Err() == nil; {
 		if now, err := s.ops.Get(v.Context(), op.ID); err == nil {
@@ -200,9 +201,15 @@ func (s *Server) outcome(ask *bulkAsk, op *bulk.Operation) string {
 func (s *Server) bulkEnded(ctx context.Context, o *bulk.Operation) {
 	s.audit.Write(ctx, audit.Entry{
 		Who: o.By, Via: audit.ViaWeb, Action: "bulk " + o.Action.String() + " " + string(o.State), Target: o.ID, Count: o.Done,
-		Filter: filterurl.Encode(&o.Filter), Reason: o.Reason,
+		Filter: filterForPeople(&o.Filter), Reason: o.Reason,
 	})
 	s.live.forget()
+}
+
+// filterForPeople is the filter of an operation as the audit and others who may look at the operation are told it: without secrets.
+func filterForPeople(f *bellhop.Filter) string {
+	shown := redact.Filter(*f)
+	return filterurl.Encode(&shown)
 }
 
 // opRow is an operation as pages show it.
@@ -218,7 +225,7 @@ type opRow struct {
 }
 
 func (s *Server) opRow(v *view, o *bulk.Operation) opRow {
-	query, _ := url.ParseQuery(filterurl.Encode(&o.Filter)) // what Encode writes can be parsed
+	query, _ := url.ParseQuery(filterForPeople(&o.Filter)) // what Encode writes can be parsed
 	row := opRow{
 		Operation: o, Chips: s.chips(filterurl.Read(query, v.now())), Past: bulk.Past(o.Action), Word: actionWord(o.Action), Percent: o.Percent(),
 		MayStop: !o.Ended() && v.mayOperate(o, roleFor(o.Action)),
@@ -276,7 +283,7 @@ func opsJSON(rows []opRow) []any {
 	list := make([]any, len(rows))
 	for i, o := range rows {
 		list[i] = map[string]any{
-			"id": o.ID, "action": o.Action.String(), "filter": filterurl.Encode(&o.Filter), "by": o.By, "reason": o.Reason, "state": o.State,
+			"id": o.ID, "action": o.Action.String(), "filter": filterForPeople(&o.Filter), "by": o.By, "reason": o.Reason, "state": o.State,
 			"total": o.Total, "total_capped": o.Capped, "bound": o.Bound, "done": o.Done, "held": o.Held, "started_at": o.StartedAt,
 			"ended_at": o.EndedAt, "error": o.Error, "takeovers": o.Takeovers,
 		}
@@ -318,7 +325,7 @@ func (s *Server) actOnOperation(v *view) (*done, error) {
 	if o, err = s.ops.Stop(v.Context(), o.ID, by); err != nil {
 		return nil, err
 	}
-	s.audit.Write(v.Context(), v.entry(audit.Entry{Action: "bulk stop", Target: o.ID, Filter: filterurl.Encode(&o.Filter)}))
+	s.audit.Write(v.Context(), v.entry(audit.Entry{Action: "bulk stop", Target: o.ID, Filter: filterForPeople(&o.Filter)}))
 	said := "It stops after the jobs that it is at. What is done is done."
 	if o.Ended() && o.State != bulk.Stopped {
 		said = "It had ended already."

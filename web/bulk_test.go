@@ -94,6 +94,27 @@ func TestTend(t *testing.T) {
 	}
 }
 
+// TestOperationsTellNoSecrets: what an admin has looked for is told to nobody who looks at the operation or the audit, and is in no view.
+func TestOperationsTellNoSecrets(t *testing.T) {
+	w := newWorld(t)
+	id := w.one("mail")
+	_, to := w.post("/bulk", url.Values{"action": {"cancel"}, "all": {"1"}, "q": {"arg=user.password%3Dhunter2&text=token%3Dhunter2"}})
+	w.post("/bulk", url.Values{"action": {"cancel"}, "all": {"1"}, "q": {"arg=user.password%3Dhunter2"}})
+	if got := w.state(id); got != bellhop.StateCancelled {
+		t.Fatalf("the job is %v", got)
+	}
+	for _, path := range []string{to, "/bulk", "/audit"} {
+		for _, accept := range []string{"text/html", "application/json"} {
+			if body := w.get(path, "Accept", accept); strings.Contains(body, "hunter2") || !strings.Contains(body, "redacted") {
+				t.Errorf("%s as %s:\n%s", path, accept, body)
+			}
+		}
+	}
+	if reply, _ := w.ask("POST", "/jobs/views", url.Values{"action": {"save"}, "name": {"x"}, "shared": {"1"}, "q": {"arg=password%3Dhunter2"}}); reply.StatusCode != http.StatusBadRequest {
+		t.Errorf("a view of it: %s", reply.Status)
+	}
+}
+
 func TestOperationsOfOthers(t *testing.T) {
 	w := newWorld(t)
 	w.enqueue("k", "mail", 1)

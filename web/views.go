@@ -15,6 +15,7 @@ import (
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/filterurl"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 const (
@@ -89,6 +90,9 @@ func (s *Server) changeViews(v *view) (*done, error) {
 	d := &done{to: s.at("/jobs", r.Query())[len(s.opts.Prefix):]}
 	switch action := v.PostForm.Get("action"); action {
 	case "save":
+		if redact.Asks(&r.Filter) {
+			return nil, badInput("the filter looks for the value of a secret, which a view would show to others: leave that condition out")
+		}
 		d.said, err = s.saveView(v, r.Query())
 	case "delete":
 		d.said, err = s.deleteView(v, v.PostForm.Get("view"))

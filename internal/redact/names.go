@@ -91,6 +91,17 @@ func Asks(f *bellhop.Filter) bool {
 	return slices.ContainsFunc(f.Args, func(m bellhop.ArgMatch) bool { return SecretPath(m.Path) })
 }
 
+// Filter returns a filter in which [Mark] stands for values of secrets that it looks for: for people to read, not to select by.
+func Filter(f bellhop.Filter) bellhop.Filter {
+	f.Text, f.Error, f.Args = Text(f.Text), Text(f.Error), slices.Clone(f.Args)
+	for i := range f.Args {
+		if SecretPath(f.Args[i].Path) {
+			f.Args[i].Value = Mark
+		}
+	}
+	return f
+}
+
 // SecretPath reports whether a dotted path into arguments leads to a secret.
 func SecretPath(path string) bool {
 	for name := range strings.SplitSeq(path, ".") {
