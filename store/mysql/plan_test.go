@@ -93,6 +93,8 @@ func plans(t *testing.T, db *sql.DB, few bool) {
 		"due first":              {"bellhop_scheduled", "range", "bellhop_scheduled_due", ""},
 		"expired finished":       {"bellhop_finished", "range", "bellhop_finished_expires", ""},
 		"prune jobs of finished": {"p", "eq_ref", "PRIMARY", ""},
+		"oldest ready":           {"bellhop_ready", "range", "PRIMARY", ""},
+		"next due by queue":      {"bellhop_scheduled", "range", "bellhop_scheduled_queue", ""},
 	}
 	for _, st := range sqlstore.Statements() {
 		if single.MatchString(st.Name) || plainInsert.MatchString(mysql.Statement(st)) {

@@ -12,6 +12,8 @@ var replacements = map[string]string{
 	"queues in scheduled": queuesIn("scheduled"),
 	"queues in blocked":   queuesIn("blocked"),
 	"queues in dead":      queuesIn("dead"),
+	"oldest ready":        `select queue, min(due) from bellhop_ready group by queue, priority`,
+	"next due by queue":   `select queue, min(due) from bellhop_scheduled group by queue`,
 
 	// The optimizer finds no range in a comparison of rows, and no primary key
 	// behind a subquery; and an index hint keeps it from sorting a lane.
@@ -43,12 +45,11 @@ var replacements = map[string]string{
 		where job = ? and claim = ? and exchange = ?`,
 }
 
+// queuesIn counts in each queue of a table. Its queues come by a loose scan of the
+// index, which the optimizer makes of a grouping.
 func queuesIn(table string) string {
-	return strings.ReplaceAll(`with recursive q (queue) as (
-		select (select f.queue from TABLE f order by f.queue limit 1)
-		union all select (select n.queue from TABLE n where n.queue > q.queue order by n.queue limit 1) from q where q.queue is not null)
-		select q.queue, case when (select 1 from TABLE c where c.queue = q.queue limit 1 offset ?1) = 1 then ?1
-		else (select count(*) from TABLE c where c.queue = q.queue) end from q where q.queue is not null`, "TABLE", "bellhop_"+table)
+	return strings.ReplaceAll(`select q.queue, case when (select 1 from TABLE c where c.queue = q.queue limit 1 offset ?1) = 1 then ?1
+		else (select count(*) from TABLE c where c.queue = q.queue) end from (select queue from TABLE group by queue) q`, "TABLE", "bellhop_"+table)
 }
 
 // holdThese reads the rows of claims.
