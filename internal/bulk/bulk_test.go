@@ -462,3 +462,24 @@ func TestNarrow(t *testing.T) {
 		}
 	}
 }
+
+// TestStartIsNotDisturbed: who looks for abandoned operations between the two writes of one that begins leaves it listed.
+func TestStartIsNotDisturbed(t *testing.T) {
+	onStores(t, func(w *world) {
+		p := w.start(0, false)
+		id := fmt.Sprintf("%016x00000000", ^uint64(w.clock.Now().UnixMicro()))
+		if err := w.store.Put(w.t.Context(), []bellhop.RecordWrite{{Space: "bulk.running", Key: id, Value: []byte("{}")}}); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, want := range []int{1, 0} {
+			if err := p.TakeOver(w.t.Context()); err != nil {
+				w.t.Fatal(err)
+			}
+			found, err := w.store.Records(w.t.Context(), &bellhop.RecordQuery{Space: "bulk.running"})
+			if err != nil || len(found) != want {
+				w.t.Fatalf("%d are listed, want %d; %v", len(found), want, err)
+			}
+			w.clock.Advance(time.Minute)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -90,6 +91,18 @@ func newID(now time.Time) string {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
 	return fmt.Sprintf("%016x", ^uint64(now.UnixMicro())) + hex.EncodeToString(random[:])
+}
+
+// startOf returns when an operation of this id was started; the zero time if it is no id.
+func startOf(id string) time.Time {
+	if !idForm.MatchString(id) {
+		return time.Time{}
+	}
+	n, err := strconv.ParseUint(id[:16], 16, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(^n))
 }
 
 // encode writes the operation's record.

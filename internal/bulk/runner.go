@@ -243,7 +243,10 @@ func (r *Runner) adopt(ctx context.Context, id string, now time.Time) error {
 	case errors.Is(err, errOthers):
 		r.drop(id)
 		return nil
-	case errors.Is(err, bellhop.ErrNotFound) || err == nil && o.Ended(): // its process died between the two writes
+	case errors.Is(err, bellhop.ErrNotFound) && now.Sub(startOf(id)) < r.lease: // its process may be between the two writes
+		r.drop(id)
+		return nil
+	case errors.Is(err, bellhop.ErrNotFound) || err == nil && o.Ended(): // its process died there, or after the end
 		r.drop(id)
 		return r.unlist(ctx, id)
 	case err != nil:
