@@ -17,12 +17,13 @@ const (
 
 // note says that something is wrong, and what to do. There is none when all is well.
 type note struct {
-	Level  string `json:"level"`
-	Queue  string `json:"queue,omitempty"` // the queue it is about; empty: the whole store
-	Text   string `json:"text"`
-	Advice string `json:"advice"`
-	Link   string `json:"-"` // a page that shows more: "/queues/mail"
-	Resume bool   `json:"-"` // resuming the queue is what to do
+	Level  string   `json:"level"`
+	Queue  string   `json:"queue,omitempty"` // the queue it is about; empty: the whole store
+	Text   string   `json:"text"`
+	Advice string   `json:"advice"`
+	Link   string   `json:"-"` // a page that shows more: "/queues/mail"
+	Resume bool     `json:"-"` // resuming the queue is what to do
+	of     []string // the queues of the process that it is about; it is for those who see one of them
 }
 
 // When what is normal becomes worth a note.
@@ -87,7 +88,7 @@ func processNotes(shot *snapshot) []note {
 	for _, p := range shot.processes {
 		if silent := shot.at.Sub(p.BeatAt); silent > silentAfter {
 			notes = append(notes, note{
-				Level: levelWarning, Link: "/processes/" + p.ID.String(),
+				Level: levelWarning, Link: "/processes/" + p.ID.String(), of: p.Queues,
 				Text:   fmt.Sprintf("Process %s has been silent for %s", p.Name, span(silent)),
 				Advice: "If it stays so, others take its jobs back when its lease is over. Look whether its machine is overloaded, or frozen.",
 			})
@@ -156,6 +157,9 @@ func (shot *snapshot) notesFor(v *access.Viewer) []note {
 		})
 	}
 	for _, n := range shot.notes {
+		if len(n.of) > 0 && !v.SeesAll() && !slices.ContainsFunc(n.of, v.Sees) {
+			continue
+		}
 		if n.Queue == "" || v.On(n.Queue) >= access.Read {
 			notes = append(notes, n)
 		}

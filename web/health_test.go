@@ -56,6 +56,17 @@ func TestNotesComeOnlyWhenSomethingIsWrong(t *testing.T) {
 	}
 }
 
+func TestNotesOnHiddenProcessesAreHidden(t *testing.T) {
+	shot, _ := healthy()
+	shot.processes[0].BeatAt = shot.at.Add(-time.Minute)
+	shot.notes = healthNotes(shot)
+	for queue, want := range map[string]int{"mail": 1, "other": 0} {
+		if notes := shot.notesFor(&access.Viewer{Queues: map[string]access.Role{queue: access.Read}}); len(notes) != want {
+			t.Errorf("who sees %s is told %+v", queue, notes)
+		}
+	}
+}
+
 func TestNotesAreFewHoweverManyQueues(t *testing.T) {
 	shot, q := healthy()
 	q.Paused = true
