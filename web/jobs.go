@@ -130,7 +130,9 @@ func (s *Server) list(v *view, q bellhop.Query) (*bellhop.Listing, error) {
 		return &bellhop.Listing{}, nil
 	}
 	q.Filter = narrow
-	listing, err := s.client.List(v.Context(), q)
+	ctx, cancel := storeContext(v.Request) // an export's request has no bound of its own
+	defer cancel()
+	listing, err := s.client.List(ctx, q)
 	if err != nil {
 		return nil, err
 	}

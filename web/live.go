@@ -271,7 +271,9 @@ type events struct {
 
 // update sends the page as it is now, unless nothing has changed since the last time.
 func (e *events) update(v *view) error {
-	v.s.mux.ServeHTTP(v.w, v.WithContext(context.WithValue(v.Context(), viewKey{}, v)))
+	ctx := v.Context()
+	v.s.mux.ServeHTTP(v.w, v.WithContext(context.WithValue(ctx, viewKey{}, v)))
+	v.Request = v.WithContext(ctx) // the handler's own has ended with it, and the frame looks as well
 	switch {
 	case v.watched.err != nil:
 		return v.watched.err

@@ -29,6 +29,7 @@ type route struct {
 	page    func(*view) (*page, error)
 	do      func(*view) (*done, error)
 	raw     func(*view) error
+	long    bool // it goes on for longer than the store may take for a request, and bounds what it asks itself
 }
 
 // done is what a handler answers a POST with: where to go on, and what to say there.
@@ -49,6 +50,11 @@ func (s *Server) post(path string, role access.Role, do func(*view) (*done, erro
 // raw adds a route whose handler writes its own reply.
 func (s *Server) raw(pattern string, role access.Role, serve func(*view) error) {
 	s.route(&route{pattern: pattern, role: role, raw: serve})
+}
+
+// long is raw for a reply that takes long.
+func (s *Server) long(pattern string, role access.Role, serve func(*view) error) {
+	s.route(&route{pattern: pattern, role: role, raw: serve, long: true})
 }
 
 func (s *Server) route(rt *route) {
@@ -116,7 +122,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := storeContext(r)
 	defer cancel()
 	v.Request, v.route = r, rt
-	if rt.raw == nil {
+	if !rt.long {
 		v.Request = r.WithContext(ctx)
 	}
 	err := rt.serve(v)

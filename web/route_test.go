@@ -19,6 +19,26 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 	return nil
 }
 
+// What a request asks of the store is bounded, but for what goes on by design.
+func TestRequestsEnd(t *testing.T) {
+	w := newWorld(t)
+	for _, rt := range w.server.routes {
+		if rt.raw == nil {
+			continue
+		}
+		bounded := false
+		rt.raw = func(v *view) error {
+			_, bounded = v.Context().Deadline()
+			return nil
+		}
+		_, path, _ := strings.Cut(rt.pattern, " ")
+		w.ask("GET", path, nil)
+		if goesOn := path == "/live" || path == "/jobs/export"; bounded == goesOn {
+			t.Errorf("%s: bounded: %v", path, bounded)
+		}
+	}
+}
+
 // A form has to arrive in time; a stream or an export, which has no body, may go on for longer than that.
 func TestReadDeadline(t *testing.T) {
 	w := newWorld(t)

@@ -147,7 +147,7 @@ func (s *Server) addRoutes() {
 	s.get("/audit", access.Read, s.auditPage)
 	s.get("/jobs", access.Read, s.jobs)
 	s.raw("GET /jobs/count", access.Read, s.jobCounts)
-	s.raw("GET /jobs/export", access.Read, s.export)
+	s.long("GET /jobs/export", access.Read, s.export)
 	s.post("/jobs/views", access.Act, s.changeViews)
 	s.get("/jobs/{id}", access.Read, s.job)
 	s.post("/jobs/{id}", access.Act, s.actOnJob)
@@ -162,7 +162,7 @@ func (s *Server) addRoutes() {
 	s.post("/bulk/{operation}", access.Act, s.actOnOperation)
 	s.get("/about", access.Read, s.about)
 	s.raw("GET /palette", access.Read, s.palette)
-	s.raw("GET /live", access.Read, s.stream)
+	s.long("GET /live", access.Read, s.stream)
 	s.mux.HandleFunc("GET "+s.opts.Prefix+"/assets/{hash}/{name}", s.serveAsset)
 }
 
