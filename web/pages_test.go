@@ -42,6 +42,17 @@ func TestProcessShowsWhatItRuns(t *testing.T) {
 	}
 }
 
+// A page of processes says how many there are, not how many it lists.
+func TestProcessesOnSeveralPages(t *testing.T) {
+	w := newWorld(t)
+	for i := range rowsPerPage + 3 {
+		w.work(fmt.Sprint("worker-", i), []string{"mail"}, nil)
+	}
+	for _, path := range []string{"/processes", "/processes?page=2"} {
+		w.has(w.get(path), "53 processes alive")
+	}
+}
+
 func TestChartsShowWhatWorkersHaveWritten(t *testing.T) {
 	w := newWorld(t)
 	if _, err := rollup.AddMark(t.Context(), w.client.Store(), "deploy <7>", "anna"); err != nil {

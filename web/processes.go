@@ -17,7 +17,8 @@ const runningShown = 100
 
 // processData is what the pages of processes show.
 type processData struct {
-	Processes []processRow
+	Processes []processRow   // of this page
+	Alive     int            // on all pages
 	Gone      []control.Gone // that died with jobs in hand, the newest first
 	Versions  int            // how many versions of programs are alive: more than one means a deploy is under way
 	Pager     pager
@@ -55,7 +56,7 @@ func (s *Server) processes(v *view) (*page, error) {
 		versions[p.Version] = true
 	}
 	from, to, p := v.paginate(len(seen), "process")
-	data := processData{Processes: shot.rows(seen[from:to]), Versions: len(versions), Pager: p}
+	data := processData{Processes: shot.rows(seen[from:to]), Alive: len(seen), Versions: len(versions), Pager: p}
 	if v.viewer.SeesAll() { // what became of jobs may be about any queue
 		if data.Gone, _, err = control.ListGone(v.Context(), s.client.Store(), "", goneShown); err != nil {
 			return nil, err
