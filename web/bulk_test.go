@@ -149,6 +149,27 @@ func TestOperationsOfOthers(t *testing.T) {
 	}
 }
 
+// TestGroupsOfHiddenQueues: a group that names as many queues as it may could be of a hidden one as well.
+func TestGroupsOfHiddenQueues(t *testing.T) {
+	some := &view{viewer: &access.Viewer{Role: access.Read, Queues: map[string]access.Role{"hidden": access.None}}}
+	all := &view{viewer: &access.Viewer{Role: access.Read}}
+	for _, c := range []struct {
+		queues []string
+		want   bool
+	}{
+		{[]string{"a"}, true},
+		{[]string{"a", "b", "c", "d"}, true},
+		{[]string{"a", "hidden"}, false},
+		{[]string{"a", "b", "c", "d", "e"}, false},
+		{nil, false},
+	} {
+		g := &rollup.FailureGroup{Queues: c.queues}
+		if got := some.seesGroup(g); got != c.want || !all.seesGroup(g) {
+			t.Errorf("a group of %v is shown: %v, want %v", c.queues, got, c.want)
+		}
+	}
+}
+
 func TestFailuresAreGrouped(t *testing.T) {
 	w := newWorld(t)
 	w.has(w.get("/failures"), "Nothing failed")

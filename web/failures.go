@@ -112,13 +112,13 @@ func (s *Server) failures(v *view) (*page, error) {
 	}}, nil
 }
 
-// seesGroup reports whether the viewer may see a group: all the queues that it names. A group may have failures on queues
-// that it does not name.
+// seesGroup reports whether the viewer may see a group: all its queues. One that may have failures on queues that it does not name is
+// for those who see all: its counts, its sample and its latest job may be of a hidden one.
 func (v *view) seesGroup(g *rollup.FailureGroup) bool {
 	if v.viewer.SeesAll() {
 		return true
 	}
-	return len(g.Queues) > 0 && !slices.ContainsFunc(g.Queues, func(q string) bool { return !v.viewer.Sees(q) })
+	return len(g.Queues) > 0 && g.NamesAll() && !slices.ContainsFunc(g.Queues, func(q string) bool { return !v.viewer.Sees(q) })
 }
 
 func sortGroups(groups []rollup.FailureGroup, by string) {

@@ -44,6 +44,9 @@ type FailureGroup struct {
 	Points []int64 `json:"points,omitempty"`
 }
 
+// NamesAll reports whether Queues are certainly all queues of the group's jobs.
+func (g *FailureGroup) NamesAll() bool { return len(g.Queues) < groupQueues }
+
 // newGroup returns the group of one failure.
 func newGroup(c *bellhop.Claim, o *bellhop.Outcome, at time.Time) *FailureGroup {
 	g := &FailureGroup{
