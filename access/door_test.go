@@ -301,9 +301,13 @@ func TestGuessesOfOneSubscriber(t *testing.T) {
 
 // TestGuessesAtOnce: however many guesses are under way at once, they are paid for afterwards.
 func TestGuessesAtOnce(t *testing.T) {
-	gate := make(chan struct{})
+	arrived, gate := make(chan struct{}), make(chan struct{})
 	d, clock := newDoor(&access.Door{Logins: 6, Authorize: func(*http.Request) (*access.Viewer, error) {
-		<-gate
+		select {
+		case arrived <- struct{}{}:
+			<-gate
+		case <-gate:
+		}
 		return nil, nil
 	}})
 	var all sync.WaitGroup
@@ -318,10 +322,10 @@ func TestGuessesAtOnce(t *testing.T) {
 		})
 	}
 	for range 30 {
-		gate <- struct{}{}
+		<-arrived // all are at the door before the first is answered
 	}
-	all.Wait()
 	close(gate)
+	all.Wait()
 	slices.Sort(answers)
 	if got := slices.Compact(answers); len(got) != 1 || got[0] != "unauthorized" {
 		t.Fatalf("the answers are %q", got)
