@@ -83,7 +83,7 @@ func parseUser(words []string) (u User, err error) {
 	if digits, hashed := strings.CutPrefix(words[1], "sha256:"); hashed {
 		hash, err := hex.DecodeString(digits)
 		if err != nil || len(hash) != sha256.Size {
-			return u, fmt.Errorf("the hash of the password of %s is not usable: want 64 hexadecimal digits after sha256:", u.Name)
+			return u, fmt.Errorf("the hash of the password of %s is not usable: want sha256: and 64 hexadecimal digits", u.Name)
 		}
 		u.password = secret(hash)
 	} else {

@@ -22,9 +22,6 @@ type failureRange struct {
 // failureRanges are those that the page offers.
 var failureRanges = []failureRange{{"1h", "1 hour", time.Hour}, {"24h", "24 hours", 24 * time.Hour}, {"7d", "7 days", 7 * 24 * time.Hour}, {"14d", "14 days", 14 * 24 * time.Hour}}
 
-// groupsShown is how many groups of failures a page lists.
-const groupsShown = 50
-
 // failuresData is what the page of failures shows.
 type failuresData struct {
 	Groups []failureRow

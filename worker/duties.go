@@ -138,7 +138,7 @@ func (w *Worker) sweep(ctx context.Context) (next time.Duration, err error) {
 		w.beats = 0 // it stood still, as others may have that live: they get their beats first
 	}
 	cutOff := w.beats < beatsToSweep
-	looked := w.polls.looked.Add(w.config.Sweep).Sub(time.Now())
+	looked := time.Until(w.polls.looked.Add(w.config.Sweep))
 	w.mu.Unlock()
 	if cutOff {
 		return min(w.config.Beat, w.config.Sweep) / 10, nil // at once when it no longer is

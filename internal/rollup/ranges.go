@@ -37,14 +37,6 @@ func (r Range) Covers(i int) time.Duration { return min(max(r.Now.Sub(r.At(i)), 
 // Passed is how much of the range has passed.
 func (r Range) Passed() time.Duration { return min(max(r.Now.Sub(r.From), 0), r.To.Sub(r.From)) }
 
-// index returns the step in which t is, or -1.
-func (r Range) index(t time.Time) int {
-	if t.Before(r.From) || !t.Before(r.To) {
-		return -1
-	}
-	return int(t.Sub(r.From) / r.Step)
-}
-
 // Last returns the range of the last d, up to now: d from a minute to [Kept].
 func (r *Reader) Last(ctx context.Context, d time.Duration) (Range, error) {
 	if d < time.Minute || d > Kept {
