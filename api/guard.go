@@ -3,13 +3,12 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"runtime/debug"
 	"strings"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/reply"
 )
 
 // newDoor makes the door of the settings, and tells which of them are not usable.
@@ -66,16 +65,16 @@ func (s *Server) admit(rt *route, r *http.Request) (*http.Request, error) {
 
 // ServeHTTP guards, routes and answers; every error it answers with is a [Problem].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	reply := &response{ResponseWriter: w}
-	defer s.recoverPanic(reply, r)
-	h := reply.Header()
+	out := reply.New(w)
+	defer s.recoverPanic(out, r)
+	h := out.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 
-	s.limitTime(reply, r)
+	s.limitTime(out, r)
 
 	found, _ := s.mux.Handler(r)
 	rt, _ := found.(*route)
@@ -87,65 +86,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = noRoute(found, r)
 	}
 	if err != nil {
-		s.refuse(reply, r, err)
+		s.refuse(out, r, err)
 		return
 	}
-	s.mux.ServeHTTP(reply, r)
+	s.mux.ServeHTTP(out, r)
 }
 
 // noRoute makes a problem of what the mux answers where it knows no route.
 func noRoute(found http.Handler, r *http.Request) error {
-	says := &silent{header: http.Header{}}
+	says := reply.NewSilent()
 	found.ServeHTTP(says, r)
-	if says.status == http.StatusMethodNotAllowed {
-		p := wrongMethod.because("%.20q is not among the methods of this path: %s", r.Method, says.header.Get("Allow"))
-		p.allow = says.header.Get("Allow")
+	if says.Status == http.StatusMethodNotAllowed {
+		p := wrongMethod.because("%.20q is not among the methods of this path: %s", r.Method, says.Header().Get("Allow"))
+		p.allow = says.Header().Get("Allow")
 		return p
 	}
 	return unknownRoute.because("there is nothing at this path; /v1/openapi.json lists what there is")
 }
 
-// silent is a response writer that remembers status and header only.
-type silent struct {
-	header http.Header
-	status int
-}
-
-func (s *silent) Header() http.Header         { return s.header }
-func (s *silent) Write(b []byte) (int, error) { return len(b), nil }
-func (s *silent) WriteHeader(status int)      { s.status = status }
-
-// response remembers whether the reply has begun.
-type response struct {
-	http.ResponseWriter
-	begun bool
-}
-
-func (w *response) WriteHeader(status int) {
-	w.begun = true
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *response) Write(b []byte) (int, error) {
-	w.begun = true
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap lets [http.ResponseController] find the writer below.
-func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (s *Server) recoverPanic(w *response, r *http.Request) {
-	v := recover()
-	if v == nil {
-		return
-	}
-	if v == http.ErrAbortHandler {
-		panic(v)
-	}
-	s.log.Error("a request panicked", "method", r.Method, "path", bellhop.CleanText(r.URL.Path, 256),
-		"panic", bellhop.CleanText(fmt.Sprint(v), 1024), "stack", string(debug.Stack()))
-	if w.begun {
-		panic(http.ErrAbortHandler) // the reply is cut off, so that nobody takes it for whole
-	}
-	writeProblem(w, internal.because("the server's log tells why"))
+func (s *Server) recoverPanic(w *reply.Writer, r *http.Request) {
+	w.Panicked(recover(), s.log, "a request panicked", r, func() { writeProblem(w, internal.because("the server's log tells why")) })
 }

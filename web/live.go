@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gobellhop/bellhop/internal/reply"
 )
 
 const (
@@ -229,7 +231,7 @@ func (s *Server) stream(v *view) error {
 	for first := true; ; first = false {
 		changed := next() // before the look, so that none is missed
 		began := time.Now()
-		inner := &view{Request: r, s: s, w: &silent{header: http.Header{}}, viewer: v.viewer, watched: &watched{}}
+		inner := &view{Request: r, s: s, w: reply.NewSilent(), viewer: v.viewer, watched: &watched{}}
 		if err := e.update(inner); err != nil {
 			if first {
 				h.Del("Content-Encoding")

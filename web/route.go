@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"time"
 
-	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/reply"
 )
 
 const (
@@ -74,16 +73,16 @@ func (s *Server) route(rt *route) {
 
 // ServeHTTP leads a request through the door to its handler; every error becomes a page that says what is wrong and what to do.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	reply := &response{ResponseWriter: w}
-	v := &view{Request: r, s: s, w: reply}
-	defer s.recoverPanic(v, reply)
-	h := reply.Header()
+	out := reply.New(w)
+	v := &view{Request: r, s: s, w: out}
+	defer s.recoverPanic(v, out)
+	h := out.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Content-Security-Policy", "default-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
-	control := http.NewResponseController(reply)
+	control := http.NewResponseController(out)
 	now := time.Now()
 	// The time for a body would end a request that has none as well: net/http reads on to see whether the browser is still there.
 	if r.ContentLength == 0 {
@@ -94,7 +93,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetWriteDeadline(now.Add(replyTimeout))
 
 	if strings.HasPrefix(r.URL.Path, s.opts.Prefix+"/assets/") {
-		s.mux.ServeHTTP(reply, r)
+		s.mux.ServeHTTP(out, r)
 		return
 	}
 	if err := s.admit(v); err != nil {
@@ -107,7 +106,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.fail(noRoute(found, r))
 		return
 	}
-	s.mux.ServeHTTP(reply, r.WithContext(context.WithValue(r.Context(), viewKey{}, v)))
+	s.mux.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), viewKey{}, v)))
 }
 
 type viewKey struct{}
@@ -177,61 +176,20 @@ func (rt *route) serve(v *view) error {
 
 // noRoute makes a problem of what the mux answers where it knows no route.
 func noRoute(found http.Handler, r *http.Request) error {
-	says := &silent{header: http.Header{}}
+	says := reply.NewSilent()
 	found.ServeHTTP(says, r)
 	switch {
-	case says.status == http.StatusMethodNotAllowed:
+	case says.Status == http.StatusMethodNotAllowed:
 		return &problem{
-			status: says.status, title: "That cannot be done here", allow: says.header.Get("Allow"),
-			detail: fmt.Sprintf("%.20q is not among the methods of this address: %s", r.Method, says.header.Get("Allow")),
+			status: says.Status, title: "That cannot be done here", allow: says.Header().Get("Allow"),
+			detail: fmt.Sprintf("%.20q is not among the methods of this address: %s", r.Method, says.Header().Get("Allow")),
 		}
-	case says.header.Get("Location") != "":
-		return &problem{status: says.status, to: says.header.Get("Location")}
+	case says.Header().Get("Location") != "":
+		return &problem{status: says.Status, to: says.Header().Get("Location")}
 	}
 	return &problem{status: http.StatusNotFound, title: "There is nothing here", detail: "No page has this address."}
 }
 
-// silent is a response writer that remembers status and header only.
-type silent struct {
-	header http.Header
-	status int
-}
-
-func (s *silent) Header() http.Header         { return s.header }
-func (s *silent) Write(b []byte) (int, error) { return len(b), nil }
-func (s *silent) WriteHeader(status int)      { s.status = status }
-
-// response remembers whether the reply has begun.
-type response struct {
-	http.ResponseWriter
-	begun bool
-}
-
-func (w *response) WriteHeader(status int) {
-	w.begun = true
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *response) Write(b []byte) (int, error) {
-	w.begun = true
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap lets [http.ResponseController] find the writer below.
-func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (s *Server) recoverPanic(v *view, w *response) {
-	p := recover()
-	if p == nil {
-		return
-	}
-	if p == http.ErrAbortHandler {
-		panic(p)
-	}
-	s.log.Error("a page panicked", "method", v.Method, "path", bellhop.CleanText(v.URL.Path, 256),
-		"panic", bellhop.CleanText(fmt.Sprint(p), 1024), "stack", string(debug.Stack()))
-	if w.begun {
-		panic(http.ErrAbortHandler) // the reply is cut off, so that nobody takes it for whole
-	}
-	v.fail(errors.New("a page panicked"))
+func (s *Server) recoverPanic(v *view, w *reply.Writer) {
+	w.Panicked(recover(), s.log, "a page panicked", v.Request, func() { v.fail(errors.New("a page panicked")) })
 }
