@@ -12,6 +12,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/access/accesstest"
 	"github.com/gobellhop/bellhop/api"
 	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/control"
@@ -69,33 +70,11 @@ var uses = map[string][]use{
 	"GET /readyz":          {{need: access.None}},
 }
 
-// visitor is somebody with a role on mail, and one on all other queues.
-type visitor struct {
-	name       string
-	mail, rest access.Role
-}
-
-func visitors() []visitor {
-	list := []visitor{{name: "stranger"}}
-	for _, r := range []access.Role{access.None, access.Read, access.Act, access.Admin} {
-		list = append(list, visitor{r.String(), r, r}, visitor{r.String() + " on mail only", r, access.None}, visitor{"admin but " + r.String() + " on mail", r, access.Admin})
-	}
-	if testing.Short() { // those who are between the others
-		return []visitor{list[0], list[5], list[6], list[8], list[10], list[12]}
-	}
-	return list
-}
-
 // rolesWorld is a world with a job in mail and one in another queue, and a worker of each.
-func rolesWorld(t *testing.T, v visitor) (w *world, replace *strings.Replacer) {
+func rolesWorld(t *testing.T, v accesstest.Visitor) (w *world, replace *strings.Replacer) {
 	w = newWorld(t, api.Options{
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "mail 1\n") }),
-		Authorize: func(*http.Request) (*access.Viewer, error) {
-			if v.name == "stranger" {
-				return nil, nil
-			}
-			return &access.Viewer{Name: v.name, Role: v.rest, Queues: map[string]access.Role{"mail": v.mail}}, nil
-		},
+		Metrics:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "mail 1\n") }),
+		Authorize: v.Authorize,
 	})
 	var ids []bellhop.ID
 	var process bellhop.ID
@@ -140,7 +119,7 @@ func (w *world) state() string {
 
 // TestRouteRoleTable tries every way to use every route as every visitor. Shown with -v, it is the table of what takes what.
 func TestRouteRoleTable(t *testing.T) {
-	w, _ := rolesWorld(t, visitor{})
+	w, _ := rolesWorld(t, accesstest.Visitor{})
 	for _, rt := range w.server.Routes() {
 		name := rt.Method + " " + rt.Path
 		if len(uses[name]) == 0 {
@@ -152,7 +131,7 @@ func TestRouteRoleTable(t *testing.T) {
 				where = "on all queues"
 			}
 			t.Logf("%-32s %-72s %s %s", name, cmp.Or(u.target+u.body, "-"), u.need, where)
-			for _, v := range visitors() {
+			for _, v := range accesstest.Visitors(testing.Short()) {
 				tryRoute(t, rt, u, v)
 			}
 		}
@@ -162,7 +141,7 @@ func TestRouteRoleTable(t *testing.T) {
 	}
 }
 
-func tryRoute(t *testing.T, rt api.Route, u use, v visitor) {
+func tryRoute(t *testing.T, rt api.Route, u use, v accesstest.Visitor) {
 	t.Helper()
 	w, replace := rolesWorld(t, v)
 	before := w.state()
@@ -172,13 +151,13 @@ func tryRoute(t *testing.T, rt api.Route, u use, v visitor) {
 	} else {
 		r = w.do(rt.Method, replace.Replace(rt.Path+u.target), replace.Replace(u.body))
 	}
-	what := fmt.Sprintf("%s %s%s %s as %s: %d %.200s", rt.Method, rt.Path, u.target, u.body, v.name, r.Code, r.Body)
-	has := v.mail
+	what := fmt.Sprintf("%s %s%s %s as %s: %d %.200s", rt.Method, rt.Path, u.target, u.body, v.Name, r.Code, r.Body)
+	has := v.Mail
 	if u.all {
-		has = min(v.mail, v.rest)
+		has = min(v.Mail, v.Rest)
 	}
 	changed := w.state() != before
-	if allowed := has >= u.need && (v.name != "stranger" || u.need == access.None); allowed {
+	if allowed := has >= u.need && (v.Name != accesstest.Stranger || u.need == access.None); allowed {
 		if r.Code >= 300 {
 			t.Errorf("%s: refused", what)
 		}
@@ -191,24 +170,24 @@ func tryRoute(t *testing.T, rt api.Route, u use, v visitor) {
 		t.Errorf("%s: something was changed", what)
 	}
 	switch {
-	case v.name == "stranger":
+	case v.Name == accesstest.Stranger:
 		if r.Code != 401 {
 			t.Errorf("%s: want 401", what)
 		}
 	case u.list && r.Code < 300: // an answer that tells nothing
-		if v.mail >= access.Read || v.rest == access.None && v.mail == access.None {
+		if v.Mail >= access.Read || v.Rest == access.None && v.Mail == access.None {
 			t.Errorf("%s: want a refusal", what)
 		}
-	case r.Code != 403 && (r.Code != 404 || v.mail >= access.Read):
+	case r.Code != 403 && (r.Code != 404 || v.Mail >= access.Read):
 		t.Errorf("%s: want 403, or 404 if the job is hidden", what)
 	}
 	told := strings.ReplaceAll(r.Body.String(), `"queue":"mail","paused"`, "") // what was asked for by name is no news
-	if v.mail == access.None && (strings.Contains(told, "kind-of-mail") || strings.Contains(told, replace.Replace("{id}")) && rt.Action == "" || strings.Contains(told, "hunter2")) {
+	if v.Mail == access.None && (strings.Contains(told, "kind-of-mail") || strings.Contains(told, replace.Replace("{id}")) && rt.Action == "" || strings.Contains(told, "hunter2")) {
 		t.Errorf("%s: it tells of what is hidden", what)
 	}
 	if rt.Action != "" && r.Code == 403 {
 		page, err := audit.List(t.Context(), w.client.Store(), audit.Query{Refused: true})
-		if err != nil || len(page.Entries) != 1 || page.Entries[0].Who != v.name || page.Entries[0].Action != rt.Action || page.Entries[0].Via != audit.ViaAPI {
+		if err != nil || len(page.Entries) != 1 || page.Entries[0].Who != v.Name || page.Entries[0].Action != rt.Action || page.Entries[0].Via != audit.ViaAPI {
 			t.Errorf("%s: the audit has %+v, %v", what, page, err)
 		}
 	}
@@ -226,10 +205,10 @@ func (w *world) undocumented(method, target string) *reply {
 
 // TestHiddenQueues: what a viewer does not see is in no list, count, event or process.
 func TestHiddenQueues(t *testing.T) {
-	for _, v := range []visitor{{"all but mail", access.None, access.Admin}, {"mail only", access.Admin, access.None}} {
+	for _, v := range []accesstest.Visitor{{Name: "all but mail", Mail: access.None, Rest: access.Admin}, {Name: "mail only", Mail: access.Admin, Rest: access.None}} {
 		w, replace := rolesWorld(t, v)
 		seen, hidden := "other", "mail"
-		if v.mail == access.Admin {
+		if v.Mail == access.Admin {
 			seen, hidden = hidden, seen
 		}
 		for _, target := range []string{"/v1/jobs", "/v1/jobs?queue=mail,other", "/v1/jobs?state=discarded,ready&args=true", "/v1/queues", "/v1/processes"} {
@@ -238,12 +217,12 @@ func TestHiddenQueues(t *testing.T) {
 			hiddenThere := strings.Contains(body, `"`+hidden+`"`) || strings.Contains(body, "kind-of-"+hidden)
 			seenThere := strings.Contains(body, `"`+seen+`"`) || target == "/v1/queues" && seen == "mail" // its only job has ended
 			if hiddenThere || !seenThere {
-				t.Errorf("%s for %s: %s", target, v.name, body)
+				t.Errorf("%s for %s: %s", target, v.Name, body)
 			}
 		}
 		for target, want := range map[string]string{"": "1", "?queue=mail,other": "1", "?queue=" + seen: "1", "?queue=" + hidden: "0", "?kind=kind-of-" + hidden: "0"} {
 			if got := w.do("GET", "/v1/jobs/count"+target, "").want(200)["count"]; got != json.Number(want) {
-				t.Errorf("count%s for %s: %v, want %s", target, v.name, got, want)
+				t.Errorf("count%s for %s: %v, want %s", target, v.Name, got, want)
 			}
 		}
 		ids := map[string]string{"mail": replace.Replace("{id}"), "other": replace.Replace("{other}")}
@@ -253,7 +232,7 @@ func TestHiddenQueues(t *testing.T) {
 		w.do("DELETE", "/v1/jobs/"+ids[hidden], "").problem(404, "not-found")
 		out := w.do("POST", "/v1/jobs/actions", fmt.Sprintf(`{"action":"delete","ids":[%q,%q]}`, ids[seen], ids[hidden])).want(200)
 		if list, _ := out["skipped"].([]any); out["count"] == json.Number("2") || len(list) == 0 {
-			t.Errorf("an action on both for %s: %v", v.name, out)
+			t.Errorf("an action on both for %s: %v", v.Name, out)
 		}
 		w.do("POST", "/v1/jobs/actions", fmt.Sprintf(`{"action":"discard","filter":{"queues":[%q]}}`, hidden)).want(200)
 		if _, err := w.client.Get(t.Context(), mustID(t, ids[hidden])); err != nil {

@@ -3,13 +3,13 @@ package web
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/access/accesstest"
 	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/bulk"
 )
@@ -63,33 +63,10 @@ var uses = map[string][]use{
 	"GET /live":                 {{path: "/live?at=/jobs/{id}", need: access.Read}},
 }
 
-// visitor is somebody with a role on mail, and one on all other queues.
-type visitor struct {
-	name       string
-	mail, rest access.Role
-}
-
-// visitors are those who are tried: a stranger, and each role on mail beside the same, none and admin elsewhere.
-func visitors() []visitor {
-	list := []visitor{{name: "stranger"}}
-	for _, r := range []access.Role{access.None, access.Read, access.Act, access.Admin} {
-		list = append(list, visitor{r.String(), r, r}, visitor{r.String() + " on mail only", r, access.None}, visitor{"admin but " + r.String() + " on mail", r, access.Admin})
-	}
-	if testing.Short() { // those who are between the others
-		return []visitor{list[0], list[5], list[6], list[8], list[10], list[12]}
-	}
-	return list
-}
-
 // rolesWorld is a dashboard with a job, a worker and an operation of mail, and a job of another queue.
-func rolesWorld(t *testing.T, v visitor) (w *world, fill *strings.Replacer) {
+func rolesWorld(t *testing.T, v accesstest.Visitor) (w *world, fill *strings.Replacer) {
 	w = newWorld(t, func(o *Options) {
-		o.Authorize = func(*http.Request) (*access.Viewer, error) {
-			if v.name == "stranger" {
-				return nil, nil
-			}
-			return &access.Viewer{Name: v.name, Role: v.rest, Queues: map[string]access.Role{"mail": v.mail}}, nil
-		}
+		o.Authorize = v.Authorize
 	})
 	job := w.one("mail")
 	w.enqueue("other-kind", "other", 1)
@@ -118,7 +95,7 @@ func (w *world) seenState() string {
 
 // TestRouteRoleTable tries every way to use every route as every visitor. Shown with -v, it is the table of what takes what.
 func TestRouteRoleTable(t *testing.T) {
-	w, _ := rolesWorld(t, visitor{})
+	w, _ := rolesWorld(t, accesstest.Visitor{})
 	for _, rt := range w.server.routes {
 		if len(uses[rt.pattern]) == 0 {
 			t.Errorf("%s is a route of which nobody has said what it takes", rt.pattern)
@@ -129,7 +106,7 @@ func TestRouteRoleTable(t *testing.T) {
 				where = "on all queues"
 			}
 			t.Logf("%-26s %-44s %s %s", rt.pattern, cmp.Or(strings.TrimSpace(u.path+" "+u.form.Encode()), "-"), u.need, where)
-			for _, v := range visitors() {
+			for _, v := range accesstest.Visitors(testing.Short()) {
 				tryRoute(t, rt.pattern, u, v)
 			}
 		}
@@ -139,7 +116,7 @@ func TestRouteRoleTable(t *testing.T) {
 	}
 }
 
-func tryRoute(t *testing.T, pattern string, u use, v visitor) {
+func tryRoute(t *testing.T, pattern string, u use, v accesstest.Visitor) {
 	t.Helper()
 	w, fill := rolesWorld(t, v)
 	method, path, _ := strings.Cut(pattern, " ")
@@ -159,12 +136,12 @@ func tryRoute(t *testing.T, pattern string, u use, v visitor) {
 	before := w.seenState()
 	reply, body := w.ask(method, path, sent)
 	changed := w.seenState() != before
-	what := fmt.Sprintf("%s as %s: %d", fill.Replace(method+" "+path+" "+sent.Encode()), v.name, reply.StatusCode)
-	has := v.mail
+	what := fmt.Sprintf("%s as %s: %d", fill.Replace(method+" "+path+" "+sent.Encode()), v.Name, reply.StatusCode)
+	has := v.Mail
 	if u.all {
-		has = min(v.mail, v.rest)
+		has = min(v.Mail, v.Rest)
 	}
-	if has >= u.need && v.name != "stranger" { // 4xx of other kinds are about what was sent
+	if has >= u.need && v.Name != accesstest.Stranger { // 4xx of other kinds are about what was sent
 		if reply.StatusCode == 401 || reply.StatusCode == 403 || reply.StatusCode == 404 || reply.StatusCode >= 500 {
 			t.Errorf("%s: refused: %.300s", what, body)
 		}
@@ -174,22 +151,22 @@ func tryRoute(t *testing.T, pattern string, u use, v visitor) {
 		t.Errorf("%s: something was changed", what)
 	}
 	switch {
-	case v.name == "stranger":
+	case v.Name == accesstest.Stranger:
 		if reply.StatusCode != 401 {
 			t.Errorf("%s: want 401", what)
 		}
 	case u.open && reply.StatusCode < 400: // an answer that tells nothing
-	case reply.StatusCode != 403 && (reply.StatusCode != 404 || v.mail >= access.Read):
+	case reply.StatusCode != 403 && (reply.StatusCode != 404 || v.Mail >= access.Read):
 		t.Errorf("%s: want 403, or 404 if it is hidden", what)
 	}
 	for _, secret := range []string{"kind-of-mail", "hunter2", "mailer", fill.Replace("{process}")} {
-		if v.mail == access.None && strings.Contains(body, secret) && !strings.Contains(path, secret) {
+		if v.Mail == access.None && strings.Contains(body, secret) && !strings.Contains(path, secret) {
 			t.Errorf("%s: it tells of %s", what, secret)
 		}
 	}
-	if method == "POST" && reply.StatusCode == 403 && v.rest != v.mail {
+	if method == "POST" && reply.StatusCode == 403 && v.Rest != v.Mail {
 		page, err := audit.List(t.Context(), w.client.Store(), audit.Query{Refused: true})
-		if err != nil || len(page.Entries) != 1 || page.Entries[0].Who != v.name || page.Entries[0].Via != audit.ViaWeb {
+		if err != nil || len(page.Entries) != 1 || page.Entries[0].Who != v.Name || page.Entries[0].Via != audit.ViaWeb {
 			t.Errorf("%s: the audit has %+v, %v", what, page, err)
 		}
 	}

@@ -51,6 +51,10 @@ var importRules = []importRule{
 		"jobtest is the test bench of the built-in kinds; only tests import it",
 	},
 	{
+		func(from, to string) bool { return under(to, "access/accesstest") && !under(from, "access/accesstest") },
+		"accesstest has the visitors as whom handlers are tried; only tests import it",
+	},
+	{
 		func(from, to string) bool { return under(to, "internal/demo") && !under(from, "internal/demo", "cli") },
 		"the demonstration stands at the very top; only cli imports it, so that nothing comes to depend on a show",
 	},
