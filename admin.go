@@ -157,9 +157,13 @@ func (c *Client) act(ctx context.Context, r *ActRequest) (*ActReply, error) {
 	return reply, nil
 }
 
-// Queues returns what each queue has to do; counts go no further than 10,000.
+// QueuesCountedTo is how far [Client.Queues] counts the jobs of a queue in one
+// state: this number means that many or more.
+const QueuesCountedTo = 10_000
+
+// Queues returns what each queue has to do; counts go no further than [QueuesCountedTo].
 func (c *Client) Queues(ctx context.Context) ([]QueueStats, error) {
-	stats, err := c.store.Stats(ctx, 10_000)
+	stats, err := c.store.Stats(ctx, QueuesCountedTo)
 	if err != nil {
 		return nil, storeError(err, "queue statistics")
 	}

@@ -8,9 +8,6 @@ import (
 	"github.com/gobellhop/bellhop/internal/audit"
 )
 
-// countedTo is how far the counts of a queue go.
-const countedTo = 10_000
-
 // queue is a queue on the wire.
 type queue struct {
 	bellhop.QueueStats
@@ -36,7 +33,7 @@ func (s *Server) listQueues(ctx context.Context, _ *nothing) (*queuesReply, erro
 		return nil, err
 	}
 	workers, v := NewWorkforce(processes, stats), access.From(ctx)
-	out := &queuesReply{Queues: make([]queue, 0, len(stats)), Limit: countedTo}
+	out := &queuesReply{Queues: make([]queue, 0, len(stats)), Limit: bellhop.QueuesCountedTo}
 	for _, st := range stats {
 		if v.Sees(st.Queue) {
 			out.Queues = append(out.Queues, queue{st, workers.QueueHint(&st)})

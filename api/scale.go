@@ -41,7 +41,7 @@ func (s *Server) scaleQueue(ctx context.Context, in *queueRequest) (*scaleReply,
 	if err != nil {
 		return nil, err
 	}
-	out := &scaleReply{Queue: in.queue, Limit: countedTo}
+	out := &scaleReply{Queue: in.queue, Limit: bellhop.QueuesCountedTo}
 	for i := range seen.workforce.Processes {
 		if slices.Contains(seen.workforce.Processes[i].Queues, in.queue) {
 			out.Workers++

@@ -240,6 +240,20 @@ func readSecret(what, name string) (string, error) {
 	return secret, nil
 }
 
+// openNow opens the store that the flags name, for a look at what other processes do too, and returns what its clock shows.
+func (a *app) openNow(ctx context.Context) (*bellhop.Client, time.Time, error) {
+	client, err := a.open(ctx, useShared)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	now, err := storeNow(ctx, client)
+	if err != nil {
+		_ = client.Close()
+		return nil, time.Time{}, err
+	}
+	return client, now, nil
+}
+
 // storeNow returns the store's clock, by which relative times are told.
 func storeNow(ctx context.Context, c *bellhop.Client) (time.Time, error) {
 	now, err := c.Store().Ping(ctx)

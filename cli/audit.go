@@ -44,15 +44,11 @@ type auditCmd struct {
 
 // Run lists the audit, newest first.
 func (c *auditCmd) Run(ctx context.Context, a *app) error {
-	client, err := a.open(ctx, useShared)
+	client, now, err := a.openNow(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	now, err := storeNow(ctx, client)
-	if err != nil {
-		return err
-	}
 	if c.Limit < 1 {
 		return usage("--limit: %d is out of range: want 1 to 1000", c.Limit)
 	}

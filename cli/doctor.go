@@ -176,7 +176,7 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 }
 
 func countedJobs(n int) string {
-	if n >= queueCountedTo {
+	if n >= bellhop.QueuesCountedTo {
 		return number(n) + " or more jobs"
 	}
 	return count(n, "job")

@@ -30,15 +30,11 @@ func (c *jobsListCmd) Run(ctx context.Context, a *app) error {
 	if c.Limit < 1 {
 		return usage("--limit: %d is out of range: want 1 or more", c.Limit)
 	}
-	client, err := a.open(ctx, useShared)
+	client, now, err := a.openNow(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	now, err := storeNow(ctx, client)
-	if err != nil {
-		return err
-	}
 	filter, err := c.filter(now)
 	if err != nil {
 		return err

@@ -29,15 +29,11 @@ func (c *jobsShowCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	client, err := a.open(ctx, useShared)
+	client, now, err := a.openNow(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	now, err := storeNow(ctx, client)
-	if err != nil {
-		return err
-	}
 	job, err := client.Get(ctx, ids[0])
 	if err != nil {
 		return err

@@ -36,15 +36,11 @@ type processResult struct {
 
 // Run lists the workers.
 func (c *processesListCmd) Run(ctx context.Context, a *app) error {
-	client, err := a.open(ctx, useShared)
+	client, now, err := a.openNow(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	now, err := storeNow(ctx, client)
-	if err != nil {
-		return err
-	}
 	alive, err := client.Processes(ctx)
 	if err != nil {
 		return err

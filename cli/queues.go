@@ -23,9 +23,6 @@ type queuesListCmd struct {
 	UTC bool `name:"utc" help:"Show exact times."`
 }
 
-// queueCountedTo is how far the jobs of a queue are counted.
-const queueCountedTo = 10_000
-
 // queuesResult is the JSON of queues list.
 type queuesResult struct {
 	Queues []queueResult `json:"queues"`
@@ -46,15 +43,11 @@ type queueResult struct {
 
 // Run lists the queues.
 func (c *queuesListCmd) Run(ctx context.Context, a *app) error {
-	client, err := a.open(ctx, useShared)
+	client, now, err := a.openNow(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	now, err := storeNow(ctx, client)
-	if err != nil {
-		return err
-	}
 	stats, err := client.Queues(ctx)
 	if err != nil {
 		return err
@@ -63,7 +56,7 @@ func (c *queuesListCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	result := queuesResult{Queues: withWorkers(stats, force), Limit: queueCountedTo, idle: len(force.Processes) == 0}
+	result := queuesResult{Queues: withWorkers(stats, force), Limit: bellhop.QueuesCountedTo, idle: len(force.Processes) == 0}
 	if a.json {
 		return a.printJSON(result)
 	}
