@@ -24,12 +24,12 @@ const (
 	beatsToSweep = 2
 	// sampleEvery is how often the samples of busy slots are written down, and
 	// sampleTTL how long they are kept.
-	sampleEvery = time.Minute
+	sampleEvery = 5 * time.Minute
 	sampleTTL   = 14 * 24 * time.Hour
 )
 
 // SampleSpace is the space of the records that hold samples of busy slots, one
-// a process and minute: key "<process id>/<time>", value a JSON array of
+// a process and five minutes: key "<process id>/<time>", value a JSON array of
 // {"at","busy","slots"}.
 const SampleSpace = "busy-slots"
 
