@@ -2,7 +2,6 @@ package bellhop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -52,30 +51,53 @@ func (c *Client) List(ctx context.Context, q Query) (*Listing, error) {
 }
 
 // Count returns how many jobs match the filter, counting no further than limit.
-// If it would have to look at too many jobs for that, it fails with a [*BoundError]:
-// what it returns is then what it has found so far. See [Client.Tally].
+//
+// States and queues are counted by an index, or at a glance. For all else the
+// store has to look at the jobs, some thousand at a time, and Count goes on until
+// it is through: among millions of jobs that takes seconds, and the number is not
+// of one moment (a job that is moving is counted once at most). End it by the
+// context, then it returns what it had found beside the error; or ask
+// [Client.Tally], which looks once.
 func (c *Client) Count(ctx context.Context, f Filter, limit int) (int, error) {
-	if limit < 1 {
-		return 0, invalid("limit", "%d is out of range: want at least 1", limit)
+	q := Query{Filter: f, Limit: limit}
+	n := 0
+	for {
+		part, err := c.countOnce(ctx, &q)
+		if err != nil {
+			return n, err
+		}
+		if n += part.Count; n >= limit || part.Next == "" {
+			return n, nil
+		}
+		q.Limit, q.After = limit-n, part.Next
 	}
-	if err := f.Check(); err != nil {
-		return 0, err
-	}
-	n, err := c.store.Count(ctx, &f, limit)
-	if err != nil {
-		return n, storeError(err, "count jobs")
-	}
-	return n, nil
 }
 
-// Tally counts as [Client.Count] does, and takes the end of what one count
-// examines for an answer: for pages that show a number and what it is worth.
+// Tally counts as [Client.Count] does, but in one look, and takes what that finds
+// for an answer: for pages that show a number and what it is worth.
 func (c *Client) Tally(ctx context.Context, f Filter, limit int) (Tally, error) {
-	n, err := c.Count(ctx, f, limit)
-	if bound := (*BoundError)(nil); errors.As(err, &bound) {
-		return Tally{Count: n, More: true, Examined: bound.Examined}, nil
+	part, err := c.countOnce(ctx, &Query{Filter: f, Limit: limit})
+	switch {
+	case err != nil:
+		return Tally{}, err
+	case part.Next != "":
+		return Tally{Count: part.Count, More: true, Examined: part.Examined}, nil
 	}
-	return Tally{Count: n, More: n >= limit}, err
+	return Tally{Count: part.Count, More: part.Count >= limit}, nil
+}
+
+func (c *Client) countOnce(ctx context.Context, q *Query) (*Counted, error) {
+	if q.Limit < 1 {
+		return nil, invalid("limit", "%d is out of range: want at least 1", q.Limit)
+	}
+	if err := q.Filter.Check(); err != nil {
+		return nil, err
+	}
+	part, err := c.store.Count(ctx, q)
+	if err != nil {
+		return nil, storeError(err, "count jobs")
+	}
+	return part, nil
 }
 
 // Act does an action to the named jobs and says which were skipped, and why.

@@ -2,7 +2,6 @@ package bellhop
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -143,6 +142,18 @@ type Listing struct {
 	Examined int
 }
 
+// Counted is what one call of [Store.Count] found.
+type Counted struct {
+	// Count is how many jobs match among those that were looked at.
+	Count int
+	// Next continues; empty at the end, or if the limit was reached. It has no
+	// meaning outside the store.
+	Next string
+	// Examined is how many jobs were looked at, where that is bounded; what an
+	// index or a counter answered at once is not among them.
+	Examined int
+}
+
 // Tally is how many jobs match a filter, as far as that was counted.
 type Tally struct {
 	// Count is how many jobs were found.
@@ -152,17 +163,4 @@ type Tally struct {
 	More bool `json:"more,omitempty"`
 	// Examined is after how many jobs the count ended because of that bound; 0 if it did not.
 	Examined int `json:"examined,omitempty"`
-}
-
-// BoundError says that a count ended before it was through, because it may look
-// at so many jobs and no more. What was counted until then is returned beside it.
-// [Client.Tally] makes a [Tally] of both.
-type BoundError struct {
-	// Examined is how many jobs were looked at.
-	Examined int
-}
-
-// Error says how to do better.
-func (e *BoundError) Error() string {
-	return fmt.Sprintf("the count ended after looking at %d jobs: narrow the filter, by states, queues or the time of enqueueing", e.Examined)
 }

@@ -174,12 +174,14 @@ type Store interface {
 	//     in every store.
 	List(ctx context.Context, q *Query) (*Listing, error)
 
-	// Count returns how many jobs match, counting no further than limit.
+	// Count returns how many jobs match, counting no further than q.Limit and
+	// beginning where q.After says. It has no use for the rest of the query.
 	//
-	//   - [N1] The count is exact below limit; limit itself means "limit or more".
-	//   - [N2] One call examines a bounded number of rows. If it ends for that, it
-	//     returns what it has counted and a [*BoundError].
-	Count(ctx context.Context, f *Filter, limit int) (int, error)
+	//   - [N1] The count is exact below the limit; the limit itself means "so many or more".
+	//   - [N2] One call examines a bounded number of rows. If it ends for that
+	//     before the limit, Next continues: the sum of all calls has each job once
+	//     that matches throughout. An After that is not a Next is [ErrInvalid].
+	Count(ctx context.Context, q *Query) (*Counted, error)
 
 	// Stats returns one entry for each queue that has live or dead jobs or is
 	// paused, in the order of names, with counts no further than limit.

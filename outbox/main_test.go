@@ -16,6 +16,7 @@ import (
 	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/outbox"
 	"github.com/gobellhop/bellhop/store/memory"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 func TestMain(m *testing.M) { testservers.Main(m) }
@@ -191,7 +192,7 @@ func (r *rig) get(id bellhop.ID) *bellhop.Snapshot {
 
 func (r *rig) count() int {
 	r.t.Helper()
-	n, err := r.store.Count(r.ctx, &bellhop.Filter{}, 100_000)
+	n, err := storetest.CountAll(r.ctx, r.store, bellhop.Filter{}, 100_000)
 	r.must(err)
 	return n
 }

@@ -58,8 +58,8 @@ func (nowhere) List(context.Context, *bellhop.Query) (*bellhop.Listing, error) {
 	return nil, no(bellhop.OpList)
 }
 
-func (nowhere) Count(context.Context, *bellhop.Filter, int) (int, error) {
-	return 0, no(bellhop.OpCount)
+func (nowhere) Count(context.Context, *bellhop.Query) (*bellhop.Counted, error) {
+	return nil, no(bellhop.OpCount)
 }
 
 func (nowhere) Stats(context.Context, int) ([]bellhop.QueueStats, error) {

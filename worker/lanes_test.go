@@ -56,7 +56,7 @@ func (s *far) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*bellho
 // all returns how many jobs there are.
 func (r *rig) all() int {
 	r.t.Helper()
-	n, err := r.store.Count(r.ctx, &bellhop.Filter{}, 1_000_000)
+	n, err := storetest.CountAll(r.ctx, r.store, bellhop.Filter{}, 1_000_000)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -177,7 +177,7 @@ func (r *rig) get(id bellhop.ID) bellhop.Snapshot {
 // in returns how many jobs are in the state.
 func (r *rig) in(states ...bellhop.State) int {
 	r.t.Helper()
-	n, err := r.store.Count(r.ctx, &bellhop.Filter{States: bellhop.States(states...)}, 1_000_000)
+	n, err := storetest.CountAll(r.ctx, r.store, bellhop.Filter{States: bellhop.States(states...)}, 1_000_000)
 	if err != nil {
 		r.t.Fatal(err)
 	}

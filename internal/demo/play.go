@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -226,12 +227,12 @@ func (p *play) count(ctx context.Context) error {
 		}
 	}
 	mine := bellhop.Filter{Kinds: kinds(), EnqueuedAfter: p.began}
-	all, err := p.countJobs(ctx, mine)
+	all, err := p.client.Count(ctx, mine, math.MaxInt)
 	if err != nil {
 		return err
 	}
 	mine.States = bellhop.States(bellhop.StateSucceeded)
-	succeeded, err := p.countJobs(ctx, mine)
+	succeeded, err := p.client.Count(ctx, mine, math.MaxInt)
 	if err != nil {
 		return err
 	}
@@ -266,18 +267,5 @@ func (p *play) placesToSee() []Place {
 		{"the API described", p.api + "/v1/openapi.json"},
 		{"newest jobs", "bellhop jobs list --store " + p.address},
 		{"queues", "bellhop queues list --store " + p.address},
-	}
-}
-
-// countJobs counts all jobs that match, page by page: a single count looks at a bounded number of jobs.
-func (p *play) countJobs(ctx context.Context, f bellhop.Filter) (n int, err error) {
-	for q := (bellhop.Query{Filter: f, Limit: 1000, WithoutArgs: true}); ; {
-		page, err := p.client.List(ctx, q)
-		if err != nil {
-			return n, err
-		}
-		if n, q.After = n+len(page.Jobs), page.Next; q.After == "" {
-			return n, nil
-		}
 	}
 }

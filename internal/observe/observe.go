@@ -89,8 +89,8 @@ func (w *watched) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing,
 	return call(ctx, w, bellhop.OpList, func(ctx context.Context) (*bellhop.Listing, error) { return w.Store.List(ctx, q) })
 }
 
-func (w *watched) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
-	return call(ctx, w, bellhop.OpCount, func(ctx context.Context) (int, error) { return w.Store.Count(ctx, f, limit) })
+func (w *watched) Count(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
+	return call(ctx, w, bellhop.OpCount, func(ctx context.Context) (*bellhop.Counted, error) { return w.Store.Count(ctx, q) })
 }
 
 func (w *watched) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, error) {

@@ -24,7 +24,7 @@ func callAll(ctx context.Context, s bellhop.Store) {
 	_, _ = s.Act(ctx, &bellhop.ActRequest{Action: bellhop.ActRetry, IDs: []bellhop.ID{bellhop.NewID()}})
 	_, _ = s.Get(ctx, []bellhop.ID{bellhop.NewID()})
 	_, _ = s.List(ctx, &bellhop.Query{})
-	_, _ = s.Count(ctx, &bellhop.Filter{}, 1)
+	_, _ = s.Count(ctx, &bellhop.Query{Limit: 1})
 	_, _ = s.Stats(ctx, 1)
 	_, _ = s.Processes(ctx)
 	_ = s.Pause(ctx, "q", true)

@@ -38,7 +38,7 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 	if limit <= 0 || limit > maxPage {
 		limit = maxPage
 	}
-	jobs, next, _, err := s.page(&r.Filter, r.After, limit)
+	jobs, next, _, err := s.page(&r.Filter, r.After, limit, maxExamined)
 	if err != nil {
 		return nil, err
 	}

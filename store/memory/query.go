@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	maxPage     = 1000      // jobs in one page
-	maxExamined = 10_000    // jobs looked at for one page
-	maxCounted  = 1_000_000 // and for one count
+	maxPage     = 1000    // jobs in one page
+	maxExamined = 10_000  // jobs looked at for one page
+	maxCounted  = 100_000 // and for one count
 )
 
 // Get implements [bellhop.Store].
@@ -43,7 +43,7 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, e
 	if limit <= 0 {
 		limit = 50
 	}
-	jobs, next, examined, err := s.page(&q.Filter, q.After, min(limit, maxPage))
+	jobs, next, examined, err := s.page(&q.Filter, q.After, min(limit, maxPage), maxExamined)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,8 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, e
 }
 
 // page returns at most limit jobs that match, newest first, where to go on, which
-// is the order of the last job that was looked at, and how many were.
-func (s *Store) page(f *bellhop.Filter, after string, limit int) (jobs []*job, next string, examined int, err error) {
+// is the order of the last job that was looked at, and how many were: no more than most.
+func (s *Store) page(f *bellhop.Filter, after string, limit, most int) (jobs []*job, next string, examined int, err error) {
 	before := int64(math.MaxInt64)
 	if after != "" {
 		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
@@ -73,7 +73,7 @@ func (s *Store) page(f *bellhop.Filter, after string, limit int) (jobs []*job, n
 	all := s.candidates(f)
 	at, _ := slices.BinarySearchFunc(all, before, func(o ordered, seq int64) int { return cmp.Compare(o.seq, seq) })
 	for at--; at >= 0; at-- {
-		if len(jobs) == limit || examined == maxExamined {
+		if len(jobs) == limit || examined == most {
 			return jobs, strconv.FormatInt(all[at+1].seq, 10), examined, nil
 		}
 		examined++
@@ -108,25 +108,23 @@ func (s *Store) candidates(f *bellhop.Filter) []ordered {
 }
 
 // Count implements [bellhop.Store].
-func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
+func (s *Store) Count(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
 	if _, err := s.begin(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer s.end()
-	n := 0
-	all := s.candidates(f)
-	for i, o := range slices.Backward(all) {
-		if n >= limit {
-			break
-		}
-		if examined := len(all) - 1 - i; examined == maxCounted {
-			return n, &bellhop.BoundError{Examined: examined}
-		}
-		if j := s.slab.at(o.job); j != nil && j.matches(f) {
-			n++
-		}
+	limit := q.Limit
+	if limit <= 0 {
+		return &bellhop.Counted{}, nil
 	}
-	return n, nil
+	jobs, next, examined, err := s.page(&q.Filter, q.After, limit, maxCounted)
+	if err != nil {
+		return nil, err
+	}
+	if len(jobs) == limit {
+		next = ""
+	}
+	return &bellhop.Counted{Count: len(jobs), Next: next, Examined: examined}, nil
 }
 
 // Stats implements [bellhop.Store].

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/mysql"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 var update = flag.Bool("update", false, "write schema.sql anew")
@@ -57,7 +58,7 @@ func TestMigrateUpDownUp(t *testing.T) {
 	must(t, err)
 	for version := newest - 1; version >= 0; version-- {
 		populate(t, db)
-		if n, err := s.Count(t.Context(), &bellhop.Filter{States: bellhop.AllStates}, 200_000); n != 100_000 || err != nil {
+		if n, err := storetest.CountAll(t.Context(), s, bellhop.Filter{States: bellhop.AllStates}, 200_000); n != 100_000 || err != nil {
 			t.Fatalf("%d jobs, %v", n, err)
 		}
 		var steps []bellhop.MigrationStep

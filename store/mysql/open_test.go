@@ -23,6 +23,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/store/mysql"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 // with returns an address that was changed.
@@ -300,7 +301,7 @@ func goneAndBack(t *testing.T, s *mysql.Store, server *testservers.Server) {
 	for _, j := range all {
 		ids = append(ids, j.ID)
 	}
-	if n, err := s.Count(ctx, &bellhop.Filter{IDs: ids}, len(ids)+1); n != len(ids) || err != nil {
+	if n, err := storetest.CountAll(ctx, s, bellhop.Filter{IDs: ids}, len(ids)+1); n != len(ids) || err != nil {
 		t.Errorf("of %d accepted jobs there are %d, %v", len(ids), n, err)
 	}
 }

@@ -369,7 +369,7 @@ func TestReadsNameThePart(t *testing.T) {
 	r.parts["two"].FailAll(storetest.Before, storetest.Always, nil)
 	for op, call := range map[bellhop.Op]func() error{
 		bellhop.OpList:      func() error { _, err := r.s.List(r.ctx, &bellhop.Query{}); return err },
-		bellhop.OpCount:     func() error { _, err := r.s.Count(r.ctx, &bellhop.Filter{}, 9); return err },
+		bellhop.OpCount:     func() error { _, err := r.s.Count(r.ctx, &bellhop.Query{Limit: 9}); return err },
 		bellhop.OpStats:     func() error { _, err := r.s.Stats(r.ctx, 9); return err },
 		bellhop.OpGet:       func() error { _, err := r.s.Get(r.ctx, []bellhop.ID{bellhop.NewID()}); return err },
 		bellhop.OpPause:     func() error { return r.s.Pause(r.ctx, "one", true) },
@@ -451,7 +451,7 @@ func TestWorkerOverAnOutage(t *testing.T) {
 		enqueue("one")
 	}
 	r.until("what is in part one is run", func() bool {
-		left, err := r.parts["one"].Count(r.ctx, &bellhop.Filter{Queues: []string{"one"}, States: bellhop.States(bellhop.StateSucceeded)}, 1000)
+		left, err := storetest.CountAll(r.ctx, r.parts["one"], bellhop.Filter{Queues: []string{"one"}, States: bellhop.States(bellhop.StateSucceeded)}, 1000)
 		return err == nil && left == 100
 	})
 	r.parts["two"].Heal()
@@ -460,7 +460,7 @@ func TestWorkerOverAnOutage(t *testing.T) {
 	}
 	r.until("all is run", done(n))
 	r.until("all outcomes are in", func() bool {
-		left, err := r.s.Count(r.ctx, &bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}, 1000)
+		left, err := storetest.CountAll(r.ctx, r.s, bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}, 1000)
 		return err == nil && left == n
 	})
 	stop()

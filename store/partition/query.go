@@ -2,7 +2,7 @@ package partition
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -36,36 +36,38 @@ func (s *Store) Get(ctx context.Context, ids []bellhop.ID) ([]bellhop.Snapshot, 
 	return jobs, nil
 }
 
-// Count implements [bellhop.Store]. It is bounded if the count of any part is, and
-// the others do not reach the limit.
-func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
+// Count implements [bellhop.Store]: it sums what the parts count that have not come to their end.
+func (s *Store) Count(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
 	if err := s.open(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
-	type counted struct {
-		n     int
-		bound *bellhop.BoundError
+	m, err := readMarks(q.After, s.router.names)
+	if err != nil {
+		return nil, err
 	}
-	counts, err := all(ctx, s, func(ctx context.Context, p *part) (c counted, err error) {
-		if c.n, err = p.store.Count(ctx, f, limit); errors.As(err, &c.bound) {
-			err = nil
-		}
-		return c, err
+	counts, err := gather(ctx, s.unended(m), forEver, func(ctx context.Context, p *part) (*bellhop.Counted, error) {
+		own := *q
+		own.After = m[p.name]
+		return p.store.Count(ctx, &own)
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	sum, examined := 0, 0
+	sum := &bellhop.Counted{}
 	for _, c := range counts {
-		sum += c.n
-		if c.bound != nil {
-			examined += c.bound.Examined
+		if c.err != nil {
+			return nil, fmt.Errorf("partition store: %w", c.err)
 		}
+		sum.Count += c.value.Count
+		sum.Examined += c.value.Examined
+		m[c.part.name] = c.value.Next
 	}
-	if sum < limit && examined > 0 {
-		return sum, &bellhop.BoundError{Examined: examined}
+	if sum.Count >= q.Limit {
+		sum.Count = max(q.Limit, 0)
+	} else {
+		sum.Next = m.next(s.parts)
 	}
-	return min(sum, limit), nil
+	return sum, nil
 }
 
 // Stats implements [bellhop.Store]. A queue that is paused in any part is paused;

@@ -20,6 +20,7 @@ import (
 	"github.com/gobellhop/bellhop/store/partition"
 	_ "github.com/gobellhop/bellhop/store/postgres"
 	_ "github.com/gobellhop/bellhop/store/redis"
+	"github.com/gobellhop/bellhop/store/storetest"
 	"github.com/gobellhop/bellhop/worker"
 )
 
@@ -129,7 +130,7 @@ func (s *site) until(what string, fn func() bool) {
 // succeeded reports how many jobs have succeeded, or -1 while that cannot be told.
 func (s *site) succeeded(f bellhop.Filter) int {
 	f.States = bellhop.States(bellhop.StateSucceeded)
-	n, err := s.client.Store().Count(s.ctx, &f, 100_000)
+	n, err := s.client.Count(s.ctx, f, 100_000)
 	if err != nil {
 		return -1
 	}
@@ -212,7 +213,7 @@ func TestRedisCluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err := own.Count(s.ctx, &bellhop.Filter{}, each); err != nil || n < each/6 || n > each*2/3 {
+		if n, err := storetest.CountAll(s.ctx, own, bellhop.Filter{}, each); err != nil || n < each/6 || n > each*2/3 {
 			t.Errorf("part %s has %d of %d jobs (%v)", p.Name, n, each, err)
 		}
 		_ = own.Close()

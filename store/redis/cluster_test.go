@@ -116,7 +116,7 @@ func TestSentinel(t *testing.T) {
 		_, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: jobs[:1]})
 		return err
 	})
-	if n, err := s.Count(ctx, &bellhop.Filter{}, 1000); n != 100 || err != nil {
+	if n, err := storetest.CountAll(ctx, s, bellhop.Filter{}, 1000); n != 100 || err != nil {
 		t.Errorf("%d jobs are there (%v); want 100", n, err)
 	}
 }

@@ -188,12 +188,12 @@ func (s *Store) lookProcesses(ctx context.Context) (findings []bellhop.Finding, 
 				"it has been silent for %v", silent.Round(time.Second))...)
 		}
 	}
-	running, err := s.Count(ctx, &bellhop.Filter{States: bellhop.States(bellhop.StateRunning)}, 1_000_000)
+	running, err := s.Count(ctx, &bellhop.Query{Filter: bellhop.Filter{States: bellhop.States(bellhop.StateRunning)}, Limit: 1_000_000})
 	if err != nil {
 		return nil, err
 	}
-	if running > held {
-		findings = append(findings, one(levelWarning, "orphans", "start a worker: it takes them back", "%d running jobs have no living process", running-held)...)
+	if running.Count > held {
+		findings = append(findings, one(levelWarning, "orphans", "start a worker: it takes them back", "%d running jobs have no living process", running.Count-held)...)
 	}
 	return append(findings, one(levelOK, "processes", "", "%d alive", len(all))...), nil
 }

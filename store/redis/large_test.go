@@ -11,6 +11,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/store/redis"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 // The largest calls that there may be go through, as a whole or not at all.
@@ -36,11 +37,11 @@ func TestLargeCalls(t *testing.T) {
 	if !errors.As(err, &item) || item.Index != len(jobs)-2 {
 		t.Fatalf("a large call with a job whose id is taken: %v", err)
 	}
-	if n, err := s.Count(ctx, &bellhop.Filter{}, 100); n != 1 || err != nil {
+	if n, err := storetest.CountAll(ctx, s, bellhop.Filter{}, 100); n != 1 || err != nil {
 		t.Fatalf("%d jobs are there (%v); want 1", n, err)
 	}
 	enqueue(t, s, jobs...)
-	if n, err := s.Count(ctx, &bellhop.Filter{}, 100_000); n != len(jobs) || err != nil {
+	if n, err := storetest.CountAll(ctx, s, bellhop.Filter{}, 100_000); n != len(jobs) || err != nil {
 		t.Fatalf("%d jobs are there (%v); want %d", n, err, len(jobs))
 	}
 	claims := claim(t, s, p, bellhop.MaxBatch)
@@ -107,7 +108,7 @@ func TestStagedAndCutOff(t *testing.T) {
 	if staged != 1 {
 		t.Errorf("%d lists of staged items; want 1", staged)
 	}
-	if n, err := s.Count(t.Context(), &bellhop.Filter{}, 1000); n != 0 || err != nil {
+	if n, err := storetest.CountAll(t.Context(), s, bellhop.Filter{}, 1000); n != 0 || err != nil {
 		t.Errorf("%d jobs are there, %v", n, err)
 	}
 }
@@ -147,7 +148,7 @@ func TestKeepFinished(t *testing.T) {
 	if _, err := few.Exchange(ctx, request(p, 0, succeeded(claim(t, s, p, 60))...)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Count(ctx, &bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}, 1000); n != 70 || err != nil {
+	if n, err := storetest.CountAll(ctx, s, bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}, 1000); n != 70 || err != nil {
 		t.Errorf("%d finished jobs are there (%v); want 50 and 20 that are kept for ever", n, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/store/redis"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 // refused opens a store and returns the one line that says why it cannot be.
@@ -191,7 +192,7 @@ func TestOpenAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n, err := openStore(t, o).Count(t.Context(), &bellhop.Filter{}, 1000); n != 80 || err != nil {
+	if n, err := storetest.CountAll(t.Context(), openStore(t, o), bellhop.Filter{}, 1000); n != 80 || err != nil {
 		t.Errorf("%d jobs are there (%v); want 80", n, err)
 	}
 }
@@ -210,7 +211,7 @@ func TestNewOnTheCallersClient(t *testing.T) {
 		stores = append(stores, s)
 	}
 	enqueue(t, stores[0], testJobs(5)...)
-	if n, err := stores[1].Count(t.Context(), &bellhop.Filter{}, 10); n != 0 || err != nil {
+	if n, err := storetest.CountAll(t.Context(), stores[1], bellhop.Filter{}, 10); n != 0 || err != nil {
 		t.Errorf("the other namespace has %d jobs (%v)", n, err)
 	}
 	for _, s := range stores {

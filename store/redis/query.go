@@ -204,18 +204,24 @@ func (s *Store) page(ctx context.Context, op bellhop.Op, f *bellhop.Filter, afte
 }
 
 // Count implements [bellhop.Store]. What states and queues alone select is
-// answered from the counters; all else is counted in bites, and so not of one
-// moment if there are many jobs.
-func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
+// answered from the counters; all else is counted in bites, and so not of one moment.
+func (s *Store) Count(ctx context.Context, q *bellhop.Query) (c *bellhop.Counted, err error) {
+	limit := max(q.Limit, 0)
 	err = s.verb(ctx, bellhop.OpCount, func() (err error) {
-		if onlyPlaces(f) {
-			n, err = s.countPlaces(ctx, f, limit)
+		if q.After == "" && onlyPlaces(&q.Filter) {
+			c, err = s.countPlaces(ctx, &q.Filter)
 		} else {
-			n, err = s.countEach(ctx, f, limit)
+			c, err = s.countEach(ctx, &q.Filter, q.After, limit)
 		}
 		return err
 	})
-	return n, err
+	if err != nil {
+		return nil, err
+	}
+	if c.Count >= limit {
+		c.Count, c.Next = limit, ""
+	}
+	return c, nil
 }
 
 // onlyPlaces reports whether a filter has no conditions but states and queues.
@@ -225,48 +231,47 @@ func onlyPlaces(f *bellhop.Filter) bool {
 	return rest.IsZero()
 }
 
-func (s *Store) countPlaces(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
+func (s *Store) countPlaces(ctx context.Context, f *bellhop.Filter) (*bellhop.Counted, error) {
 	reply, err := s.run(ctx, bellhop.OpCount, scriptStats, items{})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	r, err := row(reply, 4)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	c := &bellhop.Counted{}
 	for pair := range slices.Chunk(list(r[0]), 2) {
 		state, queue := stateAndQueue(text(pair[0]))
 		if (f.States == 0 || f.States.Has(state)) && (len(f.Queues) == 0 || slices.Contains(f.Queues, queue)) {
-			n += int(integer(pair[1]))
+			c.Count += int(integer(pair[1]))
 		}
 	}
-	return min(n, max(limit, 0)), nil
+	return c, nil
 }
 
-func (s *Store) countEach(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
-	q, examined, most := &bellhop.Query{Filter: *f}, 0, maxCounted
+func (s *Store) countEach(ctx context.Context, f *bellhop.Filter, after string, limit int) (*bellhop.Counted, error) {
+	most := maxCounted
 	if judged(f) {
 		most = maxJudged
 	}
-	for n < limit {
-		p, found := (*page)(nil), 0
+	c := &bellhop.Counted{Next: after}
+	for c.Count < limit {
+		p, found, err := (*page)(nil), 0, error(nil)
 		if judged(f) {
-			p, err = s.search(ctx, bellhop.OpCount, q, min(limit-n, maxPage))
+			p, err = s.search(ctx, bellhop.OpCount, &bellhop.Query{Filter: *f, After: c.Next}, min(limit-c.Count, maxPage))
 		} else {
-			p, found, err = s.countSome(ctx, f, q.After, limit-n)
+			p, found, err = s.countSome(ctx, f, c.Next, limit-c.Count)
 		}
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		n, examined, q.After = n+found+len(p.jobs), examined+p.examined, p.next
-		switch {
-		case p.next == "":
-			return n, nil
-		case examined >= most && n < limit:
-			return n, &bellhop.BoundError{Examined: examined}
+		c.Count, c.Examined, c.Next = c.Count+found+len(p.jobs), c.Examined+p.examined, p.next
+		if c.Next == "" || c.Examined >= most {
+			break
 		}
 	}
-	return n, nil
+	return c, nil
 }
 
 // countSome counts as far as one run of the script goes.

@@ -15,6 +15,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/store/redis"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 // ownServer opens a store on a server that the test may do anything to.
@@ -72,7 +73,7 @@ func TestOutOfMemory(t *testing.T) {
 		t.Fatalf("enqueueing into a full memory: %v", err)
 	}
 	says(t, err, "memory is full")
-	if n, err := s.Count(t.Context(), &bellhop.Filter{}, 100_000); n != taken || err != nil {
+	if n, err := storetest.CountAll(t.Context(), s, bellhop.Filter{}, 100_000); n != taken || err != nil {
 		t.Errorf("%d jobs are there (%v); want %d", n, err, taken)
 	}
 	c.ConfigSet(t.Context(), "maxmemory", "1mb") // further still
@@ -266,7 +267,7 @@ func TestKilledServer(t *testing.T) {
 	server.Start()
 	eventually(t, "the store does not come back", ping(t, s))
 	for state, want := range map[bellhop.State]int{bellhop.StateReady: 1000, bellhop.StateRunning: 500, bellhop.StateSucceeded: 500} {
-		if n, err := s.Count(t.Context(), &bellhop.Filter{States: bellhop.States(state)}, 10_000); n != want || err != nil {
+		if n, err := storetest.CountAll(t.Context(), s, bellhop.Filter{States: bellhop.States(state)}, 10_000); n != want || err != nil {
 			t.Errorf("%d jobs are %s (%v); want %d", n, state, err, want)
 		}
 	}
@@ -359,7 +360,7 @@ func TestFailover(t *testing.T) {
 		_, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: testJobs(1)})
 		return err
 	})
-	if n, err := s.Count(ctx, &bellhop.Filter{}, 1000); n != 101 || err != nil {
+	if n, err := storetest.CountAll(ctx, s, bellhop.Filter{}, 1000); n != 101 || err != nil {
 		t.Errorf("%d jobs are there (%v); want 101", n, err)
 	}
 }

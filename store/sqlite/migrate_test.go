@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/sqlite"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 var update = flag.Bool("update", false, "write schema.sql anew")
@@ -73,7 +74,7 @@ func populate(t *testing.T, s *sqlite.Store, db *sql.DB) {
 	run(t, db, `insert into bellhop_blocked (job, queue, due, waits) select job, queue, due, 1 from bellhop_scheduled limit 1`)
 	run(t, db, `delete from bellhop_scheduled where job in (select job from bellhop_blocked)`)
 	for state := bellhop.StateScheduled; state <= bellhop.StateDead; state++ {
-		if n, err := s.Count(ctx, &bellhop.Filter{States: bellhop.States(state)}, 100); n != 1 || err != nil {
+		if n, err := storetest.CountAll(ctx, s, bellhop.Filter{States: bellhop.States(state)}, 100); n != 1 || err != nil {
 			t.Fatalf("%d jobs are %v, %v; want 1", n, state, err)
 		}
 	}

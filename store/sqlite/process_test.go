@@ -14,6 +14,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/sqlite"
+	"github.com/gobellhop/bellhop/store/storetest"
 )
 
 func openAt(t testing.TB, path string, opts ...sqlite.Option) *sqlite.Store {
@@ -73,14 +74,14 @@ func TestStormOfProcesses(t *testing.T) {
 		cmds = append(cmds, play(t, "storm", path))
 	}
 	together(t, cmds...)
-	all, err := s.Count(t.Context(), &bellhop.Filter{}, 1e6)
+	all, err := storetest.CountAll(t.Context(), s, bellhop.Filter{}, 1e6)
 	must(t, err)
 	if want := 4 * stormWorkers * stormRounds * 3; all != want {
 		t.Errorf("%d jobs, want %d", all, want)
 	}
 	stats, err := s.Stats(t.Context(), 1e6)
 	must(t, err)
-	done, err := s.Count(t.Context(), &bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}, 1e6)
+	done, err := storetest.CountAll(t.Context(), s, bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}, 1e6)
 	must(t, err)
 	ready := 0
 	for _, q := range stats {
@@ -172,7 +173,7 @@ func TestKilledWhileWriting(t *testing.T) {
 		}
 		accepted += len(ids)
 	}
-	all, err := s.Count(t.Context(), &bellhop.Filter{}, 1e6)
+	all, err := storetest.CountAll(t.Context(), s, bellhop.Filter{}, 1e6)
 	if err != nil || all < accepted || all%10 != 0 {
 		t.Fatalf("%d jobs, %d accepted, %v: want whole calls of 10", all, accepted, err)
 	}

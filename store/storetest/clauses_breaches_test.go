@@ -31,8 +31,8 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 	"G2": func(b *spoiled, _ bellhop.Store) { b.reopen = func() { b.Pass = Pass{memory.New()} } },
 	"G3": func(b *spoiled, s bellhop.Store) { b.enqueue = alone(s) },
 	"G4": func(b *spoiled, s bellhop.Store) {
-		b.count = func(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
-			return s.Count(context.WithoutCancel(ctx), f, limit)
+		b.count = func(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
+			return s.Count(context.WithoutCancel(ctx), q)
 		}
 	},
 	"G5": func(b *spoiled, s bellhop.Store) {
@@ -284,7 +284,7 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 	},
 	"D2": func(b *spoiled, s bellhop.Store) {
 		b.prune = func(ctx context.Context, limit int) (int, error) {
-			list, err := s.Count(ctx, &bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}, limit)
+			list, err := CountAll(ctx, s, bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}, limit)
 			return list, err
 		}
 	},
@@ -337,13 +337,18 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 		}
 	},
 	"N2": func(b *spoiled, s bellhop.Store) {
-		b.count = func(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
-			n, _ := s.Count(ctx, f, limit)
-			return n, &bellhop.BoundError{}
+		b.count = func(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
+			own := *q
+			own.After = ""
+			return s.Count(ctx, &own)
 		}
 	},
 	"N1": func(b *spoiled, s bellhop.Store) {
-		b.count = func(ctx context.Context, f *bellhop.Filter, limit int) (int, error) { return s.Count(ctx, f, limit+1) }
+		b.count = func(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
+			own := *q
+			own.Limit++
+			return s.Count(ctx, &own)
+		}
 	},
 	"T1": func(b *spoiled, s bellhop.Store) {
 		b.stats = func(ctx context.Context, limit int) ([]bellhop.QueueStats, error) { return s.Stats(ctx, limit+1) }

@@ -63,7 +63,7 @@ type spoiled struct {
 	act      func(context.Context, *bellhop.ActRequest) (*bellhop.ActReply, error)
 	get      func(context.Context, []bellhop.ID) ([]bellhop.Snapshot, error)
 	list     func(context.Context, *bellhop.Query) (*bellhop.Listing, error)
-	count    func(context.Context, *bellhop.Filter, int) (int, error)
+	count    func(context.Context, *bellhop.Query) (*bellhop.Counted, error)
 	stats    func(context.Context, int) ([]bellhop.QueueStats, error)
 	pause    func(context.Context, string, bool) error
 	records  func(context.Context, *bellhop.RecordQuery) ([]bellhop.Record, error)
@@ -142,11 +142,11 @@ func (s *spoiled) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing,
 	return s.Store.List(ctx, q)
 }
 
-func (s *spoiled) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
+func (s *spoiled) Count(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
 	if s.count != nil {
-		return s.count(ctx, f, limit)
+		return s.count(ctx, q)
 	}
-	return s.Store.Count(ctx, f, limit)
+	return s.Store.Count(ctx, q)
 }
 
 func (s *spoiled) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, error) {

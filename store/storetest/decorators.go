@@ -297,8 +297,8 @@ func (a *around) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, 
 	return through(ctx, a, bellhop.OpList, func() (*bellhop.Listing, error) { return a.Store.List(ctx, q) })
 }
 
-func (a *around) Count(ctx context.Context, f *bellhop.Filter, limit int) (int, error) {
-	return through(ctx, a, bellhop.OpCount, func() (int, error) { return a.Store.Count(ctx, f, limit) })
+func (a *around) Count(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
+	return through(ctx, a, bellhop.OpCount, func() (*bellhop.Counted, error) { return a.Store.Count(ctx, q) })
 }
 
 func (a *around) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, error) {

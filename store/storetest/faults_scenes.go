@@ -172,7 +172,7 @@ var sceneReads = []scene{
 		return jobs, err
 	}},
 	{"count", bellhop.OpCount, func(ctx context.Context, s bellhop.Store, _ *faultWorld) (any, error) {
-		n, err := s.Count(ctx, &bellhop.Filter{Queues: []string{"a", "x"}}, 100)
+		n, err := CountAll(ctx, s, bellhop.Filter{Queues: []string{"a", "x"}}, 100)
 		return n, err
 	}},
 	{"stats", bellhop.OpStats, func(ctx context.Context, s bellhop.Store, _ *faultWorld) (any, error) {

@@ -60,7 +60,7 @@ func faultStorm(t testing.TB, h Harness, seed uint64) {
 		c.promote()
 		c.exchange(50)
 		c.check()
-		if n, err := c.s.Count(c.ctx, &bellhop.Filter{States: bellhop.States(bellhop.StateScheduled, bellhop.StateReady, bellhop.StateRunning)}, 1); n == 0 || err != nil {
+		if n, err := CountAll(c.ctx, c.s, bellhop.Filter{States: bellhop.States(bellhop.StateScheduled, bellhop.StateReady, bellhop.StateRunning)}, 1); n == 0 || err != nil {
 			must(t, err)
 			break
 		}

@@ -54,7 +54,9 @@ func calls(t *try, p bellhop.ID) []call {
 		}},
 		{bellhop.OpGet, func(ctx context.Context, s bellhop.Store) error { return second(s.Get(ctx, []bellhop.ID{none})) }},
 		{bellhop.OpList, func(ctx context.Context, s bellhop.Store) error { return second(s.List(ctx, &bellhop.Query{})) }},
-		{bellhop.OpCount, func(ctx context.Context, s bellhop.Store) error { return second(s.Count(ctx, &bellhop.Filter{}, 10)) }},
+		{bellhop.OpCount, func(ctx context.Context, s bellhop.Store) error {
+			return second(s.Count(ctx, &bellhop.Query{Limit: 10}))
+		}},
 		{bellhop.OpStats, func(ctx context.Context, s bellhop.Store) error { return second(s.Stats(ctx, 10)) }},
 		{bellhop.OpProcesses, func(ctx context.Context, s bellhop.Store) error { return second(s.Processes(ctx)) }},
 		{bellhop.OpPause, func(ctx context.Context, s bellhop.Store) error { return s.Pause(ctx, "unused", true) }},

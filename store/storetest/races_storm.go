@@ -303,7 +303,7 @@ func (st *storm) reader(ctx context.Context, random *rand.Rand) (func() error, e
 		if _, err := listAll(ctx, st.s, bellhop.Filter{IDs: ids}, 1+random.IntN(20)); err != nil {
 			return err
 		}
-		if _, err := st.s.Count(ctx, &bellhop.Filter{Queues: stormQueues[:1]}, 100); err != nil {
+		if _, err := CountAll(ctx, st.s, bellhop.Filter{Queues: stormQueues[:1]}, 100); err != nil {
 			return err
 		}
 		if _, err = st.s.Stats(ctx, 100); err != nil {
@@ -358,7 +358,7 @@ func (st *storm) calm(ctx context.Context) error {
 			return err
 		}
 		waiting := bellhop.States(bellhop.StateScheduled, bellhop.StateReady, bellhop.StateRunning, bellhop.StateBlocked)
-		if n, err := st.s.Count(ctx, &bellhop.Filter{States: waiting}, 1); n == 0 || err != nil {
+		if n, err := CountAll(ctx, st.s, bellhop.Filter{States: waiting}, 1); n == 0 || err != nil {
 			return err
 		}
 	}

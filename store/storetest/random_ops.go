@@ -452,7 +452,7 @@ func (m *machine) list() {
 	_, _ = both(m, func(s bellhop.Store) ([]bellhop.Snapshot, error) {
 		return pagesOf(m.ctx, s, bellhop.Query{Filter: f, Limit: page, WithLast: last})
 	}, nil)
-	_, _ = both(m, func(s bellhop.Store) (int, error) { return s.Count(m.ctx, &f, limit) }, nil)
+	_, _ = both(m, func(s bellhop.Store) (int, error) { return CountAll(m.ctx, s, f, limit) }, nil)
 }
 
 func (m *machine) stats() {

@@ -349,9 +349,23 @@ func (t *try) sweepAfter(lease time.Duration) []bellhop.Claim {
 
 func (t *try) count(f bellhop.Filter) int {
 	t.Helper()
-	n, err := t.s.Count(t.ctx, &f, 100_000)
+	n, err := CountAll(t.ctx, t.s, f, 100_000)
 	must(t, err)
 	return n
+}
+
+// CountAll counts the jobs of a store that match, call by call, to the end or to the limit.
+func CountAll(ctx context.Context, s bellhop.Store, f bellhop.Filter, limit int) (n int, err error) {
+	for q := (bellhop.Query{Filter: f, Limit: limit}); ; {
+		c, err := s.Count(ctx, &q)
+		if err != nil {
+			return n, err
+		}
+		if n += c.Count; n >= limit || c.Next == "" {
+			return n, nil
+		}
+		q.Limit, q.After = limit-n, c.Next
+	}
 }
 
 // now returns the store's time.

@@ -131,7 +131,7 @@ func onePlace(ctx context.Context, s bellhop.Store, jobs []bellhop.Snapshot, f b
 	}
 	for state := bellhop.StateScheduled; state <= bellhop.StateDead; state++ {
 		f.States = bellhop.States(state)
-		n, err := s.Count(ctx, &f, 10_000)
+		n, err := CountAll(ctx, s, f, 10_000)
 		if err != nil {
 			return fmt.Errorf("count: %w", err)
 		}

@@ -2,7 +2,8 @@ package sqlstore
 
 import (
 	"context"
-	"math"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gobellhop/bellhop"
@@ -13,87 +14,119 @@ import (
 const maxCounted = 10_000
 
 // Count implements [bellhop.Store].
-func (s *Store) Count(ctx context.Context, f *bellhop.Filter, limit int) (n int, err error) {
-	var bound *bellhop.BoundError
+func (s *Store) Count(ctx context.Context, q *bellhop.Query) (c *bellhop.Counted, err error) {
+	limit := max(q.Limit, 0)
 	err = s.read(ctx, bellhop.OpCount, func(ctx context.Context, t *txn) (err error) {
-		n, bound, err = t.countAll(ctx, f, max(limit, 0))
+		c, err = t.countFrom(ctx, &q.Filter, q.After, limit)
 		return err
 	})
-	if err == nil && bound != nil {
-		return n, bound
-	}
-	return n, err
-}
-
-func (t *txn) countAll(ctx context.Context, f *bellhop.Filter, limit int) (n int, bound *bellhop.BoundError, err error) {
-	if len(f.IDs) > 0 {
-		found, err := t.named(ctx, f, math.MaxInt64, shape{})
-		return min(len(found), limit), nil, err
-	}
-	s, err := t.newSearch(ctx, f, math.MaxInt64, limit)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	if !s.judged() {
-		s.window = maxCounted
+	if c.Count >= limit {
+		c.Count, c.Next = limit, ""
 	}
-	bounded := false
-	for _, p := range selected(f) {
-		if n >= limit {
-			return n, nil, nil
-		}
-		found, whole, err := s.countPlace(ctx, p, limit-n)
-		if err != nil {
-			return 0, nil, err
-		}
-		n += found
-		bounded = bounded || !whole
-	}
-	if bounded && n < limit {
-		return n, &bellhop.BoundError{Examined: s.examined}, nil
-	}
-	return n, nil, nil
+	return c, nil
 }
 
-// countPlace counts in one place, and reports whether it has looked at the whole of it.
-func (s *search) countPlace(ctx context.Context, p *place, limit int) (n int, whole bool, err error) {
-	where, args := conditions(s.f, p)
+func (t *txn) countFrom(ctx context.Context, f *bellhop.Filter, after string, limit int) (*bellhop.Counted, error) {
+	before, err := readMark(after)
+	if err != nil {
+		return nil, err
+	}
+	if len(f.IDs) > 0 {
+		found, err := t.named(ctx, f, before, shape{})
+		return &bellhop.Counted{Count: len(found), Examined: len(f.IDs)}, err
+	}
+	s, err := t.newSearch(ctx, f, before, limit)
 	switch {
+	case err != nil:
+		return nil, err
 	case s.judged():
-		s.limit, s.found, s.bytes = limit, nil, 0
-		err = s.place(ctx, p, 0)
-		return len(s.found), s.floor == 0, err
-	case where == "":
-		n, err := s.count(ctx, compose("count "+p.name, `select count(*) from (select 1 from `+p.table+` {limit}) c`), limit)
-		return int(n), true, err
-	case p.indexed && s.onlyQueues():
-		for _, queue := range uniqueTexts(s.f.Queues) {
-			found, err := s.count(ctx, countQueue[p], queue, limit-n)
+		return s.countJudged(ctx)
+	case after == "" && s.atOnce():
+		return s.countAtOnce(ctx)
+	default:
+		return s.countSome(ctx)
+	}
+}
+
+// atOnce reports whether indexes alone have the answer, for all places. A filter by
+// queues has it if each of them is in one, and by states if a place has no others.
+func (s *search) atOnce() bool {
+	rest := *s.f
+	rest.States, rest.Queues = 0, nil
+	return rest.IsZero() && !slices.ContainsFunc(selected(s.f), func(p *place) bool {
+		return s.f.States != 0 && s.f.States&p.states != p.states || len(s.f.Queues) > 0 && !p.indexed
+	})
+}
+
+func (s *search) countAtOnce(ctx context.Context) (*bellhop.Counted, error) {
+	n := 0
+	for _, p := range selected(s.f) {
+		if len(s.f.Queues) == 0 {
+			found, err := s.count(ctx, compose("count "+p.name, `select count(*) from (select 1 from `+p.table+` {limit}) c`), s.limit-n)
 			if err != nil {
-				return 0, false, err
+				return nil, err
 			}
 			n += int(found)
 		}
-		return n, true, nil
+		for _, queue := range uniqueTexts(s.f.Queues) {
+			found, err := s.count(ctx, countQueue[p], queue, s.limit-n)
+			if err != nil {
+				return nil, err
+			}
+			n += int(found)
+		}
 	}
-	least, rows, err := s.newest(ctx, p, s.bottom)
-	if err != nil || rows == 0 {
-		return 0, true, err
-	}
-	s.examined += rows
-	from := p.table + ` p`
-	if strings.Contains(where, "j.") || strings.Contains(where, "{tag}") {
-		from += ` cross join bellhop_jobs j`
-		where += ` and j.job = p.job`
-	}
-	st := compose("count some "+p.name, `select count(*) from (select 1 from `+from+` where p.job < ? and p.job >= ?`+where+` {limit}) c`)
-	found, err := s.count(ctx, st, append(append([]any{s.before, least}, args...), limit)...)
-	return int(found), rows < s.window, err
+	return &bellhop.Counted{Count: n}, nil
 }
 
-// onlyQueues reports whether the filter has no conditions but states and queues.
-func (s *search) onlyQueues() bool {
-	rest := *s.f
-	rest.States, rest.Queues = 0, nil
-	return len(s.f.Queues) > 0 && rest.IsZero()
+// countSome counts in those rows of each place that a window shows of all of them:
+// down to where the first window ends.
+func (s *search) countSome(ctx context.Context) (*bellhop.Counted, error) {
+	s.window = maxCounted
+	floor, whole := s.bottom, true
+	for _, p := range selected(s.f) {
+		least, rows, err := s.newest(ctx, p, floor)
+		if err != nil {
+			return nil, err
+		}
+		s.examined += rows
+		if rows == s.window {
+			floor, whole = least, false
+		}
+	}
+	c := &bellhop.Counted{Examined: s.examined}
+	if !whole {
+		c.Next = strconv.FormatInt(floor, 10)
+	}
+	for _, p := range selected(s.f) {
+		where, args := conditions(s.f, p)
+		from := p.table + ` p`
+		if strings.Contains(where, "j.") || strings.Contains(where, "{tag}") {
+			from += ` cross join bellhop_jobs j`
+			where += ` and j.job = p.job`
+		}
+		st := compose("count some "+p.name, `select count(*) from (select 1 from `+from+` where p.job < ? and p.job >= ?`+where+` {limit}) c`)
+		found, err := s.count(ctx, st, append(append([]any{s.before, floor}, args...), s.limit-c.Count)...)
+		if err != nil {
+			return nil, err
+		}
+		c.Count += int(found)
+	}
+	return c, nil
+}
+
+// countJudged counts what is judged here: the jobs of a page that is as long as the rows looked at allow.
+func (s *search) countJudged(ctx context.Context) (*bellhop.Counted, error) {
+	floor, err := s.everywhere(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &bellhop.Counted{Count: len(s.found), Examined: s.examined}
+	if floor > 0 {
+		c.Next = strconv.FormatInt(floor, 10)
+	}
+	return c, nil
 }

@@ -46,14 +46,22 @@ type page struct {
 	examined int
 }
 
+// readMark reads where a page begins: before the job of a number.
+func readMark(after string) (before int64, err error) {
+	if after == "" {
+		return math.MaxInt64, nil
+	}
+	if before, err = strconv.ParseInt(after, 10, 64); err != nil {
+		return 0, &bellhop.InvalidError{Index: -1, Field: "after", Reason: "it is not a mark that a page before has returned"}
+	}
+	return before, nil
+}
+
 // page returns at most limit jobs that match, the newest first.
 func (t *txn) page(ctx context.Context, f *bellhop.Filter, after string, limit int, shape shape) (*page, error) {
-	before := int64(math.MaxInt64)
-	if after != "" {
-		var err error
-		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
-			return nil, &bellhop.InvalidError{Index: -1, Field: "after", Reason: "it is not a mark that a page before has returned"}
-		}
+	before, err := readMark(after)
+	if err != nil {
+		return nil, err
 	}
 	if len(f.IDs) > 0 {
 		jobs, err := t.named(ctx, f, before, shape)
@@ -67,14 +75,11 @@ func (t *txn) page(ctx context.Context, f *bellhop.Filter, after string, limit i
 	if err != nil {
 		return nil, err
 	}
-	floor := int64(0) // jobs from here on have been looked at in all places
-	for _, p := range selected(f) {
-		if err := s.place(ctx, p, floor); err != nil {
-			return nil, err
-		}
-		floor = max(floor, s.floor)
+	floor, err := s.everywhere(ctx)
+	if err != nil {
+		return nil, err
 	}
-	found := slices.DeleteFunc(s.found, func(at spot) bool { return at.number < floor })
+	found := s.found
 	slices.SortFunc(found, func(a, b spot) int { return cmp.Compare(b.number, a.number) })
 	if len(found) > limit {
 		found = found[:limit]

@@ -132,6 +132,19 @@ func (s some) where() (string, []any) {
 	return `p.job in (` + bite + `)`, args
 }
 
+// everywhere searches all places, and returns the number from which on all of them
+// have been looked at; 0 if to their end. What was found before it is forgotten.
+func (s *search) everywhere(ctx context.Context) (floor int64, err error) {
+	for _, p := range selected(s.f) {
+		if err := s.place(ctx, p, floor); err != nil {
+			return 0, err
+		}
+		floor = max(floor, s.floor)
+	}
+	s.found = slices.DeleteFunc(s.found, func(at spot) bool { return at.number < floor })
+	return floor, nil
+}
+
 // place searches one place, down to floor.
 func (s *search) place(ctx context.Context, p *place, floor int64) error {
 	floor = max(floor, s.bottom)
