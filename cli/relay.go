@@ -158,10 +158,10 @@ func (c *relayRunCmd) once(ctx context.Context, a *app, relay *outbox.Relay, box
 		waiting = s.Waiting > 0
 	}
 	stop()
-	s := relay.Stats()
 	if err := <-done; err != nil {
 		return err
 	}
+	s := relay.Stats()
 	if a.json {
 		return a.printJSON(struct {
 			Moved    int64 `json:"moved"`

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/loop"
 )
 
 // lane is the way into one part of the store; most stores have but one part. A lane moves the rows that belong to its part, and
@@ -14,11 +15,11 @@ import (
 type lane struct {
 	*Relay
 	part    int
-	key     string  // of the cursor
-	settled cursor  // whose batch is surely gone from the table
-	gone    batch   // the last batch of this lane, which is too
-	taken   int64   // jobs that the store has taken
-	target  trouble // of this part
+	key     string        // of the cursor
+	settled cursor        // whose batch is surely gone from the table
+	gone    batch         // the last batch of this lane, which is too
+	taken   int64         // jobs that the store has taken
+	target  *loop.Trouble // of this part
 
 	// Deleted rows slow down a scan until the database has cleaned them up, which an old snapshot prevents. So a look begins
 	// behind the last row that was seen; what appears before it, by a transaction that committed late, is found by sweeps
@@ -50,7 +51,7 @@ const (
 	batchBytes = 4 << 20
 	// storeTimeout bounds each call to the store.
 	storeTimeout = 30 * time.Second
-	// dropTimeout is for the deletion of moved rows when the relay is to stop.
+	// dropTimeout is for moved rows that are deleted, and refused ones that are set aside, when the relay is to stop.
 	dropTimeout = 5 * time.Second
 )
 
@@ -235,7 +236,7 @@ func (l *lane) move(ctx context.Context, c cursor, list []row) (taken bool, err 
 		}
 	}
 	l.taken += int64(len(list))
-	l.target.over()
+	l.target.Over()
 	l.mu.Lock()
 	l.stats.Moved += int64(len(list))
 	l.stats.Existing += existing
@@ -294,7 +295,7 @@ func (l *lane) refused(ctx context.Context, list []row, err error) error {
 	d.next = time.Now().Add(min(time.Second<<min(d.tries, 6), time.Minute))
 	d.tries++
 	d.err = fmt.Errorf("job %s: %w", list[0].id, err)
-	l.refusals.note(d.err)
+	l.refusals.Note(ctx, d.err)
 	return nil
 }
 
@@ -304,6 +305,9 @@ func (l *lane) setAside(ctx context.Context, one *row, reason error) error {
 	if errors.Is(reason, errLater) {
 		place = placeLater
 	}
+	// Like the deletion of rows that were moved it is finished when the relay is to stop, so that what was done is told.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
+	defer cancel()
 	if err := l.rows.setAside(ctx, one.seq, place, reason.Error()); err != nil {
 		return err
 	}
@@ -311,6 +315,6 @@ func (l *lane) setAside(ctx context.Context, one *row, reason error) error {
 	l.mu.Lock()
 	l.stats.SetAside++
 	l.mu.Unlock()
-	l.asides.note(fmt.Errorf("job %s: %w", one.id, reason))
+	l.asides.Note(ctx, fmt.Errorf("job %s: %w", one.id, reason))
 	return nil
 }

@@ -76,8 +76,8 @@ type Relay struct {
 	// These belong to the loop's goroutine.
 	lanes            []*lane
 	identity         string // of the outbox; empty if it is to be read
-	database         trouble
-	asides, refusals trouble
+	database         *loop.Trouble
+	asides, refusals *loop.Trouble
 	eager            time.Duration // how soon to look again although nothing was found; 0 for the usual time
 	failures         int           // to begin, in a row
 	notBefore        time.Time
@@ -121,9 +121,9 @@ func NewRelay(box *Outbox, db *sql.DB, config Config) (*Relay, error) {
 	}
 	r := &Relay{box: box, rows: rows{box.table, db}, store: box.client.Store(), log: box.client.Logger(), config: config}
 	r.router, _ = bellhop.As[bellhop.Router](r.store)
-	r.database = trouble{log: r.log, down: "the database of the outbox does not answer; the relay goes on trying", up: "the database of the outbox answers again"}
-	r.asides = trouble{log: r.log, down: "a job in the outbox cannot be moved and is set aside; `bellhop relay status` lists such jobs"}
-	r.refusals = trouble{log: r.log, down: "the store refuses a job of the outbox; the relay goes on with others and tries it again"}
+	r.database = loop.NewTrouble(r.log, "the database of the outbox does not answer; the relay goes on trying", "the database of the outbox answers again")
+	r.asides = loop.NewTrouble(r.log, "a job in the outbox cannot be moved and is set aside; `bellhop relay status` lists such jobs", "")
+	r.refusals = loop.NewTrouble(r.log, "the store refuses a job of the outbox; the relay goes on with others and tries it again", "")
 	r.loop = loop.New("outbox", r.round, loop.Options{OnPanic: func(_ string, v any, stack []byte) {
 		r.log.Error("the relay panicked; it goes on", "panic", fmt.Sprint(v), "stack", string(stack))
 	}})
@@ -178,12 +178,12 @@ func (r *Relay) round(ctx context.Context) time.Duration {
 	}
 	if r.identity == "" {
 		if err := r.begin(ctx); err != nil {
-			return r.failed(ctx, &r.failures, &r.notBefore, &r.database, err)
+			return r.failed(ctx, &r.failures, &r.notBefore, r.database, err)
 		}
 		r.failures = 0
 	}
 	if idle, err := r.empty(ctx); err != nil {
-		return r.failed(ctx, &r.failures, &r.notBefore, &r.database, err)
+		return r.failed(ctx, &r.failures, &r.notBefore, r.database, err)
 	} else if idle {
 		return r.idle(ctx)
 	}
@@ -217,7 +217,7 @@ func (r *Relay) empty(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	r.failures = 0
-	r.database.over()
+	r.database.Over()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.Lag, r.stats.LookedAt, r.stats.Err = 0, at, nil
@@ -261,7 +261,7 @@ func (r *Relay) begin(ctx context.Context) error {
 			l.key += "/{" + tag + "}"
 			about = "the part " + name + " of the store does not take jobs from the outbox; the relay goes on trying"
 		}
-		l.target = trouble{log: r.log, down: about, up: "the store takes jobs from the outbox again"}
+		l.target = loop.NewTrouble(r.log, about, "the store takes jobs from the outbox again")
 		r.lanes = append(r.lanes, l)
 	}
 	return nil
@@ -284,12 +284,12 @@ func (l *lane) round(ctx context.Context) (more bool, wait time.Duration) {
 		l.notBefore = time.Now().Add(loop.Jitter(min(firstRest<<min(l.beaten-1, 10), lastRest), 1))
 		return false, time.Until(l.notBefore)
 	case errors.As(err, &database):
-		return false, l.failed(ctx, &l.failures, &l.notBefore, &l.database, err)
+		return false, l.failed(ctx, &l.failures, &l.notBefore, l.database, err)
 	case err != nil:
-		return false, l.failed(ctx, &l.failures, &l.notBefore, &l.target, err)
+		return false, l.failed(ctx, &l.failures, &l.notBefore, l.target, err)
 	}
 	l.failures = 0
-	l.database.over()
+	l.database.Over()
 	if found {
 		l.beaten = 0
 		return true, 0
@@ -303,7 +303,7 @@ func (l *lane) round(ctx context.Context) (more bool, wait time.Duration) {
 }
 
 // failed notes a failure and returns how long to wait after so many in a row.
-func (r *Relay) failed(ctx context.Context, failures *int, until *time.Time, about *trouble, err error) time.Duration {
+func (r *Relay) failed(ctx context.Context, failures *int, until *time.Time, about *loop.Trouble, err error) time.Duration {
 	if ctx.Err() != nil { // it is no failure to be stopped
 		return 0
 	}
@@ -312,7 +312,7 @@ func (r *Relay) failed(ctx context.Context, failures *int, until *time.Time, abo
 	r.mu.Unlock()
 	*failures++
 	*until = time.Now().Add(loop.Jitter(min(firstWait<<min(*failures-1, 10), lastWait), 0.3))
-	about.note(err)
+	about.Note(ctx, err)
 	return time.Until(*until)
 }
 
@@ -321,7 +321,7 @@ func (r *Relay) idle(ctx context.Context) time.Duration {
 	if wait := time.Until(r.nextPrune); r.config.Keep > 0 && wait <= 0 {
 		more, err := r.rows.prune(ctx, r.config.Keep)
 		if err != nil {
-			r.database.note(err)
+			r.database.Note(ctx, err)
 		}
 		r.nextPrune = time.Now().Add(loop.Jitter(min(max(r.config.Keep, time.Second), pruneEvery), 0.2))
 		if more && err == nil {

@@ -455,3 +455,17 @@ func TestMiddlewareAndEvents(t *testing.T) {
 		t.Errorf("events %q", seen)
 	}
 }
+
+// A relay that is stopped while it looks over the rows that it keeps says nothing of a database in trouble.
+func TestStopIsNoTrouble(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		relay, err := outbox.NewRelay(r.box, r.db, outbox.Config{Keep: time.Hour})
+		r.must(err)
+		stopped, stop := context.WithCancel(r.ctx)
+		stop()
+		relay.Idle(stopped)
+		if lines := r.log.all(); len(lines) > 0 {
+			t.Errorf("it said %q", lines)
+		}
+	})
+}

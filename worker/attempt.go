@@ -107,7 +107,7 @@ func (w *Worker) recordStart(a *attempt, e *ending) bool {
 		e.Outcome = a.claim.HandBack("its start could not be recorded")
 		return false
 	}
-	w.trouble.over(w.log, bellhop.OpReport)
+	w.trouble.over(bellhop.OpReport)
 	if len(refused) > 0 {
 		w.stale(a)
 		return false

@@ -83,7 +83,7 @@ func (w *Worker) writeProgress(ctx context.Context, reports []bellhop.Report) {
 		w.trouble.note(ctx, w.log, bellhop.OpReport, err)
 		return
 	}
-	w.trouble.over(w.log, bellhop.OpReport)
+	w.trouble.over(bellhop.OpReport)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range refused {

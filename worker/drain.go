@@ -124,7 +124,7 @@ func (w *Worker) flushLane(ctx context.Context, l *lane) error {
 			if n == 0 || !l.first {
 				return nil
 			}
-			if err := w.again(ctx, bellhop.OpExchange, fmt.Errorf("%d outcomes: %w: a part of the store is out of reach", n, bellhop.ErrUnavailable)); err != nil {
+			if err := w.again(ctx, bellhop.OpExchange, fmt.Errorf("%d outcomes: %w: a part of the store is out of reach, or a transaction holds their claims", n, bellhop.ErrUnavailable)); err != nil {
 				return err
 			}
 			continue

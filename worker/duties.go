@@ -71,7 +71,7 @@ func (w *Worker) dutiesRound(ctx context.Context) time.Duration {
 		case err != nil:
 			w.trouble.note(ctx, w.log, c.op, err)
 		default:
-			w.trouble.over(w.log, c.op)
+			w.trouble.over(c.op)
 		}
 		if next == 0 {
 			next = loop.Jitter(c.every, 0.2)
@@ -111,7 +111,7 @@ func (w *Worker) promoteDue(ctx context.Context) time.Duration {
 		w.trouble.note(ctx, w.log, bellhop.OpPromote, err)
 		return time.Second
 	}
-	w.trouble.over(w.log, bellhop.OpPromote)
+	w.trouble.over(bellhop.OpPromote)
 	w.mu.Lock()
 	w.due = time.Time{}
 	if next >= 0 {

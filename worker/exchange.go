@@ -115,7 +115,7 @@ func (w *Worker) exchangeRound(ctx context.Context, l *lane) time.Duration {
 		return 0
 	}
 	w.heard(reply.Signals.Now, c.sent, time.Now())
-	w.trouble.over(w.log, bellhop.OpExchange)
+	w.trouble.over(bellhop.OpExchange)
 	w.answered(l, c, reply)
 	return 0 // look at once whether outcomes have gathered meanwhile
 }

@@ -25,7 +25,7 @@ func (w *Worker) beatRound(ctx context.Context) time.Duration {
 		w.mu.Unlock()
 		return w.config.Beat / 10
 	}
-	w.trouble.over(w.log, bellhop.OpBeat)
+	w.trouble.over(bellhop.OpBeat)
 	return w.config.Beat
 }
 

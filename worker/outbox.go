@@ -12,7 +12,8 @@ type outbox struct {
 	outcomes []bellhop.Outcome
 	senders  []sender // of the outcomes, in the same order
 	// later are outcomes that an exchange left unsettled, because a part of the
-	// store is out of reach; they go again at laterAt.
+	// store is out of reach or a user's transaction holds their claims; they go
+	// again at laterAt.
 	later        []bellhop.Outcome
 	laterSenders []sender
 	laterAt      time.Time

@@ -59,7 +59,7 @@ func (w *Worker) rollupRound(ctx context.Context) time.Duration {
 			return rollup.Every
 		}
 	}
-	w.trouble.over(w.log, bellhop.OpRecords)
+	w.trouble.over(bellhop.OpRecords)
 	return rollup.Every
 }
 

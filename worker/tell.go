@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/loop"
@@ -74,61 +73,33 @@ func (w *Worker) tellStale(c *bellhop.Claim) {
 		bellhop.AttrKind, c.Job.Kind, bellhop.AttrQueue, c.Job.Queue, bellhop.AttrClaim, c.Token.Number)
 }
 
-// sayEvery is how often a lasting trouble is mentioned.
-const sayEvery = time.Minute
-
-// trouble remembers which operations fail, so that a trouble that lasts, or
-// comes and goes, is said once in a while and not at each try.
-type trouble struct {
+// troubles tell of the operations that fail, each for itself.
+type troubles struct {
 	mu  sync.Mutex
-	ops map[bellhop.Op]*failing
+	ops map[bellhop.Op]*loop.Trouble
 }
 
-type failing struct {
-	since time.Time // of the first failure in a row; zero if the last try was well
-	tries int       // that failed in a row
-	told  bool      // a line was written about these
-	said  time.Time // when the last line was written
-}
-
-// note says that an operation failed. A call that ended because its loop was
-// stopped, as ctx tells, is no failure.
-func (t *trouble) note(ctx context.Context, log *slog.Logger, op bellhop.Op, err error) {
-	if context.Cause(ctx) == loop.ErrStopped {
-		return
-	}
+// note says that an operation failed.
+func (t *troubles) note(ctx context.Context, log *slog.Logger, op bellhop.Op, err error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	f := t.ops[op]
-	if f == nil {
-		f = &failing{}
+	one := t.ops[op]
+	if one == nil {
+		one = loop.NewTrouble(log, "the store does not answer; the worker goes on trying", "the store answers again", bellhop.AttrOp, string(op))
 		if t.ops == nil {
-			t.ops = map[bellhop.Op]*failing{}
+			t.ops = map[bellhop.Op]*loop.Trouble{}
 		}
-		t.ops[op] = f
+		t.ops[op] = one
 	}
-	if f.since.IsZero() {
-		f.since = time.Now()
-	}
-	f.tries++
-	if time.Since(f.said) < sayEvery {
-		return
-	}
-	f.told, f.said = true, time.Now()
-	log.Error("the store does not answer; the worker goes on trying", bellhop.AttrOp, string(op),
-		bellhop.AttrError, err.Error(), "tries", f.tries)
+	t.mu.Unlock()
+	one.Note(ctx, err)
 }
 
 // over says that an operation works again, if it did not.
-func (t *trouble) over(log *slog.Logger, op bellhop.Op) {
+func (t *troubles) over(op bellhop.Op) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	f := t.ops[op]
-	if f == nil || f.since.IsZero() {
-		return
+	one := t.ops[op]
+	t.mu.Unlock()
+	if one != nil {
+		one.Over()
 	}
-	if f.told {
-		log.Info("the store answers again", bellhop.AttrOp, string(op), "after", time.Since(f.since).Round(time.Millisecond).String())
-	}
-	f.since, f.tries, f.told = time.Time{}, 0, false
 }

@@ -34,7 +34,7 @@ type Worker struct {
 	hurry    chan struct{} // closed by Hurry
 	once     sync.Once
 
-	trouble trouble
+	trouble troubles
 	// progressed is when progress was last written; the control loop's own.
 	progressed time.Time
 	// rivals is how many other living processes work what this one works.
