@@ -57,7 +57,9 @@ type Store interface {
 	//
 	//   - [X1] An outcome is applied if its job is running under exactly its
 	//     token (number and exchange id); else it is refused with [ErrStale] and
-	//     changes nothing. Other outcomes and the claims are not held up by that.
+	//     changes nothing. One whose claim an open transaction of a user holds is
+	//     left unsettled, since that may be rolled back. Other outcomes and the
+	//     claims are not held up by either.
 	//   - [X2] Applying sets the counters, reason and result that the outcome
 	//     carries, appends one attempt record, and moves the job where
 	//     [OutcomeKind.To] says. Only the newest [KeptAttempts] records are kept.

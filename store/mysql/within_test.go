@@ -304,7 +304,7 @@ func TestOpenTransactionKeepsAKeysHolder(t *testing.T) {
 	outcomes := settled(s.claimed(t, jobs[:2]...))
 	var waited atomic.Int32
 	s.SetStep(func(_ context.Context, _ bellhop.Op, statement string, done bool) error {
-		if statement == "hold unlocked running" && !done {
+		if statement == "drop these unique keys" && !done {
 			waited.Add(1)
 		}
 		return nil
@@ -334,6 +334,58 @@ func TestOpenTransactionKeepsAKeysHolder(t *testing.T) {
 	}
 	if got := s.states(t, jobs[0]); got[0] != bellhop.StateSucceeded {
 		t.Errorf("the holder is %v", got[0])
+	}
+}
+
+// A user's open transaction that holds a claim holds up no other outcome. The claim's own is not refused, since the
+// transaction may be rolled back: it is unsettled, and handed in again without waiting each time [X1].
+func TestOpenTransactionHoldsAClaim(t *testing.T) {
+	for name, commits := range map[string]bool{"committed": true, "rolled back": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			jobs := testJobs(2)
+			claims := s.claimed(t, jobs...)
+			outcomes := settled(claims)
+			tx := s.begin(t)
+			must(t, mysql.FinishWithin(t.Context(), s.Store, tx, outcomes[0]))
+			var waits atomic.Int32
+			s.SetStep(func(_ context.Context, _ bellhop.Op, statement string, done bool) error {
+				if statement == "hold running" && !done {
+					waits.Add(1)
+				}
+				return nil
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			hand := func(outcomes ...bellhop.Outcome) *bellhop.ExchangeReply {
+				t.Helper()
+				reply, err := s.Exchange(ctx, &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: outcomes})
+				must(t, err)
+				return reply
+			}
+			back := claims[0].HandBack("its process is gone")
+			if reply := hand(back, outcomes[1]); !slices.Equal(reply.Unsettled, []int{0}) || len(reply.Refused) > 0 {
+				t.Errorf("unsettled %v, refused %v", reply.Unsettled, reply.Refused)
+			}
+			waits.Store(0)
+			if reply := hand(back); !slices.Equal(reply.Unsettled, []int{0}) || len(reply.Refused) > 0 || waits.Load() > 0 {
+				t.Errorf("again: unsettled %v, refused %v; it has waited %d times", reply.Unsettled, reply.Refused, waits.Load())
+			}
+			if got := s.states(t, jobs...); got[0] != bellhop.StateRunning || got[1] != bellhop.StateSucceeded {
+				t.Errorf("the one that is held is %v, the other %v", got[0], got[1])
+			}
+			var want []bellhop.Refusal
+			state := bellhop.StateReady
+			if commits {
+				must(t, tx.Commit())
+				want, state = []bellhop.Refusal{{Index: 0, Err: bellhop.ErrStale, Recorded: bellhop.OutcomeSucceeded}}, bellhop.StateSucceeded
+			} else {
+				must(t, tx.Rollback())
+			}
+			if reply := hand(back); len(reply.Unsettled) > 0 || !slices.Equal(reply.Refused, want) || s.states(t, jobs[0])[0] != state {
+				t.Errorf("after the transaction: unsettled %v, refused %v; the job is %v", reply.Unsettled, reply.Refused, s.states(t, jobs[0]))
+			}
+		})
 	}
 }
 

@@ -106,11 +106,11 @@ var (
 		exists (select 1 from bellhop_exchanges where id = ?),
 		(select count(*) from bellhop_queues where paused = 1 and name = any(?::text[])),
 		(select count(*) from bellhop_running where process = ? and cancel = 1),
-		coalesce((select min(due) from bellhop_scheduled), 0)`)
+		coalesce((select min(due) from bellhop_scheduled where due >= ?), 0)`)
 )
 
 // Exchange implements [sqlstore.Swift].
-func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.ExchangeRequest, ends []sqlstore.End) (*sqlstore.Exchanged, error) {
+func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.ExchangeRequest, ends []sqlstore.End, due int64) (*sqlstore.Exchanged, error) {
 	x := &exchange{r: r, offset: d.offset.Load(), order: make(map[string]int, len(r.Wants)), names: map[string]string{}}
 	claims := !r.Process.IsZero() && r.Limit > 0 && len(r.Wants) > 0
 	var requests []request
@@ -124,7 +124,7 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 		lanes = d.lanes.begin(r, slices.ContainsFunc(ends, handsBack))
 		requests = append(requests, x.claim(lanes))
 	}
-	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), wanted(r.Wants), uuid(r.Process)}, x.lookedAround})
+	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), wanted(r.Wants), uuid(r.Process), due}, x.lookedAround})
 	err := d.pipeline(ctx, step, requests)
 	switch codeOf(err) {
 	case codeLock, codeUnique:

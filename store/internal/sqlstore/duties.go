@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	dueFirst         = define("due first", `select job, queue from bellhop_scheduled where due <= ? order by due, job {limit} {skip}`)
+	dueFirst         = define("due first", `select job, queue from bellhop_scheduled where due >= ? and due <= ? order by due, job {limit} {skip}`)
 	scheduledToReady = define("scheduled to ready", `insert into bellhop_ready
 		(queue, priority, due, job, kind, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
 		select j.queue, j.priority, p.due, p.job, j.kind, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, p.cancel, p.reason, p.progress
@@ -47,8 +47,9 @@ func pruneStatements(name string) pruning {
 
 // Promote implements [bellhop.Store].
 func (s *Store) Promote(ctx context.Context, limit int) (n int, next time.Duration, err error) {
+	look := s.dues.begin()
 	err = s.read(ctx, bellhop.OpPromote, func(ctx context.Context, t *txn) error {
-		next, err = t.nextDue(ctx)
+		next, err = t.nextDue(ctx, look)
 		return err
 	})
 	if err != nil || next != 0 || limit <= 0 {
@@ -63,7 +64,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (n int, next time.Durati
 			jobs = append(jobs, int64(job))
 			t.wake(string(queue))
 			return err
-		}, t.now, limit)
+		}, look.from, t.now, limit)
 		if err != nil {
 			return err
 		}
@@ -75,7 +76,7 @@ func (s *Store) Promote(ctx context.Context, limit int) (n int, next time.Durati
 			}
 		}
 		n = len(jobs)
-		next, err = t.nextDue(ctx)
+		next, err = t.nextDue(ctx, look)
 		return err
 	})
 	if err != nil {

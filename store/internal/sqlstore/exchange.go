@@ -18,7 +18,7 @@ var (
 		(select count(*) from bellhop_exchanges where id = ?),
 		(select count(*) from bellhop_queues where paused = 1),
 		(select count(*) from bellhop_running where process = ? and cancel = 1),
-		(select min(due) from bellhop_scheduled)`)
+		(select min(due) from bellhop_scheduled where due >= ?)`)
 	addExchange  = define("add exchange", `insert into bellhop_exchanges (id, made_at) values (?, ?) on conflict do nothing`)
 	holdProcess  = define("hold process", `select id from bellhop_processes where id = ? and gone_at is null {share}`)
 	dropExchange = define("drop exchange", `delete from bellhop_exchanges where id = ?`)
@@ -27,12 +27,12 @@ var (
 		from bellhop_running p cross join bellhop_jobs j where p.exchange = ? and j.job = p.job`)
 	cancels = define("cancels", `select j.id, p.claim, p.exchange from bellhop_running p cross join bellhop_jobs j
 		where p.process = ? and p.cancel = 1 and j.job = p.job order by j.id`)
-	nextDue = define("next due", `select min(due) from bellhop_scheduled`)
+	nextDue = define("next due", `select min(due) from bellhop_scheduled where due >= ?`)
 )
 
 // lockedTries is how often an exchange tries to reach all its claims, some tens of
 // milliseconds in all, before it goes on without those that others have locked:
-// one that a report or an action of ours holds at that moment must not be refused.
+// one that a report or an action of ours holds at that moment need not be handed in again.
 const lockedTries = 6
 
 // Exchange implements [bellhop.Store].
@@ -44,7 +44,7 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply
 		defer func() { s.idle.note(reply, err) }()
 	}
 	var gone bool
-	if s.swift != nil && len(r.Puts) == 0 {
+	if s.swift != nil && len(r.Puts) == 0 && !s.locked.has(r.Outcomes...) {
 		reply, gone, err = s.exchangeSwiftly(ctx, r)
 		if !errors.Is(err, ErrCareful) {
 			return s.exchanged(r, reply, gone, err)
@@ -94,11 +94,13 @@ func (t *txn) exchange(ctx context.Context, r *bellhop.ExchangeRequest, which re
 		return nil, false, err
 	}
 	var alive, known, paused, cancel, due num
+	look := t.store.dues.begin()
 	err = t.Query(ctx, lookAround, func(row Row) error { return row.Scan(&alive, &known, &paused, &cancel, &due) },
-		r.Process[:], r.ID[:], r.Process[:])
+		r.Process[:], r.ID[:], r.Process[:], look.from)
 	if err != nil {
 		return nil, false, err
 	}
+	t.after = append(t.after, func() { t.store.dues.end(look, t.now, int64(due)) })
 	var stopped []string
 	if paused > 0 {
 		if stopped, err = t.paused(ctx); err != nil {
@@ -250,8 +252,9 @@ func (t *txn) cancelled(ctx context.Context, process bellhop.ID) (tokens []bellh
 }
 
 // nextDue returns how long until a scheduled job is due: 0 if one is, -1 if none is scheduled.
-func (t *txn) nextDue(ctx context.Context) (time.Duration, error) {
-	due, err := t.count(ctx, nextDue)
+func (t *txn) nextDue(ctx context.Context, look dueLook) (time.Duration, error) {
+	due, err := t.count(ctx, nextDue, look.from)
+	t.after = append(t.after, func() { t.store.dues.end(look, t.now, due) })
 	return t.until(due), err
 }
 

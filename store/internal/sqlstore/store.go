@@ -48,15 +48,16 @@ type Store struct {
 	mu     sync.RWMutex // held for reading by each verb, for writing by Close
 	closed bool
 
-	step       atomic.Pointer[stepFunc]
-	refs       refs
-	lockedKeys lockedJobs
-	bounds     bounds
-	watch      watch
-	listeners  listeners
-	swift      Swift  // nil if the database has none
-	looker     Looker // likewise
-	idle       idleness
+	step      atomic.Pointer[stepFunc]
+	refs      refs
+	locked    lockedJobs
+	bounds    bounds
+	dues      dues
+	watch     watch
+	listeners listeners
+	swift     Swift  // nil if the database has none
+	looker    Looker // likewise
+	idle      idleness
 }
 
 type stepFunc = func(ctx context.Context, op bellhop.Op, statement string, done bool) error
@@ -75,7 +76,7 @@ type txn struct {
 	store *Store
 	now   int64 // the store's clock in microseconds
 	woken []woken
-	// after is what to do once the transaction has been committed.
+	// after is what to do once the transaction has ended well.
 	after []func()
 }
 
@@ -115,13 +116,19 @@ func (s *Store) begin(ctx context.Context, tx Tx) (*txn, error) {
 // read runs a verb in one reading transaction.
 func (s *Store) read(ctx context.Context, op bellhop.Op, fn func(context.Context, *txn) error) error {
 	return s.verb(ctx, op, func() error {
-		return s.Database.Read(ctx, s.stepOf(op), func(tx Tx) error {
-			t, err := s.begin(ctx, tx)
-			if err != nil {
+		var last *txn
+		err := s.Database.Read(ctx, s.stepOf(op), func(tx Tx) (err error) {
+			if last, err = s.begin(ctx, tx); err != nil {
 				return err
 			}
-			return fn(ctx, t)
+			return fn(ctx, last)
 		})
+		if err == nil {
+			for _, do := range last.after {
+				do()
+			}
+		}
+		return err
 	})
 }
 

@@ -17,8 +17,9 @@ import (
 type Swift interface {
 	// Enqueue adds jobs that are all new, in one transaction, and returns its time.
 	Enqueue(ctx context.Context, step Step, jobs []*bellhop.Job) (now int64, err error)
-	// Exchange ends claims and makes others, in one transaction.
-	Exchange(ctx context.Context, step Step, r *bellhop.ExchangeRequest, ends []End) (*Exchanged, error)
+	// Exchange ends claims and makes others, in one transaction. What is scheduled for
+	// times before due is not worth a look.
+	Exchange(ctx context.Context, step Step, r *bellhop.ExchangeRequest, ends []End, due int64) (*Exchanged, error)
 }
 
 // ErrCareful says that a call has changed nothing and must go the way that all
@@ -126,7 +127,10 @@ func (s *Store) exchangeSwiftly(ctx context.Context, r *bellhop.ExchangeRequest)
 		}
 		var done *Exchanged
 		err = Again(ctx, s.Dialect, func() (err error) {
-			done, err = s.swift.Exchange(ctx, s.stepOf(bellhop.OpExchange), r, ends)
+			look := s.dues.begin()
+			if done, err = s.swift.Exchange(ctx, s.stepOf(bellhop.OpExchange), r, ends, look.from); err == nil {
+				s.dues.end(look, done.Now, done.NextDue)
+			}
 			return err
 		})
 		if err != nil {
