@@ -153,15 +153,19 @@ type entry struct {
 	bellhop.Snapshot
 	turn    uint64
 	started bool
+	damaged bool   // the job's bytes are there, and cannot be read
 	head    string // the first bytes of the place: where the job is, and its claim
 }
 
 // readEntry reads a job's bytes and its place. The bytes are empty if they stand
-// in the place.
+// in the place, or are lost. Of a job whose bytes are damaged the place alone is told.
 func readEntry(id, job, place string) (*entry, error) {
 	e := &entry{}
+	if job != "" && !readJob(&e.Job, job) {
+		e.Job, e.damaged = bellhop.Job{}, true
+	}
 	copy(e.ID[:], id)
-	if len(id) != 16 || job != "" && !readJob(&e.Job, job) || !e.readPlace(place) {
+	if len(id) != 16 || !e.readPlace(place) {
 		return nil, fmt.Errorf("job %s: %w", e.ID, errBroken)
 	}
 	return e, nil

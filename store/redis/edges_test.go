@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,6 +92,68 @@ func TestJobWithoutBytes(t *testing.T) {
 		if _, err := s.Exchange(t.Context(), request(p, 0, succeeded(reply.Claims)...)); err != nil && finder != "sweep" {
 			t.Fatal(err)
 		}
+	}
+}
+
+// The unique key of a job whose bytes are lost or damaged is free when the job has died, though nobody can tell by the job which
+// key it was; and the job never takes it from another, also if somebody runs it again [E4, E5].
+func TestKeyOfJobWithoutBytes(t *testing.T) {
+	for name, bytes := range map[string]string{"lost": "", "cut": "\x00", "damaged": "\xff\xff\xff\xff\xff\xff\xff"} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t, testservers.Redis(t).Address)
+			c, o := client(t, openingOf(s).address), openingOf(s)
+			p := process(t, s)
+			jobs := testJobs(4)
+			for _, j := range jobs {
+				j.UniqueKey, j.Args = "key", []byte(`"`+strings.Repeat("x", 300)+`"`)
+			}
+			add := func(j *bellhop.Job, holder *bellhop.Job) {
+				t.Helper()
+				receipts, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: []*bellhop.Job{j}})
+				if err != nil || receipts[0].ID != holder.ID || receipts[0].Existing != (holder != j) {
+					t.Fatalf("the receipt is %+v, %v; want job %s to hold the key", receipts, err, holder.ID)
+				}
+			}
+			act := func(action bellhop.Action, j *bellhop.Job) {
+				t.Helper()
+				if r, err := s.Act(t.Context(), &bellhop.ActRequest{Action: action, IDs: []bellhop.ID{j.ID}}); err != nil || len(r.Changed) != 1 {
+					t.Fatalf("%s: %+v, %v", action, r, err)
+				}
+			}
+			die := func() {
+				t.Helper()
+				if reply, err := s.Exchange(t.Context(), request(p, 1)); err != nil || len(reply.Claims) > 0 {
+					t.Fatalf("claimed %+v, %v", reply, err)
+				}
+				found, err := s.Get(t.Context(), []bellhop.ID{jobs[0].ID})
+				if err != nil || found[0].Place.State != bellhop.StateDead {
+					t.Fatalf("the job is %+v, %v", found, err)
+				}
+			}
+			add(jobs[0], jobs[0])
+			key := "{bellhop:" + o.namespace + "}:jobs"
+			if bytes == "" {
+				c.HDel(t.Context(), key, string(jobs[0].ID[:]))
+			} else {
+				c.HSet(t.Context(), key, string(jobs[0].ID[:]), bytes)
+			}
+			add(jobs[1], jobs[0]) // it lives as long as nobody has looked
+			if _, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: jobs[:1]}); !errors.Is(err, bellhop.ErrIDTaken) {
+				t.Errorf("the same job again: %v; of one without bytes nobody knows that it is the same", err)
+			}
+			die()
+			act(bellhop.ActRetry, jobs[0])
+			add(jobs[1], jobs[0]) // it lives again
+			die()
+			add(jobs[1], jobs[1])
+			act(bellhop.ActRetry, jobs[0])
+			act(bellhop.ActCancel, jobs[0])
+			add(jobs[2], jobs[1])
+			act(bellhop.ActDelete, jobs[0])
+			add(jobs[2], jobs[1])
+			act(bellhop.ActCancel, jobs[1])
+			add(jobs[2], jobs[2])
+		})
 	}
 }
 

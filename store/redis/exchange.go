@@ -171,7 +171,7 @@ func readRefusals(v any) (refused []bellhop.Refusal) {
 	return refused
 }
 
-// readClaims reads ids, jobs and places. Those of jobs without bytes, which have lost them, are apart.
+// readClaims reads ids, jobs and places. Those of jobs whose bytes are lost or damaged are apart.
 func readClaims(v any) (claims, lost []bellhop.Claim, err error) {
 	all := list(v)
 	if len(all) == 0 {
@@ -190,7 +190,7 @@ func readClaims(v any) (claims, lost []bellhop.Claim, err error) {
 			Token: bellhop.Token{JobID: e.ID, Number: e.Place.Claim, Exchange: e.Place.Exchange},
 			Job:   &e.Job, Place: e.Place, Started: e.started,
 		}
-		if three[1] == nil {
+		if three[1] == nil || e.damaged {
 			lost = append(lost, c)
 		} else {
 			claims = append(claims, c)

@@ -21,21 +21,22 @@ end
 -- retention returns how long a job is to be kept once it has ended.
 local function retention(id, p)
   local job = jobOf(id, p)
-  if not job then return keep end
-  local o = 5 + number('>I4', job)
-  o = o + 2 + number('>I2', job, o)
-  o = o + 2 + number('>I2', job, o) + 21
-  local own, rest = number('>i8', job, o), number('>I2', job, o + 8)
-  if own == 0 and rest == 0 then return keep end
+  local ok, own, rest = pcall(function()
+    local o = 5 + number('>I4', job)
+    o = o + 2 + number('>I2', job, o)
+    o = o + 2 + number('>I2', job, o) + 21
+    return number('>i8', job, o), number('>I2', job, o + 8)
+  end)
+  if not ok or own == 0 and rest == 0 then return keep end -- its bytes are lost or damaged, or do not say
   return own
 end
 
 local function again(id, p, state)
   local l, t = laneOf(p, 8)
   local flags = byte(p, 8)
-  if band(flags, KEYED) ~= 0 then
-    local key = keyOf(id, p)
-    local holder = keys[key] or call('HGET', NS .. 'unique', key)
+  local key = band(flags, KEYED) ~= 0 and keyOf(id, p) or ''
+  if key ~= '' then
+    local holder = keys[key] or holderOf(key)
     if holder then return skip(id, state, holder) end
     keys[key] = id
     push(takers, key, id)

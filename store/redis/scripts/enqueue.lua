@@ -26,20 +26,11 @@ local k, fresh, mine, apart, keys = 0, {}, {}, {}, {} -- taken jobs: ids; places
 local states, existing = {}, {}
 local zero6, zero4 = pack('>I6', 0), pack('>I4', 0)
 
--- same reports whether a job that is there, at place p, is the one that was sent.
+-- same reports whether a job that is there, at place p, is the one that was sent. Of one whose bytes are lost nobody knows.
 local function same(id, p, l, rest, bytes)
-  local content = function(job) return sub(job, 5 + number('>I4', job)) end
+  local content = function(job) return job and #job > 3 and sub(job, 5 + number('>I4', job)) end
   local old, o = laneOf(p, flagsAt(p))
   return old == l and content(apart[id] or jobOf(id, p)) == content(bytes or sub(rest, 17 + #l.text))
-end
-
--- holderOf returns who holds a unique key, and the holder's state.
-local function holderOf(key)
-  local id = keys[key]
-  if id then return id, sub(mine[id], 1, 1) end
-  id = call('HGET', NS .. 'unique', key)
-  local place = id and call('HGET', NS .. 'places', id)
-  if place then return id, sub(place, 1, 1) end
 end
 
 local i = 0
@@ -67,7 +58,12 @@ while at < #items do
       if not same(id, old, l, rest, bytes) then return {'taken', i - 1} end
       holder, held = id, sub(old, 1, 1)
     elseif key ~= '' then
-      holder, held = holderOf(key)
+      holder = keys[key]
+      if holder then
+        held = sub(mine[holder], 1, 1)
+      else
+        holder, held = holderOf(key)
+      end
     end
     if holder then
       existing[#existing + 1] = {i - 1, holder, held}

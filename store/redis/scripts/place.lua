@@ -162,12 +162,22 @@ local function leave(id, p, l)
   end
 end
 
--- keyOf returns the unique key of a job.
+-- keyOf returns the unique key of a job; '' if its bytes are lost or damaged.
 local function keyOf(id, p)
   local job = jobOf(id, p)
-  if not job then return '' end
-  local o = 5 + number('>I4', job)
-  return sub(job, o + 2, o + 1 + number('>I2', job, o))
+  local ok, key = pcall(function()
+    local o = 5 + number('>I4', job)
+    return sub(job, o + 2, o + 1 + number('>I2', job, o))
+  end)
+  return ok and key or ''
+end
+
+-- holderOf returns the job that holds a unique key, and its state. Only a live one does: one whose bytes were lost could not
+-- tell which key to free when it died.
+local function holderOf(key)
+  local id = call('HGET', NS .. 'unique', key)
+  local p = id and call('HGET', NS .. 'places', id)
+  if p and byte(p) <= 52 then return id, sub(p, 1, 1) end
 end
 
 -- free notes that a job's unique key is free, if the job holds it.
