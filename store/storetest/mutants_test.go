@@ -150,6 +150,7 @@ var mutants = []struct {
 	{"sweeps the living", []string{"random"}, func(s bellhop.Store) bellhop.Store { return &sweepsLiving{Pass{s}} }},
 	{"enqueues in halves", []string{"faults"}, func(s bellhop.Store) bellhop.Store { return &enqueuesInHalves{Pass: Pass{s}} }},
 	{"forgets what an exchange claimed", []string{"random", "faults", "races"}, func(s bellhop.Store) bellhop.Store { return &forgetsExchange{Pass: Pass{s}} }},
+	{"tells of acts what it saw before", []string{"races"}, func(s bellhop.Store) bellhop.Store { return &tellsBefore{Pass{s}} }},
 	{"claims twice when asked twice at once", []string{"races"}, func(s bellhop.Store) bellhop.Store { return &repeatsRacily{Pass: Pass{s}, seen: map[bellhop.ID]bool{}} }},
 }
 
@@ -339,6 +340,31 @@ func (m *enqueuesInHalves) Enqueue(ctx context.Context, r *bellhop.EnqueueReques
 		receipts = append(receipts, one...)
 	}
 	return receipts, nil
+}
+
+// tellsBefore looks where jobs are, acts, and tells what the action does to jobs that are there.
+type tellsBefore struct{ Pass }
+
+func (m *tellsBefore) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActReply, error) {
+	seen, err := m.Store.Get(ctx, r.IDs)
+	if err != nil {
+		return nil, err
+	}
+	for range 100 { // others may come in meanwhile
+		runtime.Gosched()
+	}
+	reply, err := m.Store.Act(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range seen {
+		skipped := slices.IndexFunc(reply.Skipped, func(skip bellhop.Skip) bool { return skip.ID == j.ID })
+		if skipped >= 0 && r.Action.From().Has(j.Place.State) {
+			reply.Skipped = slices.Delete(reply.Skipped, skipped, skipped+1)
+			reply.Changed = append(reply.Changed, j.ID)
+		}
+	}
+	return reply, nil
 }
 
 // forgetsExchange does not know an exchange again, and claims anew.

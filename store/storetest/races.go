@@ -24,6 +24,7 @@ var raceParts = []part{
 	{"sweep against finish", raceSweepFinish},
 	{"finish against cancel", raceFinishCancel},
 	{"act against claim", raceActClaim},
+	{"acts against all", raceActs},
 	{"unique", raceUnique},
 	{"unique against finish", raceUniqueFinish},
 	{"pause", racePause},
@@ -100,6 +101,8 @@ func (w *hand) send(ctx context.Context) (*bellhop.ExchangeReply, error) {
 	case len(reply.Refused) > 0:
 		r := reply.Refused[0]
 		return nil, fmt.Errorf("exchange refused %v: %w, recorded is %v", w.request.Outcomes[r.Index], r.Err, r.Recorded)
+	case len(reply.Unsettled) > 0:
+		return nil, fmt.Errorf("X1: exchange left outcomes %v unsettled, and there is no transaction of a user", reply.Unsettled)
 	case len(reply.Claims) > w.request.Limit:
 		return nil, fmt.Errorf("X5: an exchange with limit %d claimed %d", w.request.Limit, len(reply.Claims))
 	}
