@@ -6,11 +6,14 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/control"
 )
 
 // queue is a queue on the wire.
 type queue struct {
 	bellhop.QueueStats
+	// Concurrency is how many of its jobs run at once in each process, if somebody has set that.
+	Concurrency int `json:"concurrency,omitempty"`
 	// Hint says that jobs wait and no living process works the queue.
 	Hint string `json:"hint,omitempty"`
 }
@@ -32,11 +35,15 @@ func (s *Server) listQueues(ctx context.Context, _ *nothing) (*queuesReply, erro
 	if err != nil {
 		return nil, err
 	}
+	told, err := control.Read(ctx, s.client.Store())
+	if err != nil {
+		return nil, err
+	}
 	workers, v := NewWorkforce(processes, stats), access.From(ctx)
 	out := &queuesReply{Queues: make([]queue, 0, len(stats)), Limit: bellhop.QueuesCountedTo}
 	for _, st := range stats {
 		if v.Sees(st.Queue) {
-			out.Queues = append(out.Queues, queue{st, workers.QueueHint(&st)})
+			out.Queues = append(out.Queues, queue{st, told.Concurrency(st.Queue), workers.QueueHint(&st)})
 		}
 	}
 	return out, nil

@@ -23,7 +23,10 @@
 //	jobs retry, run, cancel, …      {"action":"retry","count":2,"changed":[ids],"signalled":[ids],"skipped":[{"id","state","holder"}]},
 //	                                by filter without the lists
 //	queues list                     {"queues":[…],"limit":10000}, as GET /v1/queues gives it, and with each queue's "slots"
+//	queues concurrency              {"queue","concurrency"}
 //	queues pause, resume            [{"queue":"mail","paused":true}]
+//	processes list                  {"processes":[…],"gone":[…]}: those alive as GET /v1/processes gives them, and the newest that died with jobs in hand
+//	processes drain, undrain        {"process","drained"}
 //	audit                           a page of the audit, as GET /v1/audit gives it
 //	migrate status, up, down        {"store","have","newest","steps":[{"version","name","down","took_ms"}]}
 //	migrate print                   {"from","to","sql"}

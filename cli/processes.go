@@ -24,14 +24,9 @@ type processesListCmd struct {
 
 // processesResult is the JSON of processes list.
 type processesResult struct {
-	Processes []processResult `json:"processes"`
+	Processes []control.Process `json:"processes"`
 	// Gone are the newest of those that died with jobs within the last seven days.
 	Gone []control.Gone `json:"gone"`
-}
-
-type processResult struct {
-	bellhop.ProcessStatus
-	Drained bool `json:"drained,omitempty"`
 }
 
 // Run lists the workers.
@@ -49,9 +44,9 @@ func (c *processesListCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	result := processesResult{Processes: make([]processResult, len(alive)), Gone: []control.Gone{}}
+	result := processesResult{Processes: make([]control.Process, len(alive)), Gone: []control.Gone{}}
 	for i, p := range alive {
-		result.Processes[i] = processResult{p, state.Drains(p.ID)}
+		result.Processes[i] = state.Process(p)
 	}
 	if gone, _, err := control.ListGone(ctx, client.Store(), "", 20); err != nil {
 		return err
@@ -82,7 +77,7 @@ func (r *processesResult) show(a *app, clock clockwork) {
 		for _, p := range r.Processes {
 			note := cell{}
 			if p.Drained {
-				note = cell{"drained", yellow}
+				note = cell{strings.TrimSuffix("drained by "+p.DrainedBy, " by "), yellow}
 			}
 			t.add(cell{text: p.ID.String()}, cell{text: p.Name}, cell{text: clock.at(p.StartedAt)}, cell{text: clock.at(p.BeatAt)},
 				cell{text: number(p.Running)}, cell{text: number(p.Slots)}, cell{text: strings.Join(p.Queues, " ")}, note)

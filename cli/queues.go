@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/control"
 )
 
 // queuesCmd holds what is done to queues.
@@ -35,6 +36,8 @@ type queuesResult struct {
 // queueResult is one queue in it.
 type queueResult struct {
 	bellhop.QueueStats
+	// Concurrency is how many of its jobs run at once in each process, if somebody has set that.
+	Concurrency int `json:"concurrency,omitempty"`
 	// Slots is how many jobs the living processes that work the queue run at once.
 	Slots int `json:"slots"`
 	// Hint says what is wrong: jobs wait, and no living process works the queue.
@@ -56,7 +59,15 @@ func (c *queuesListCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	told, err := control.Read(ctx, client.Store())
+	if err != nil {
+		return err
+	}
 	result := queuesResult{Queues: withWorkers(stats, force), Limit: bellhop.QueuesCountedTo, idle: len(force.Processes) == 0}
+	for i := range result.Queues {
+		q := &result.Queues[i]
+		q.Concurrency = told.Concurrency(q.Queue)
+	}
 	if a.json {
 		return a.printJSON(result)
 	}
@@ -74,7 +85,7 @@ func withWorkers(stats []bellhop.QueueStats, force *workforce) []queueResult {
 	known := map[string]bool{}
 	for _, s := range stats {
 		known[s.Queue] = true
-		queues = append(queues, queueResult{s, force.slots[s.Queue], force.QueueHint(&s)})
+		queues = append(queues, queueResult{QueueStats: s, Slots: force.slots[s.Queue], Hint: force.QueueHint(&s)})
 	}
 	for name, slots := range force.slots {
 		if !known[name] {
@@ -109,12 +120,16 @@ func (r *queuesResult) show(a *app, clock clockwork) {
 	}
 	var unworked []string // the queues that nobody works
 	for _, q := range r.Queues {
-		note := cell{}
+		var notes []string
+		color := plain
 		if q.Paused {
-			note = cell{"paused", yellow}
+			notes, color = append(notes, "paused"), yellow
+		}
+		if q.Concurrency > 0 {
+			notes = append(notes, number(q.Concurrency)+" at once in each process")
 		}
 		t.add(cell{text: q.Queue}, capped(q.Ready, cyan), capped(q.Running, bold), capped(q.Scheduled, blue), capped(q.Blocked, yellow),
-			capped(q.Dead, red), capped(q.Slots, plain), cell{text: clock.at(q.OldestReady)}, cell{text: clock.at(q.NextDue)}, note)
+			capped(q.Dead, red), capped(q.Slots, plain), cell{text: clock.at(q.OldestReady)}, cell{text: clock.at(q.NextDue)}, cell{strings.Join(notes, ", "), color})
 		if q.Hint != "" && !q.Paused {
 			unworked = append(unworked, q.Queue)
 		}

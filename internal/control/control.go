@@ -44,6 +44,21 @@ func (s *State) Drains(process bellhop.ID) bool { _, is := s.Drained[process]; r
 // Concurrency returns how many jobs of a queue are to run at once in each process; 0 if each goes by its own settings.
 func (s *State) Concurrency(queue string) int { return s.Queues[queue].Concurrency }
 
+// Process is a process as lists show it, with what it was told.
+type Process struct {
+	bellhop.ProcessStatus
+	// Drained says that it was told to take no more jobs, by DrainedBy at DrainedAt.
+	Drained   bool      `json:"drained"`
+	DrainedBy string    `json:"drained_by,omitempty"`
+	DrainedAt time.Time `json:"drained_at,omitzero"`
+}
+
+// Process returns a process with what it was told.
+func (s *State) Process(p bellhop.ProcessStatus) Process {
+	o, drained := s.Drained[p.ID]
+	return Process{p, drained, o.By, o.At}
+}
+
 const (
 	processKey = "process/"
 	queueKey   = "queue/"
