@@ -1,195 +1,22 @@
 package bulk_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/bulk"
-	"github.com/gobellhop/bellhop/store/memory"
-	"github.com/gobellhop/bellhop/store/sqlite"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// world is a store with jobs, and processes that work at its operations.
-type world struct {
-	t     *testing.T
-	store bellhop.Store
-	clock *bellhop.ManualClock
-	mu    sync.Mutex
-	ended []*bulk.Operation
-}
-
-// onStores runs a test on a store in memory and on one in a file.
-func onStores(t *testing.T, test func(w *world)) {
-	clock := func() *bellhop.ManualClock {
-		return bellhop.NewManualClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	}
-	t.Run("memory", func(t *testing.T) {
-		t.Parallel()
-		c := clock()
-		s := memory.New(memory.WithClock(c))
-		t.Cleanup(func() { _ = s.Close() })
-		test(&world{t: t, store: s, clock: c})
-	})
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		c := clock()
-		s, err := sqlite.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "jobs.db")+"?synchronous=normal", sqlite.WithClock(c))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		test(&world{t: t, store: s, clock: c})
-	})
-}
-
-// mortal is a store for a process that dies without a word at its n-th call for work.
-type mortal struct {
-	bellhop.Store
-	left  atomic.Int64 // calls until it dies
-	after bool         // the last call takes effect, and its reply is lost
-	dead  chan struct{}
-}
-
-var errDead = errors.New("this process is dead")
-
-func (m *mortal) call(fn func() error) error {
-	left := m.left.Add(-1)
-	if left < 0 {
-		return errDead
-	}
-	if left > 0 {
-		return fn()
-	}
-	if m.after {
-		_ = fn() // its process will not learn
-	}
-	close(m.dead)
-	return errDead
-}
-
-func (m *mortal) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellhop.ActReply, err error) {
-	err = m.call(func() error { reply, err = m.Store.Act(ctx, r); return err })
-	return reply, err
-}
-
-func (m *mortal) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
-	return m.call(func() error { return m.Store.Put(ctx, writes) })
-}
-
-// process is a process that works at operations.
-type process struct {
-	*bulk.Runner
-	dead chan struct{}
-}
-
-// start returns a process that dies at its n-th call; with 0 it never does.
-func (w *world) start(calls int64, after bool) *process {
-	m := &mortal{Store: w.store, after: after, dead: make(chan struct{})}
-	if calls == 0 {
-		calls = 1 << 60
-	}
-	m.left.Store(calls)
-	client, err := bellhop.NewClient(m)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	runner := bulk.New(client, bulk.Options{Logger: slog.New(slog.DiscardHandler), Ended: func(_ context.Context, o *bulk.Operation) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.ended = append(w.ended, o)
-	}})
-	runner.Rush()
-	w.t.Cleanup(runner.Close)
-	return &process{runner, m.dead}
-}
-
-// enqueue adds n jobs to a queue.
-func (w *world) enqueue(n int, queue string) {
-	w.t.Helper()
-	for n > 0 {
-		jobs := make([]*bellhop.Job, min(n, 5000))
-		for i := range jobs {
-			jobs[i] = &bellhop.Job{ID: bellhop.NewID(), Kind: "k", Queue: queue, Args: []byte("{}"), Attempts: 1}
-		}
-		n -= len(jobs)
-		if _, err := w.store.Enqueue(w.t.Context(), &bellhop.EnqueueRequest{Jobs: jobs}); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-// count counts by listing, which has no bound.
-func (w *world) count(f bellhop.Filter) (n int) {
-	w.t.Helper()
-	q := &bellhop.Query{Filter: f, Limit: 1000, WithoutArgs: true}
-	for {
-		l, err := w.store.List(w.t.Context(), q)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if n += len(l.Jobs); l.Next == "" {
-			return n
-		}
-		q.After = l.Next
-	}
-}
-
-// wait waits until the operation is over, or the process dead.
-func (w *world) wait(p *process, id string) *bulk.Operation {
-	w.t.Helper()
-	client, err := bellhop.NewClient(w.store)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	reader := bulk.New(client, bulk.Options{})
-	defer reader.Close()
-	for deadline := time.Now().Add(time.Minute); ; {
-		o, err := reader.Get(w.t.Context(), id)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if o.Ended() || time.Now().After(deadline) {
-			return o
-		}
-		select {
-		case <-p.dead:
-			return o
-		case <-time.After(2 * time.Millisecond): // there is no signal for a record that has changed
-		}
-	}
-}
-
-func (w *world) begin(p *process, q bulk.Request) *bulk.Operation {
-	w.t.Helper()
-	o, err := p.Start(w.t.Context(), q)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return o
-}
 
 var ready = bellhop.States(bellhop.StateReady)
 
 func TestOperationVisitsAll(t *testing.T) {
 	onStores(t, func(w *world) {
-		n := 50_000
-		if testing.Short() {
-			n = 4_000
-		}
+		n := w.many
 		w.enqueue(n, "mail")
 		w.enqueue(10, "other")
 		p := w.start(0, false)
@@ -226,10 +53,7 @@ func TestOperationVisitsAll(t *testing.T) {
 // TestOtherProcessGoesOn kills process after process at a random call, before or after it took effect.
 func TestOtherProcessGoesOn(t *testing.T) {
 	onStores(t, func(w *world) {
-		n := 50_000
-		if testing.Short() {
-			n = 4_000
-		}
+		n := w.many
 		w.enqueue(n, "mail")
 		p := w.start(4+rand.Int64N(6), rand.N(2) == 0) // more than the two writes of the start
 		o := w.begin(p, bulk.Request{Action: bellhop.ActDelete, Filter: bellhop.Filter{States: ready}, By: "ann"})
@@ -242,7 +66,7 @@ func TestOtherProcessGoesOn(t *testing.T) {
 			}
 			early.Close()
 			p.Close()
-			w.clock.Advance(31 * time.Second)
+			w.advance(31 * time.Second)
 			p = w.start(1+rand.Int64N(12), rand.N(2) == 0)
 			if err := p.TakeOver(w.t.Context()); err != nil && !errors.Is(err, errDead) {
 				w.t.Fatal(err)
@@ -324,7 +148,7 @@ func TestStopBeforeTheFirstBite(t *testing.T) {
 		if _, err := other.Stop(w.t.Context(), o.ID, "bob"); err != nil {
 			w.t.Fatal(err)
 		}
-		w.clock.Advance(31 * time.Second)
+		w.advance(31 * time.Second)
 		if err := other.TakeOver(w.t.Context()); err != nil {
 			w.t.Fatal(err)
 		}
@@ -395,10 +219,9 @@ func TestRefusals(t *testing.T) {
 		}
 		for i := range bulk.MaxRunning {
 			id := fmt.Sprintf("%024x", i+1)
-			other := fmt.Sprintf(`{"state":"running","action":1,"filter":{},"owner":"another","beat_at":%q}`, w.clock.Now().Format(time.RFC3339))
-			writes := []bellhop.RecordWrite{{Space: "bulk", Key: id, Value: []byte(other)}, {Space: "bulk.running", Key: id, Value: []byte("{}")}}
-			if err := w.store.Put(w.t.Context(), writes); err != nil {
-				w.t.Fatal(err)
+			other := fmt.Sprintf(`{"state":"running","action":1,"filter":{},"owner":"another","beat_at":%q}`, w.now().Format(time.RFC3339))
+			for _, r := range []bellhop.RecordWrite{{Space: "bulk", Key: id, Value: []byte(other)}, {Space: "bulk.running", Key: id, Value: []byte("{}")}} {
+				w.must(w.store.Put(w.t.Context(), []bellhop.RecordWrite{r}))
 			}
 		}
 		if _, err := p.Start(w.t.Context(), bulk.Request{Action: bellhop.ActRetry, Filter: some}); !errors.Is(err, bulk.ErrBusy) {
@@ -415,7 +238,7 @@ func TestListNewestFirst(t *testing.T) {
 			o := w.begin(p, bulk.Request{Action: bellhop.ActDiscard, Filter: bellhop.Filter{Queues: []string{"mail"}}})
 			w.wait(p, o.ID)
 			want = append([]string{o.ID}, want...)
-			w.clock.Advance(time.Second)
+			w.advance(time.Second)
 		}
 		var got []string
 		after := ""
@@ -467,7 +290,7 @@ func TestNarrow(t *testing.T) {
 func TestStartIsNotDisturbed(t *testing.T) {
 	onStores(t, func(w *world) {
 		p := w.start(0, false)
-		id := fmt.Sprintf("%016x00000000", ^uint64(w.clock.Now().UnixMicro()))
+		id := fmt.Sprintf("%016x00000000", ^uint64(w.now().UnixMicro()))
 		if err := w.store.Put(w.t.Context(), []bellhop.RecordWrite{{Space: "bulk.running", Key: id, Value: []byte("{}")}}); err != nil {
 			w.t.Fatal(err)
 		}
@@ -479,7 +302,7 @@ func TestStartIsNotDisturbed(t *testing.T) {
 			if err != nil || len(found) != want {
 				w.t.Fatalf("%d are listed, want %d; %v", len(found), want, err)
 			}
-			w.clock.Advance(time.Minute)
+			w.advance(time.Minute)
 		}
 	})
 }
