@@ -35,8 +35,8 @@ func (s *Server) SetReplyTimeout(d time.Duration) { s.replyTimeout = d }
 // ForgetProbe makes the next /readyz ask the store.
 func (s *Server) ForgetProbe() { s.store.Keep = 0 }
 
-// SetSightAge bounds how old a look at the queues may be.
-func (s *Server) SetSightAge(d time.Duration) { s.sight.age = d }
+// ForgetQueues makes the next question about queues look at them.
+func (s *Server) ForgetQueues() { s.queues.Forget() }
 
 // ProblemNames lists the types of problems.
 func ProblemNames() (list []string) {

@@ -87,6 +87,7 @@ func (s *Server) pause(ctx context.Context, action, queue string, paused bool, d
 	if err := do(ctx, queue); err != nil {
 		return nil, err
 	}
+	s.queues.Forget()
 	s.audited(ctx, audit.Entry{Action: action, Queue: queue})
 	return &pauseReply{Queue: queue, Paused: paused}, nil
 }

@@ -3,18 +3,24 @@ package api
 import (
 	"context"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
+	"github.com/gobellhop/bellhop/internal/look"
 )
 
-// sightAge is how old a look at the queues may be for an autoscaler: those ask for many queues at once.
-const sightAge = 2 * time.Second
-
-// promoteForScale is how many due jobs are made ready at a time where no worker does it.
-const promoteForScale = 1000
+const (
+	// scaleAge is how old the look at the queues may be for an autoscaler: those ask for many queues at once.
+	scaleAge = 2 * time.Second
+	// scaleWait is how long an autoscaler waits for a newer look while there is an older one,
+	scaleWait = 2 * time.Second
+	// scaleKeep and for how long it is given the older one while the store does not answer, at the least.
+	scaleKeep = 30 * time.Second
+	// promoteForScale is how many due jobs are made ready at a time where no worker does it.
+	promoteForScale = 1000
+)
 
 // scaleReply tells an autoscaler how much work a queue has.
 type scaleReply struct {
@@ -30,6 +36,8 @@ type scaleReply struct {
 	Workers int  `json:"workers"`
 	Paused  bool `json:"paused"`
 	Limit   int  `json:"limit"`
+	// AgeSeconds is how long ago that was seen.
+	AgeSeconds float64 `json:"age_seconds"`
 }
 
 // scaleQueue is GET /v1/queues/{queue}/scale: what KEDA's metrics-api scaler and its like ask, also when no worker is alive.
@@ -37,25 +45,20 @@ func (s *Server) scaleQueue(ctx context.Context, in *queueRequest) (*scaleReply,
 	if err := access.From(ctx).Allow(access.Read, in.queue); err != nil {
 		return nil, err
 	}
-	seen, err := s.sight.look(ctx, s.client)
+	seen, err := s.depths(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := &scaleReply{Queue: in.queue, Limit: bellhop.QueuesCountedTo}
-	for i := range seen.workforce.Processes {
-		if slices.Contains(seen.workforce.Processes[i].Queues, in.queue) {
+	out := &scaleReply{Queue: in.queue, Limit: bellhop.QueuesCountedTo, AgeSeconds: seen.Age().Seconds()}
+	for i := range seen.Value.Processes {
+		if slices.Contains(seen.Value.Processes[i].Queues, in.queue) {
 			out.Workers++
 		}
 	}
-	for i := range seen.stats {
-		st := &seen.stats[i]
-		if st.Queue != in.queue {
-			continue
-		}
-		out.Ready, out.Running, out.Paused = st.Ready, st.Running, st.Paused
-		if !st.OldestReady.IsZero() {
-			out.OldestReadySeconds = max(seen.now.Sub(st.OldestReady).Seconds(), 0)
-		}
+	stats := seen.Value.Stats
+	if at, has := slices.BinarySearchFunc(stats, in.queue, func(st bellhop.QueueStats, name string) int { return strings.Compare(st.Queue, name) }); has {
+		st := &stats[at]
+		out.Ready, out.Running, out.Paused, out.OldestReadySeconds = st.Ready, st.Running, st.Paused, seen.Value.Oldest(st).Seconds()
 	}
 	out.Value = out.Running
 	if !out.Paused {
@@ -64,45 +67,30 @@ func (s *Server) scaleQueue(ctx context.Context, in *queueRequest) (*scaleReply,
 	return out, nil
 }
 
-// sight is a look at all queues that several requests share.
-type sight struct {
-	age  time.Duration // how old it may be
-	mu   sync.Mutex
-	at   time.Time
-	seen *seen
+// depths returns what the queues are like. Scheduled jobs become ready through workers; where none is alive, jobs whose time has come
+// are made ready here, after each look, or an autoscaler would never learn of them.
+func (s *Server) depths(ctx context.Context) (*look.Seen[look.Queues], error) {
+	seen, err := s.lookForScale(ctx)
+	if err != nil || len(seen.Value.Processes) > 0 || s.promoted.Swap(seen.Number) == seen.Number {
+		return seen, err
+	}
+	n, _, err := s.client.Store().Promote(ctx, promoteForScale)
+	if err != nil || n == 0 {
+		return seen, err
+	}
+	s.queues.Forget()
+	return s.lookForScale(ctx)
 }
 
-type seen struct {
-	now       time.Time // the store's clock
-	stats     []bellhop.QueueStats
-	workforce *Workforce
-}
-
-// look returns what the queues are like, at most s.age old. Scheduled jobs become ready through workers; where none is alive, jobs
-// whose time has come are made ready here, or an autoscaler would never learn of them.
-func (s *sight) look(ctx context.Context, c *bellhop.Client) (*seen, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen != nil && time.Since(s.at) < s.age {
-		return s.seen, nil
+func (s *Server) lookForScale(ctx context.Context) (*look.Seen[look.Queues], error) {
+	waiting, cancel := context.WithTimeout(ctx, scaleWait)
+	defer cancel()
+	seen := s.queues.Get(waiting, scaleAge)
+	if seen.Value == nil && waiting.Err() != nil { // there is nothing older to be had
+		seen = s.queues.Get(ctx, scaleAge)
 	}
-	processes, err := c.Processes(ctx)
-	if err != nil {
-		return nil, err
+	if seen.Value == nil || seen.Err != nil && seen.Age() > max(scaleKeep, 2*seen.Every()) {
+		return nil, seen.Err
 	}
-	if len(processes) == 0 {
-		if _, _, err := c.Store().Promote(ctx, promoteForScale); err != nil {
-			return nil, err
-		}
-	}
-	now, err := c.Store().Ping(ctx)
-	if err != nil {
-		return nil, err
-	}
-	stats, err := c.Queues(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.seen, s.at = &seen{now, stats, NewWorkforce(processes, stats)}, time.Now()
-	return s.seen, nil
+	return &seen, nil
 }

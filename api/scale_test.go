@@ -13,9 +13,9 @@ import (
 
 func TestScaleWithNoWorker(t *testing.T) {
 	w := newWorld(t, api.Options{})
-	w.server.SetSightAge(0)
 	scale := func(queue string) map[string]any {
 		t.Helper()
+		w.server.ForgetQueues()
 		return w.do("GET", "/v1/queues/"+queue+"/scale", "").want(200)
 	}
 	if got := scale("mail"); got["value"] != json.Number("0") || got["workers"] != json.Number("0") {

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/look"
 	"github.com/gobellhop/bellhop/internal/probe"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
@@ -70,7 +72,8 @@ type Server struct {
 	watch        *watch
 	rollups      *rollup.Reader
 	store        *probe.Store
-	sight        sight
+	queues       *look.Shared[look.Queues]
+	promoted     atomic.Uint64 // the look after which due jobs were made ready last; see depths
 	bodyTimeout  time.Duration // for a body to arrive
 	replyTimeout time.Duration // from the beginning of a request until its reply has been taken
 	heartbeat    time.Duration // between comments on an idle event stream
@@ -131,7 +134,7 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 	}
 	s.rollups = rollup.NewReader(client.Store())
 	s.watch = &watch{client: client, log: s.log, every: 500 * time.Millisecond}
-	s.sight.age = sightAge
+	s.queues = look.Of(client.Store())
 	s.audit = audit.NewLog(client.Store(), s.log)
 	s.store = probe.For(client.Store())
 	s.document = documentUnder(opts.Prefix)

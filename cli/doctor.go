@@ -125,15 +125,11 @@ func (d *diagnosis) lookAtSchema(ctx context.Context) error {
 
 // lookAtQueues compares what is to do with who is there to do it.
 func (d *diagnosis) lookAtQueues(ctx context.Context) error {
-	force, err := findWorkforce(ctx, d.client)
+	stats, force, err := findQueues(ctx, d.client)
 	if err != nil {
 		return err
 	}
 	d.force = force
-	stats, err := d.client.Queues(ctx)
-	if err != nil {
-		return err
-	}
 	const start = "start bellhop serve, bellhop work, or the program that has the handlers"
 	ready := slices.ContainsFunc(stats, func(q bellhop.QueueStats) bool { return q.Ready > 0 })
 	switch n := len(force.Processes); {

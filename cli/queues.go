@@ -51,11 +51,7 @@ func (c *queuesListCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer client.Close()
-	stats, err := client.Queues(ctx)
-	if err != nil {
-		return err
-	}
-	force, err := findWorkforce(ctx, client)
+	stats, force, err := findQueues(ctx, client)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,23 @@ func findWorkforce(ctx context.Context, c *bellhop.Client) (*workforce, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newWorkforce(found), nil
+}
+
+// findQueues returns what queues have to do and who works them: it counts once for both.
+func findQueues(ctx context.Context, c *bellhop.Client) ([]bellhop.QueueStats, *workforce, error) {
+	processes, err := c.Processes(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	stats, err := c.Queues(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return stats, newWorkforce(api.NewWorkforce(processes, stats)), nil
+}
+
+func newWorkforce(found *api.Workforce) *workforce {
 	w := &workforce{Workforce: found, slots: map[string]int{}, names: map[bellhop.ID]string{}}
 	for _, p := range found.Processes {
 		w.names[p.ID] = p.Name
@@ -28,7 +45,7 @@ func findWorkforce(ctx context.Context, c *bellhop.Client) (*workforce, error) {
 			w.slots[queue] += p.Slots
 		}
 	}
-	return w, nil
+	return w
 }
 
 // process names a process for people.

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/observe"
 )
 
 // meters are the instruments; those of the messaging conventions are nil unless asked for.
@@ -54,32 +55,31 @@ func newMeters(m metric.Meter, conventions bool) (*meters, error) {
 
 // heed counts an event.
 func (m *meters) heed(e bellhop.Event) {
-	if e.Kind == "" { // an action of a person names the job only
+	c := observe.Count(e)
+	if c.What == observe.Nothing {
 		return
 	}
 	ctx := context.Background()
 	of := metric.WithAttributes(attribute.String("bellhop.queue", e.Queue), attribute.String("bellhop.kind", e.Kind))
 	conventional := metric.WithAttributes(attribute.String("messaging.system", "bellhop"), attribute.String("messaging.destination.name", e.Queue))
-	switch {
-	case e.Stale:
+	switch c.What {
+	case observe.Lost:
 		m.stale.Add(ctx, 1, of)
 		return
-	case e.Type == bellhop.EventEnqueued:
+	case observe.Enqueued:
 		m.enqueued.Add(ctx, 1, of)
 		if m.sent != nil {
 			m.sent.Add(ctx, 1, conventional, metric.WithAttributes(attribute.String("messaging.operation.name", "enqueue")))
 		}
 		return
-	case e.Claim == 0 || e.Type == bellhop.EventClaimed:
-		return
 	}
-	outcome := metric.WithAttributes(attribute.String("bellhop.outcome", e.Type.String()))
+	outcome := metric.WithAttributes(attribute.String("bellhop.outcome", c.Outcome))
 	m.attempts.Add(ctx, 1, of, outcome)
 	if e.To.Final() {
 		m.finished.Add(ctx, 1, of, outcome)
 	}
-	if e.Took <= 0 && e.Waited <= 0 {
-		return // the handler was not started
+	if !c.Ran {
+		return
 	}
 	m.run.Record(ctx, e.Took.Seconds(), of)
 	m.wait.Record(ctx, e.Waited.Seconds(), of)

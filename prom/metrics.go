@@ -19,7 +19,7 @@ import (
 // Defaults of [Options].
 const (
 	DefaultMaxSeries = 1000
-	DefaultCountTo   = 10_000
+	DefaultCountTo   = bellhop.QueuesCountedTo
 	DefaultFresh     = 5 * time.Second
 )
 
@@ -122,12 +122,12 @@ func (m *Metrics) Open(ctx context.Context, address string, opts ...bellhop.Opti
 // Options returns what a client needs to be watched. Events of a second client are added to those of the first.
 func (m *Metrics) Options() []bellhop.Option { return []bellhop.Option{bellhop.OnEvent(m.heed)} }
 
-// Store returns a store that times its calls, and takes it as the one whose queues are looked at. Give it to [bellhop.NewClient].
+// Store returns a store that times its calls, and takes it as the one whose queues are looked at. Give it to [bellhop.NewClient]: an API
+// and a dashboard on that client share the look at the queues.
 func (m *Metrics) Store(s bellhop.Store) bellhop.Store {
-	m.queues.watch(s)
-	return observe.Store(s, func(ctx context.Context, op bellhop.Op) (context.Context, func(time.Duration, error)) {
+	return m.queues.watch(observe.Store(s, func(ctx context.Context, op bellhop.Op) (context.Context, func(time.Duration, error)) {
 		return ctx, func(took time.Duration, err error) { m.called(op, took, err) }
-	})
+	}))
 }
 
 func (m *Metrics) called(op bellhop.Op, took time.Duration, err error) {
@@ -156,39 +156,26 @@ func isFault(err error) bool {
 
 // heed counts an event.
 func (m *Metrics) heed(e bellhop.Event) {
-	if e.Kind == "" { // an action of a person names the job only
+	c := observe.Count(e)
+	if c.What == observe.Nothing {
 		return
 	}
 	queue, kind := m.series.labels(e.Queue, e.Kind)
-	switch {
-	case e.Stale:
-		m.stale.WithLabelValues(queue, kind).Inc()
-		return
-	case e.Type == bellhop.EventEnqueued:
+	switch c.What {
+	case observe.Enqueued:
 		m.enqueued.WithLabelValues(queue, kind).Inc()
-		return
-	case e.Claim == 0 || e.Type == bellhop.EventClaimed:
-		return
+	case observe.Lost:
+		m.stale.WithLabelValues(queue, kind).Inc()
+	case observe.Ended:
+		m.attempts.WithLabelValues(queue, kind, c.Outcome).Inc()
+		if e.To.Final() {
+			m.finished.WithLabelValues(queue, kind, c.Outcome).Inc()
+		}
+		if c.Ran {
+			m.run.WithLabelValues(queue, kind).Observe(e.Took.Seconds())
+			m.wait.WithLabelValues(queue).Observe(e.Waited.Seconds())
+		}
 	}
-	outcome := outcomes[e.Type]
-	if outcome == "" {
-		return
-	}
-	m.attempts.WithLabelValues(queue, kind, outcome).Inc()
-	if e.To.Final() {
-		m.finished.WithLabelValues(queue, kind, outcome).Inc()
-	}
-	if e.Took > 0 || e.Waited > 0 {
-		m.run.WithLabelValues(queue, kind).Observe(e.Took.Seconds())
-		m.wait.WithLabelValues(queue).Observe(e.Waited.Seconds())
-	}
-}
-
-// outcomes are the values of the label, by event.
-var outcomes = map[bellhop.EventType]string{
-	bellhop.EventSucceeded: "succeeded", bellhop.EventRetried: "retried", bellhop.EventSnoozed: "snoozed",
-	bellhop.EventDiscarded: "discarded", bellhop.EventDied: "dead", bellhop.EventCancelled: "cancelled",
-	bellhop.EventHandedBack: "handed_back", bellhop.EventSwept: "swept", bellhop.EventBlocked: "blocked",
 }
 
 // series bounds how many pairs of queue and kind are told apart.

@@ -2,12 +2,14 @@ package prom
 
 import (
 	"context"
-	"sync"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/look"
 )
 
 // What is looked up in the store: the same from every process.
@@ -27,100 +29,85 @@ var (
 	busySlots = prometheus.NewDesc("bellhop_worker_slots_busy",
 		"How many jobs all living processes ran at their last beat. Store-wide: take max, not sum.", nil, nil)
 	storeUp = prometheus.NewDesc("bellhop_store_up",
-		"1 if the store answered when its queues were last looked at from this process, else 0.", nil, nil)
+		"1 if the store answered when its queues were last looked at from this process, else 0; what it does not answer is left out.", nil, nil)
 	lookTook = prometheus.NewDesc("bellhop_store_look_seconds",
 		"How long the last look at the queues took from this process.", nil, nil)
+	lookAge = prometheus.NewDesc("bellhop_store_look_age_seconds",
+		"How long ago the look began that the gauges of queues and processes are of.", nil, nil)
 )
 
-// lookTimeout is how long a look may take: a scraper waits for it.
-const lookTimeout = 2 * time.Second
+const (
+	// scrapeWait is how long a scraper waits for a look.
+	scrapeWait = 2 * time.Second
+	// staleFor is for how long the last look is shown while the store is slow.
+	staleFor = time.Minute
+)
 
-// queues looks at the queues of a store, one look at a time, and keeps what it saw for a while.
+// queues shows what the look at a store's queues sees.
 type queues struct {
 	countTo int
 	fresh   time.Duration
-
-	mu    sync.Mutex
-	store bellhop.Store
-	seen  *sight
-	next  time.Time
+	look    atomic.Pointer[look.Shared[look.Queues]] // nil while there is no store to look at
 }
 
-// sight is what one look saw.
-type sight struct {
-	at        time.Time // the store's clock as far as this process knows it
-	took      time.Duration
-	stats     []bellhop.QueueStats
-	processes []bellhop.ProcessStatus
-	err       error
-}
-
-func (q *queues) watch(s bellhop.Store) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.store = s
+// watch takes a store as the one to look at, and returns it with the look, for others in this process that want to know the same.
+func (q *queues) watch(s bellhop.Store) bellhop.Store {
+	s = look.Share(s)
+	shared := look.Of(s)
+	if q.countTo != bellhop.QueuesCountedTo {
+		shared = look.New(func(ctx context.Context) (*look.Queues, error) { return look.At(ctx, s, q.countTo) })
+	}
+	q.look.Store(shared)
+	return s
 }
 
 func (q *queues) describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueJobs, queueAge, queuePaused, queueWorkers, processes, slots, busySlots, storeUp, lookTook} {
+	for _, d := range []*prometheus.Desc{queueJobs, queueAge, queuePaused, queueWorkers, processes, slots, busySlots, storeUp, lookTook, lookAge} {
 		out <- d
 	}
 }
 
-// look returns what the queues are like, as of now or a little earlier; nil if there is no store to look at.
-func (q *queues) look() *sight {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.store == nil || q.seen != nil && time.Now().Before(q.next) {
-		return q.seen
+func (q *queues) collect(out chan<- prometheus.Metric) {
+	shared := q.look.Load()
+	if shared == nil {
+		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWait)
 	defer cancel()
-	began := time.Now()
-	s := &sight{}
-	if s.at, s.err = q.store.Ping(ctx); s.err == nil {
-		s.stats, s.err = q.store.Stats(ctx, q.countTo)
+	seen := shared.Get(ctx, q.fresh)
+	to := gauges(out)
+	if late := errors.Is(seen.Err, look.ErrLate); seen.Value == nil || seen.Err != nil && (!late || seen.Age() > staleFor+seen.Every()) {
+		to.set(storeUp, 0)
+		return
 	}
-	if s.err == nil {
-		s.processes, s.err = q.store.Processes(ctx)
-	}
-	s.took = time.Since(began)
-	q.seen = s
-	q.next = time.Now().Add(max(q.fresh, 20*s.took))
-	if s.err != nil {
-		q.next = time.Now().Add(q.fresh)
-	}
-	return s
+	to.set(storeUp, 1)
+	to.set(lookTook, seen.Took.Seconds())
+	to.set(lookAge, seen.Age().Seconds())
+	to.queues(seen.Value)
 }
 
-func (q *queues) collect(out chan<- prometheus.Metric) {
-	s := q.look()
-	if s == nil {
-		return
-	}
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
-	}
-	gauge(lookTook, s.took.Seconds())
-	if s.err != nil {
-		gauge(storeUp, 0)
-		return
-	}
-	gauge(storeUp, 1)
+// gauges takes values.
+type gauges chan<- prometheus.Metric
+
+func (g gauges) set(d *prometheus.Desc, value float64, labels ...string) {
+	g <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func (g gauges) queues(seen *look.Queues) {
 	workers := map[string]int{}
 	all, busy := 0, 0
-	for i := range s.processes {
-		p := &s.processes[i]
+	for i := range seen.Processes {
+		p := &seen.Processes[i]
 		all, busy = all+p.Slots, busy+p.Busy
 		for _, name := range p.Queues {
 			workers[name]++
 		}
 	}
-	gauge(processes, float64(len(s.processes)))
-	gauge(slots, float64(all))
-	gauge(busySlots, float64(busy))
-	for i := range s.stats {
-		st := &s.stats[i]
+	g.set(processes, float64(len(seen.Processes)))
+	g.set(slots, float64(all))
+	g.set(busySlots, float64(busy))
+	for i := range seen.Stats {
+		st := &seen.Stats[i]
 		for _, c := range []struct {
 			state bellhop.State
 			n     int
@@ -131,22 +118,19 @@ func (q *queues) collect(out chan<- prometheus.Metric) {
 			{bellhop.StateRunning, st.Running},
 			{bellhop.StateDead, st.Dead},
 		} {
-			gauge(queueJobs, float64(c.n), st.Queue, c.state.String())
+			g.set(queueJobs, float64(c.n), st.Queue, c.state.String())
 		}
-		age, paused := 0.0, 0.0
-		if !st.OldestReady.IsZero() {
-			age = max(s.at.Sub(st.OldestReady).Seconds(), 0)
-		}
+		paused := 0.0
 		if st.Paused {
 			paused = 1
 		}
-		gauge(queueAge, age, st.Queue)
-		gauge(queuePaused, paused, st.Queue)
-		gauge(queueWorkers, float64(workers[st.Queue]), st.Queue)
+		g.set(queueAge, seen.Oldest(st).Seconds(), st.Queue)
+		g.set(queuePaused, paused, st.Queue)
+		g.set(queueWorkers, float64(workers[st.Queue]), st.Queue)
 		delete(workers, st.Queue)
 	}
 	for name, n := range workers { // worked, and empty
-		gauge(queueWorkers, float64(n), name)
-		gauge(queueAge, 0, name)
+		g.set(queueWorkers, float64(n), name)
+		g.set(queueAge, 0, name)
 	}
 }

@@ -38,7 +38,7 @@ func (s *Server) about(v *view) (*page, error) {
 		Watching: s.live.streams.Load(), Role: v.viewer.Role,
 	}
 	if shot := v.snapshot(); shot != nil {
-		data.Look, data.Every, data.Skew = shot.took, shot.every(), shot.at.Sub(shot.made)
+		data.Look, data.Every, data.Skew = shot.took, shot.every, shot.Now.Sub(shot.At)
 	}
 	for _, queue := range v.viewer.Visible() {
 		data.Single = append(data.Single, queueRole{queue, v.viewer.On(queue)})

@@ -127,7 +127,7 @@ func (s *Server) charts(v *view) (*page, error) {
 		for _, q := range shot.visible(v.viewer) {
 			data.Queues = append(data.Queues, q.Queue)
 		}
-		data.Kinds = kinds(v.viewer.Processes(shot.processes))
+		data.Kinds = kinds(v.viewer.Processes(shot.Processes))
 	}
 	p := &page{name: "charts", title: "Metrics", nav: "/charts", status: http.StatusOK}
 	if choose {

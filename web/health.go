@@ -76,7 +76,7 @@ func processNotes(shot *snapshot) []note {
 	for _, q := range shot.queues {
 		waiting += q.Ready + q.Scheduled
 	}
-	if len(shot.processes) == 0 {
+	if len(shot.Processes) == 0 {
 		if waiting > 0 {
 			notes = append(notes, note{
 				Level: levelProblem, Text: "There is no living process: nothing is run", Link: "/processes",
@@ -85,8 +85,8 @@ func processNotes(shot *snapshot) []note {
 		}
 		return notes
 	}
-	for _, p := range shot.processes {
-		if silent := shot.at.Sub(p.BeatAt); silent > silentAfter {
+	for _, p := range shot.Processes {
+		if silent := shot.Now.Sub(p.BeatAt); silent > silentAfter {
 			notes = append(notes, note{
 				Level: levelWarning, Link: "/processes/" + p.ID.String(), of: p.Queues,
 				Text:   fmt.Sprintf("Process %s has been silent for %s", p.Name, span(silent)),
@@ -102,10 +102,10 @@ func queueNote(shot *snapshot, q *queueRow) (note, bool) {
 	n := note{Queue: q.Queue, Link: "/queues/" + url.PathEscape(q.Queue)}
 	overdue := time.Duration(0)
 	if !q.NextDue.IsZero() {
-		overdue = shot.at.Sub(q.NextDue)
+		overdue = shot.Now.Sub(q.NextDue)
 	}
 	switch {
-	case q.Hint != "" && !q.Paused && len(shot.processes) > 0:
+	case q.Hint != "" && !q.Paused && len(shot.Processes) > 0:
 		n.Level, n.Text = levelProblem, fmt.Sprintf("Queue %s has %s but no worker", q.Queue, waitingJobs(q.Ready+q.Scheduled))
 		n.Advice = "Start a worker that works this queue, or add it to one: bellhop work --queue " + q.Queue + "=10."
 	case q.Paused && q.Ready > 0:

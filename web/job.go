@@ -117,10 +117,10 @@ func (s *Server) job(v *view) (*page, error) {
 	d.metadata()
 	names := map[bellhop.ID]string{}
 	if shot := v.snapshot(); shot != nil {
-		for _, p := range shot.processes {
+		for _, p := range shot.Processes {
 			names[p.ID] = p.Name
 		}
-		d.Hint = api.NewWorkforce(shot.processes, stats(shot)).Hint(job.Place.State, job.Kind, job.Queue)
+		d.Hint = api.NewWorkforce(shot.Processes, shot.Stats).Hint(job.Place.State, job.Kind, job.Queue)
 	}
 	d.Process = names[job.Place.Process]
 	d.attempts(names, job)
@@ -145,14 +145,6 @@ func hides(job, shown *bellhop.Snapshot) bool {
 	return !slices.EqualFunc(job.History, shown.History, func(a, b bellhop.Attempt) bool {
 		return a.Failure == b.Failure || a.Failure != nil && b.Failure != nil && *a.Failure == *b.Failure
 	})
-}
-
-func stats(shot *snapshot) []bellhop.QueueStats {
-	list := make([]bellhop.QueueStats, len(shot.queues))
-	for i := range shot.queues {
-		list[i] = shot.queues[i].QueueStats
-	}
-	return list
 }
 
 // traceForm is a W3C trace parent.

@@ -65,7 +65,7 @@ type chip struct {
 // now is the store's clock, or this machine's while the store does not answer.
 func (v *view) now() time.Time {
 	if shot := v.snapshot(); shot != nil {
-		return shot.now()
+		return shot.Clock()
 	}
 	return time.Now()
 }

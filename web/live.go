@@ -5,8 +5,10 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,148 +16,80 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/look"
 	"github.com/gobellhop/bellhop/internal/reply"
 )
 
 const (
 	liveEvery  = 2 * time.Second  // between looks, at the least
-	liveShare  = 20               // a look may take this part of the time: the next comes after so many times its duration
-	lookWithin = 15 * time.Second // for one look
-	liveKeep   = time.Minute      // for which the last look is shown when the store ceases to answer
+	liveKeep   = time.Minute      // for which the last look is shown when the store ceases to answer, at the least
+	liveWait   = 2 * time.Second  // for a newer look, while there is one to show,
+	liveLate   = 5 * time.Second  // and what is too long for one not to be told
 	maxStreams = 256              // browsers that watch at once
 	streamFor  = 15 * time.Minute // after which a browser has to come in again, so that a role that is taken away goes
 	writeLive  = 20 * time.Second // for a browser to take an update
 )
 
-// live looks at the store for all browsers at once: one ticker for the whole process, which runs only while somebody watches, and
-// never looks for more than a twentieth of the time.
+// live is what all browsers watch: the snapshot of the newest looks at the store, and one ticker for the whole process, which has
+// looks taken only while somebody watches.
 type live struct {
-	look     func(ctx context.Context, last *snapshot) (*snapshot, error)
-	streams  atomic.Int64
+	queues  *look.Shared[look.Queues]
+	rates   *look.Shared[rates]
+	log     *slog.Logger
+	streams atomic.Int64
+
 	mu       sync.Mutex
 	newest   *snapshot
-	failed   error // of the newest look
-	since    time.Time
 	watchers int
 	alone    context.CancelFunc // ends the ticker
-	changed  chan struct{}      // closed and replaced when there is a new snapshot
-
-	looking chan struct{} // holds one: one look at a time
-	looks   int           // looks that have ended
 }
 
 func newLive(s *Server) *live {
-	return &live{look: s.look, changed: make(chan struct{}), looking: make(chan struct{}, 1)}
+	return &live{
+		queues: look.Of(s.client.Store()), log: s.log,
+		rates: look.New(func(ctx context.Context) (*rates, error) { return readRates(ctx, s.reader) }),
+	}
 }
 
-// every is how long a look may be shown before the next.
-func (shot *snapshot) every() time.Duration { return max(liveEvery, liveShare*shot.took) }
-
-// current returns the newest snapshot, after a look if that is due. A store that does not answer is waited for by one request at a
-// time, and what that finds holds for all that waited meanwhile; then the last snapshot is returned if it is not too old, with the
-// error in it, else nil.
-func (l *live) current(ctx context.Context) *snapshot {
-	if shot := l.fresh(); shot != nil {
-		return shot
-	}
-	before := l.ended()
-	select {
-	case l.looking <- struct{}{}:
-		defer func() { <-l.looking }()
-	case <-ctx.Done():
-		return nil
-	}
-	if shot := l.fresh(); shot != nil { // somebody else has looked meanwhile
-		return shot
-	}
-	if shot, failed := l.failedSince(before); failed {
-		return shot
-	}
-	// One impatient visitor does not end the look for the others.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookWithin)
-	defer cancel()
+// current returns the newest snapshot, after looks if those are due. One that is late or fails leaves the last snapshot, which then
+// says so. It fails if there is none, or only one that is too old.
+func (l *live) current(ctx context.Context) (*snapshot, error) {
 	l.mu.Lock()
 	last := l.newest
 	l.mu.Unlock()
-	shot, err := l.look(ctx, last)
+	if last != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, liveWait)
+		defer cancel()
+	}
+	queues := l.queues.Get(ctx, liveEvery)
+	switch {
+	case queues.Value == nil:
+		return nil, queues.Err
+	case queues.Err == nil:
+	case queues.Age() > max(liveKeep, 2*queues.Every()):
+		return nil, queues.Err
+	case errors.Is(queues.Err, look.ErrLate) && time.Since(queues.Since) < liveLate:
+		queues.Err = nil
+	}
+	rates := l.rates.Get(ctx, ratesEvery)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.looks++
-	if err != nil {
-		if l.failed == nil {
-			l.since = time.Now()
+	if last = l.newest; last == nil || last.isBefore(&queues, &rates) {
+		l.newest = newSnapshot(&queues, &rates, last)
+		if rates.Err != nil && !errors.Is(rates.Err, look.ErrLate) {
+			l.log.Warn("the rates of queues cannot be read", bellhop.AttrError, rates.Err)
 		}
-		l.failed = err
-		if l.newest == nil || time.Since(l.newest.made) > liveKeep {
-			l.newest = nil
-			return nil
-		}
-		stale := *l.newest
-		stale.err, stale.since = err, l.since
-		stale.number++
-		l.publish(&stale)
-		return &stale
 	}
-	l.failed = nil
-	if l.newest != nil {
-		shot.number = l.newest.number + 1
-	}
-	l.publish(shot)
-	return shot
-}
-
-// publish wakes whoever watches. The caller holds mu.
-func (l *live) publish(shot *snapshot) {
-	l.newest = shot
-	close(l.changed)
-	l.changed = make(chan struct{})
-}
-
-// ended returns how many looks have ended.
-func (l *live) ended() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.looks
-}
-
-// failedSince reports whether another look has ended meanwhile, and the newest has failed: to wait for one more would be in vain, and
-// requests would queue up behind a store that is frozen. It returns what there is to be shown.
-func (l *live) failedSince(looks int) (shot *snapshot, failed bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.newest, l.looks > looks && l.failed != nil
-}
-
-func (l *live) fresh() *snapshot {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.newest != nil && l.newest.err == nil && time.Since(l.newest.made) < l.newest.every() {
-		return l.newest
-	}
-	return nil
+	return l.newest, nil
 }
 
 // forget lets the next request look anew: somebody has changed something, and wants to see it.
-func (l *live) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.newest != nil {
-		old := *l.newest
-		old.made = old.made.Add(-old.every())
-		old.at = old.at.Add(-old.every())
-		l.newest = &old
-	}
-}
+func (l *live) forget() { l.queues.Forget() }
 
-// trouble returns why there is no snapshot.
-func (l *live) trouble() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
-}
-
-// watch keeps the ticker going until ctx ends. next is closed when there is something new to be had from current.
-func (l *live) watch(ctx context.Context) (next func() <-chan struct{}) {
+// watch keeps the ticker going until ctx ends.
+func (l *live) watch(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.watchers++; l.watchers == 1 {
@@ -170,19 +104,14 @@ func (l *live) watch(ctx context.Context) (next func() <-chan struct{}) {
 			l.alone()
 		}
 	})
-	return func() <-chan struct{} {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.changed
-	}
 }
 
 // tick looks until nobody watches any more.
 func (l *live) tick(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := liveEvery
-		if shot := l.current(ctx); shot != nil {
-			wait = shot.every()
+		if shot, err := l.current(ctx); err == nil {
+			wait = shot.every
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -227,9 +156,9 @@ func (s *Server) stream(v *view) error {
 		h.Set("Content-Encoding", "gzip")
 		e.zip = gzip.NewWriter(v.w)
 	}
-	next := s.live.watch(ctx)
+	s.live.watch(ctx)
 	for first := true; ; first = false {
-		changed := next() // before the look, so that none is missed
+		changed := s.live.queues.Changed() // before the look, so that none is missed
 		began := time.Now()
 		inner := &view{Request: r, s: s, w: reply.NewSilent(), viewer: v.viewer, watched: &watched{}}
 		if err := e.update(inner); err != nil {
@@ -239,7 +168,7 @@ func (s *Server) stream(v *view) error {
 			}
 			return nil // the stream ends, and the browser comes again
 		}
-		rest := time.NewTimer(liveShare * time.Since(began)) // what one page asks of the store itself keeps the measure too
+		rest := time.NewTimer(look.Part * time.Since(began)) // what one page asks of the store itself keeps the measure too
 		select {
 		case <-rest.C:
 		case <-ctx.Done():

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/look"
+	"github.com/gobellhop/bellhop/store/memory"
 )
 
 const patience = 20 * time.Second
@@ -112,78 +114,85 @@ func TestEventsKeepCarriageReturnsAsText(t *testing.T) {
 	}
 }
 
-// However many pages are looked at, the store is asked by one at a time, and no more often than is due.
-func TestBrowsersShareOneLook(t *testing.T) {
-	w := newWorld(t)
-	var looks, at atomic.Int64
-	look := w.server.live.look
-	w.server.live.look = func(ctx context.Context, last *snapshot) (*snapshot, error) {
-		looks.Add(1)
-		if at.Add(1) > 1 {
-			t.Error("two looks at once")
-		}
-		defer at.Add(-1)
-		return look(ctx, last)
+// asked is a store in memory that counts the looks at its queues, and can be away.
+type asked struct {
+	bellhop.Store
+	looks atomic.Int64
+	away  atomic.Bool
+}
+
+func (a *asked) Ping(ctx context.Context) (time.Time, error) {
+	if a.away.Load() {
+		return time.Time{}, errors.Join(errors.New("down"), bellhop.ErrUnavailable)
 	}
+	return a.Store.Ping(ctx)
+}
+
+func (a *asked) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, error) {
+	a.looks.Add(1)
+	return a.Store.Stats(ctx, limit)
+}
+
+// However many pages are looked at, the store is asked no more often than is due.
+func TestBrowsersShareOneLook(t *testing.T) {
+	store := &asked{Store: memory.New()}
+	w := newWorldOn(t, store)
 	var all sync.WaitGroup
 	for range 40 {
 		all.Go(func() { w.ask("GET", "/", nil) })
 	}
 	all.Wait()
-	if n := looks.Load(); n > 2 {
+	if n := store.looks.Load(); n > 2 {
 		t.Errorf("40 pages took %d looks", n)
 	}
 }
 
 // A store that does not answer is said so: by a note while what is known is not old, else by a page of its own.
 func TestStoreThatDoesNotAnswer(t *testing.T) {
-	w := newWorld(t)
-	w.enqueue("kind", "mail", 1)
-	w.get("/")
-	w.server.live.look = func(context.Context, *snapshot) (*snapshot, error) {
-		return nil, errors.Join(errors.New("down"), bellhop.ErrUnavailable)
-	}
-	w.server.live.forget()
-	w.has(w.get("/"), "/queues/mail", "The store has not answered for", `class="note note-problem"`)
-	w.server.live.mu.Lock()
-	w.server.live.newest.made = w.server.live.newest.made.Add(-2 * liveKeep)
-	w.server.live.mu.Unlock()
-	reply, body := w.ask("GET", "/", nil)
-	if reply.StatusCode != http.StatusServiceUnavailable || reply.Header.Get("Retry-After") == "" {
-		t.Errorf("%s", reply.Status)
-	}
-	w.has(body, "The store does not answer", "bellhop doctor")
+	synctest.Test(t, func(t *testing.T) {
+		store := &asked{Store: memory.New()}
+		w := newWorldOn(t, store)
+		w.enqueue("kind", "mail", 1)
+		w.get("/")
+		store.away.Store(true)
+		time.Sleep(2 * liveEvery) // of the bubble's clock: until the next look
+		w.has(w.get("/"), "/queues/mail", "The store has not answered for", `class="note note-problem"`)
+		time.Sleep(2 * liveKeep) // likewise, until what is known is old
+		reply, body := w.ask("GET", "/", nil)
+		if reply.StatusCode != http.StatusServiceUnavailable || reply.Header.Get("Retry-After") == "" {
+			t.Errorf("%s", reply.Status)
+		}
+		w.has(body, "The store does not answer", "bellhop doctor")
+		store.away.Store(false)
+		if strings.Contains(w.get("/"), "has not answered") {
+			t.Error("it answers again, and the page does not say so")
+		}
+	})
 }
 
-// Whoever waits for a store that is frozen waits for one look, not for those of all who came before; and who leaves does not wait at all.
-func TestWaitingForAFrozenStore(t *testing.T) {
+// A page does not wait long for a look that is late, if there is an older one to show; and it is not alarmed at once.
+func TestStoreThatIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		looks, thaw := 0, make(chan struct{})
-		l := &live{changed: make(chan struct{}), looking: make(chan struct{}, 1)}
-		l.look = func(context.Context, *snapshot) (*snapshot, error) {
-			looks++
-			<-thaw
-			return nil, bellhop.ErrUnavailable
+		w := newWorld(t)
+		w.enqueue("kind", "mail", 1)
+		w.get("/")
+		seen := w.server.live.queues.Get(t.Context(), time.Hour)
+		slow := look.New(func(context.Context) (*look.Queues, error) { time.Sleep(10 * time.Second); return seen.Value, nil }) // of the bubble's clock: the store is slow
+		w.server.live.queues = slow
+		slow.Get(t.Context(), 0)
+		time.Sleep(look.Part * 10 * time.Second) // likewise: until the next look may be taken
+		began := time.Now()
+		if body := w.get("/"); strings.Contains(body, "has not answered") {
+			t.Error("the page is alarmed at once")
 		}
-		var all sync.WaitGroup
-		for range 20 {
-			all.Go(func() {
-				if l.current(t.Context()) != nil {
-					t.Error("there is a snapshot")
-				}
-			})
+		if waited := time.Since(began); waited != liveWait {
+			t.Errorf("the page has waited %v", waited)
 		}
-		synctest.Wait() // all of them wait
-		gone, cancel := context.WithCancel(t.Context())
-		cancel()
-		l.current(gone)
-		close(thaw)
-		all.Wait()
-		if looks != 1 {
-			t.Errorf("%d looks, want 1", looks)
-		}
-		if l.current(t.Context()); looks != 2 {
-			t.Errorf("the next request does not look anew: %d", looks)
+		time.Sleep(liveLate) // likewise
+		w.has(w.get("/"), "The store has not answered for")
+		time.Sleep(10 * time.Second) // likewise: until the look has ended
+		if strings.Contains(w.get("/"), "has not answered") {
+			t.Error("it has answered, and the page does not say so")
 		}
 	})
 }

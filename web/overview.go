@@ -180,12 +180,12 @@ func (s *Server) overview(v *view) (*page, error) {
 	}
 	data := overviewData{Notes: shot.notesFor(v.viewer), Totals: shot.totals(v), Queues: v.queueTable(shot)}
 	return &page{name: "overview", title: "Overview", nav: "/", data: data, live: true, json: map[string]any{
-		"at": shot.at, "notes": data.Notes, "queues": jsonQueues(data.Queues.Rows), "next": data.Queues.Pager.Next,
+		"at": shot.Now, "notes": data.Notes, "queues": jsonQueues(data.Queues.Rows), "next": data.Queues.Pager.Next,
 	}}, nil
 }
 
 func (shot *snapshot) totals(v *view) totals {
-	t := totals{Processes: len(shot.processes), Rates: &queueRates{}}
+	t := totals{Processes: len(shot.Processes), Rates: &queueRates{}}
 	for _, q := range shot.visible(v.viewer) {
 		t.Ready, t.Running, t.Scheduled, t.Dead = t.Ready+q.Ready, t.Running+q.Running, t.Scheduled+q.Scheduled, t.Dead+q.Dead
 		t.Capped = t.Capped || max(q.Ready, q.Running, q.Scheduled, q.Dead) >= countedTo
@@ -194,7 +194,7 @@ func (shot *snapshot) totals(v *view) totals {
 			t.Oldest, t.OldestQueue = q.Oldest, q.Queue
 		}
 	}
-	for _, p := range shot.processes {
+	for _, p := range shot.Processes {
 		t.Slots, t.Busy = t.Slots+p.Slots, t.Busy+p.Busy
 	}
 	return t

@@ -37,7 +37,7 @@ func (s *Server) palette(v *view) error {
 		for _, q := range shot.visible(v.viewer) {
 			offer(q.Queue, "queue", s.url("/queues/%s", q.Queue))
 		}
-		for _, kind := range kinds(v.viewer.Processes(shot.processes)) {
+		for _, kind := range kinds(v.viewer.Processes(shot.Processes)) {
 			if s.has("/jobs") {
 				offer(kind, "kind", s.url("/jobs?kind=%s", kind))
 			}

@@ -38,7 +38,7 @@ func (shot *snapshot) rows(processes []bellhop.ProcessStatus) []processRow {
 	rows := make([]processRow, len(processes))
 	for i, p := range processes {
 		rows[i].ProcessStatus = p
-		if o, is := shot.control.Drained[p.ID]; is {
+		if o, is := shot.Control.Drained[p.ID]; is {
 			rows[i].Drained = &o
 		}
 	}
@@ -51,7 +51,7 @@ func (s *Server) processes(v *view) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	versions, seen := map[string]bool{}, v.viewer.Processes(shot.processes)
+	versions, seen := map[string]bool{}, v.viewer.Processes(shot.Processes)
 	for _, p := range seen {
 		versions[p.Version] = true
 	}
@@ -63,7 +63,7 @@ func (s *Server) processes(v *view) (*page, error) {
 		}
 	}
 	return &page{name: "processes", title: "Processes", nav: "/processes", live: true, data: data, json: map[string]any{
-		"at": shot.at, "processes": data.Processes, "next": p.Next, "gone": data.Gone,
+		"at": shot.Now, "processes": data.Processes, "next": p.Next, "gone": data.Gone,
 	}}, nil
 }
 
@@ -114,7 +114,7 @@ func (s *Server) process(v *view) (*page, error) {
 		return nil, err
 	}
 	data := oneProcess{}
-	seen := v.viewer.Processes(shot.processes)
+	seen := v.viewer.Processes(shot.Processes)
 	at := slices.IndexFunc(seen, func(p bellhop.ProcessStatus) bool { return p.ID == id })
 	if at < 0 {
 		return nil, notFound("There is no living process with this id: it has left, or others have taken its jobs back.")

@@ -22,7 +22,7 @@ func (s *Server) queues(v *view) (*page, error) {
 	}
 	t := v.queueTable(shot)
 	return &page{name: "queues", title: "Queues", nav: "/queues", live: true, data: t, json: map[string]any{
-		"at": shot.at, "queues": jsonQueues(t.Rows), "next": t.Pager.Next,
+		"at": shot.Now, "queues": jsonQueues(t.Rows), "next": t.Pager.Next,
 	}}, nil
 }
 
@@ -78,7 +78,7 @@ func (s *Server) queue(v *view) (*page, error) {
 	if n, ok := queueNote(shot, &data.Queue); ok && len(data.Notes) == 0 {
 		data.Notes = append(data.Notes, n)
 	}
-	for _, p := range v.viewer.Processes(shot.processes) {
+	for _, p := range v.viewer.Processes(shot.Processes) {
 		for _, q := range p.Queues {
 			if q == name {
 				data.Processes = append(data.Processes, shot.rows([]bellhop.ProcessStatus{p})...)

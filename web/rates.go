@@ -13,10 +13,9 @@ const (
 	ratesEvery = 10 * time.Second // workers write no more often
 )
 
-// rates is what the rollups tell of all queues: read no more often than they change, whoever watches.
+// rates is what the rollups tell of all queues: read no more often than they change, whoever watches. Rollups that cannot be read make
+// no page fail: what is there without them is shown, and the log tells.
 type rates struct {
-	made   time.Time
-	took   time.Duration
 	queues map[string]*queueRates
 }
 
@@ -63,7 +62,6 @@ func addEach(sum, more []float64) []float64 {
 
 // readRates reads what workers have written of all queues: two ranges, whatever the number of jobs.
 func readRates(ctx context.Context, reader *rollup.Reader) (*rates, error) {
-	began := time.Now()
 	now, err := reader.Last(ctx, ratesOver)
 	if err != nil {
 		return nil, err
@@ -107,15 +105,5 @@ func readRates(ctx context.Context, reader *rollup.Reader) (*rates, error) {
 			q.FailSpark[j] += float64(charts[i].Points[j].Failed())
 		}
 	}
-	r.made, r.took = time.Now(), time.Since(began)
 	return r, nil
-}
-
-// rates returns what is known of rates, read anew if it is old. Rollups that cannot be read make no page fail: what is there without
-// them is shown, and the log tells.
-func (s *Server) readRates(ctx context.Context, last *snapshot) (*rates, error) {
-	if last != nil && last.rates != nil && time.Since(last.rates.made) < max(ratesEvery, liveShare*last.rates.took) {
-		return last.rates, nil
-	}
-	return readRates(ctx, s.reader)
 }

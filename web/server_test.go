@@ -218,8 +218,11 @@ func TestHostileText(t *testing.T) {
 	evil := "\"><img src=x onerror=alert(1)></script>'\u202e\x00" + strings.Repeat("A", 10_000)
 	w.work(evil, []string{"a/../b"}, []string{"kind"})
 	w.enqueue("kind", "a/../b", 1)
-	shot := w.server.live.current(t.Context())
-	for _, path := range []string{"/", "/queues", "/queues/a%2F..%2Fb", "/processes", "/processes/" + shot.processes[0].ID.String(), "/?q=" + url.QueryEscape(evil), "/palette?q=" + url.QueryEscape(evil)} {
+	shot, err := w.server.live.current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/queues", "/queues/a%2F..%2Fb", "/processes", "/processes/" + shot.Processes[0].ID.String(), "/?q=" + url.QueryEscape(evil), "/palette?q=" + url.QueryEscape(evil)} {
 		body := w.get(path)
 		for _, never := range []string{"<img src=x", "<script>alert", "</script>'", "\u202e"} {
 			if strings.Contains(body, never) {

@@ -1,33 +1,29 @@
 package web
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/api"
-	"github.com/gobellhop/bellhop/internal/control"
+	"github.com/gobellhop/bellhop/internal/look"
 )
 
-// snapshot is what all browsers watch: one look at the store, made of a fixed number of calls however many queues, jobs and
-// browsers there are. It never changes once made; err and since tell that a later look has failed.
+// snapshot is what all browsers watch, made of the looks at the queues and at their rates. It never changes once made; err and since
+// tell that a later look has failed.
 type snapshot struct {
-	number    uint64
-	at        time.Time // by the store's clock, when it was asked
-	made      time.Time // by this machine's clock
-	took      time.Duration
-	queues    []queueRow // by name
-	processes []bellhop.ProcessStatus
-	notes     []note         // the gravest first
-	control   *control.State // what people have told workers
-	rates     *rates         // nil if rollups could not be read
-	ratesErr  error
-	past      map[string]time.Duration // by queue: how long its oldest job had waited some time ago
-	pastAt    time.Time
-	err       error // of the newest look, if it has failed
-	since     time.Time
+	*look.Queues
+	number uint64
+	looked [2]uint64 // the numbers of the looks it is made of
+	took   time.Duration
+	every  time.Duration            // how long it is shown before the next, at the least
+	queues []queueRow               // by name
+	notes  []note                   // the gravest first
+	rates  *rates                   // nil if rollups could not be read
+	past   map[string]time.Duration // by queue: how long its oldest job had waited some time ago
+	pastAt time.Time
+	err    error // of the newest look, if it has failed
+	since  time.Time
 }
 
 // queueRow is a queue as pages show it.
@@ -53,54 +49,48 @@ func (q *queueRow) Waiting() int { return q.Ready + q.Scheduled + q.Blocked }
 // growsOver is the time over which the wait of the oldest job is compared.
 const growsOver = 30 * time.Second
 
-// look makes a snapshot. last is the one before, nil for the first.
-func (s *Server) look(ctx context.Context, last *snapshot) (*snapshot, error) {
-	began := time.Now()
-	now, err := s.client.Store().Ping(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ask the store for the time: %w", err)
+// newSnapshot makes a snapshot of what was seen; it asks the store for nothing. last is the one before, nil for the first.
+func newSnapshot(queues *look.Seen[look.Queues], rates *look.Seen[rates], last *snapshot) *snapshot {
+	shot := &snapshot{
+		Queues: queues.Value, looked: [2]uint64{queues.Number, rates.Number}, took: queues.Took, every: max(liveEvery, queues.Every()),
+		err: queues.Err, since: queues.Since,
 	}
-	stats, err := s.client.Store().Stats(ctx, countedTo)
-	if err != nil {
-		return nil, fmt.Errorf("look at the queues: %w", err)
+	if rates.Err == nil || rates.Age() < max(liveKeep, 2*rates.Every()) {
+		shot.rates = rates.Value
 	}
-	processes, err := s.client.Processes(ctx)
-	if err != nil {
-		return nil, err
+	if last != nil {
+		shot.number = last.number + 1
 	}
-	told, err := control.Read(ctx, s.client.Store())
-	if err != nil {
-		return nil, err
-	}
-	shot := &snapshot{at: now, made: time.Now(), processes: processes, control: told}
-	force := api.NewWorkforce(processes, stats)
-	shot.queues = queueRows(now, stats, processes, force)
-	if shot.rates, shot.ratesErr = s.readRates(ctx, last); shot.ratesErr != nil {
-		s.log.Warn("the rates of queues cannot be read", bellhop.AttrError, shot.ratesErr)
-	}
+	shot.queues = queueRows(shot.Queues)
 	shot.compare(last)
 	shot.notes = healthNotes(shot)
-	shot.took = time.Since(began)
-	return shot, nil
+	return shot
+}
+
+// isBefore reports whether what was seen is newer than the snapshot, or no longer well.
+func (shot *snapshot) isBefore(queues *look.Seen[look.Queues], rates *look.Seen[rates]) bool {
+	if queues.Number < shot.looked[0] || rates.Number < shot.looked[1] { // another request has come first with newer ones
+		return false
+	}
+	return shot.looked != [2]uint64{queues.Number, rates.Number} || shot.err == nil && queues.Err != nil
 }
 
 // queueRows joins what the store says of queues with who works them. Queues that have nothing to do and are worked are rows too.
-func queueRows(now time.Time, stats []bellhop.QueueStats, processes []bellhop.ProcessStatus, force *api.Workforce) []queueRow {
-	rows := make([]queueRow, 0, len(stats))
+func queueRows(seen *look.Queues) []queueRow {
+	rows := make([]queueRow, 0, len(seen.Stats))
 	at := map[string]int{}
+	force := api.NewWorkforce(seen.Processes, seen.Stats)
 	add := func(q bellhop.QueueStats) {
-		row := queueRow{QueueStats: q, Hint: force.QueueHint(&q)}
-		if !q.OldestReady.IsZero() {
-			row.Oldest = max(0, now.Sub(q.OldestReady))
-		}
 		at[q.Queue] = len(rows)
-		rows = append(rows, row)
+		rows = append(rows, queueRow{
+			QueueStats: q, Hint: force.QueueHint(&q), Oldest: seen.Oldest(&q), Concurrency: seen.Control.Concurrency(q.Queue),
+		})
 	}
-	for _, q := range stats {
+	for _, q := range seen.Stats {
 		add(q)
 	}
-	for i := range processes {
-		p := &processes[i]
+	for i := range seen.Processes {
+		p := &seen.Processes[i]
 		for _, name := range p.Queues {
 			if _, has := at[name]; !has {
 				add(bellhop.QueueStats{Queue: name})
@@ -120,17 +110,14 @@ func (shot *snapshot) compare(last *snapshot) {
 	}
 	for i := range shot.queues {
 		q := &shot.queues[i]
-		if shot.control != nil {
-			q.Concurrency = shot.control.Concurrency(q.Queue)
-		}
 		if shot.rates != nil {
 			q.Rates = shot.rates.queues[q.Queue]
 		}
 		before, known := shot.past[q.Queue]
 		q.Grows = known && q.Oldest > before
 	}
-	if shot.at.Sub(shot.pastAt) >= growsOver {
-		shot.past, shot.pastAt = map[string]time.Duration{}, shot.at
+	if shot.Now.Sub(shot.pastAt) >= growsOver {
+		shot.past, shot.pastAt = map[string]time.Duration{}, shot.Now
 		for _, q := range shot.queues {
 			if q.Oldest > 0 {
 				shot.past[q.Queue] = q.Oldest
@@ -138,9 +125,6 @@ func (shot *snapshot) compare(last *snapshot) {
 		}
 	}
 }
-
-// now is the store's clock.
-func (shot *snapshot) now() time.Time { return shot.at.Add(time.Since(shot.made)) }
 
 // visible returns the queues that a viewer may see.
 func (shot *snapshot) visible(v *access.Viewer) []queueRow {
@@ -174,7 +158,7 @@ type bar struct {
 
 // bar sums up what a viewer may see.
 func (shot *snapshot) bar(v *access.Viewer) *bar {
-	b := &bar{Processes: len(shot.processes)}
+	b := &bar{Processes: len(shot.Processes)}
 	for _, q := range shot.visible(v) {
 		b.Dead, b.Running, b.Ready = b.Dead+q.Dead, b.Running+q.Running, b.Ready+q.Ready
 		if q.Paused {
@@ -189,22 +173,16 @@ func (shot *snapshot) bar(v *access.Viewer) *bar {
 	return b
 }
 
-// snapshot returns what is known of the store, looked up anew if it is old; nil if the store has never answered. One request sees one
-// snapshot only.
+// snapshot returns what is known of the store, looked up anew if it is old; nil if nothing is. One request sees one snapshot only.
 func (v *view) snapshot() *snapshot {
-	if v.shot == nil {
-		v.shot = v.s.live.current(v.Context())
-	}
-	return v.shot
+	shot, _ := v.needSnapshot()
+	return shot
 }
 
 // needSnapshot is snapshot for pages that are nothing without one.
 func (v *view) needSnapshot() (*snapshot, error) {
-	if shot := v.snapshot(); shot != nil {
-		return shot, nil
+	if v.shot == nil && v.noShot == nil {
+		v.shot, v.noShot = v.s.live.current(v.Context())
 	}
-	if err := v.s.live.trouble(); err != nil {
-		return nil, err
-	}
-	return nil, context.Cause(v.Context())
+	return v.shot, v.noShot
 }

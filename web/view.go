@@ -25,6 +25,7 @@ type view struct {
 	viewer  *access.Viewer
 	route   *route
 	shot    *snapshot // what all browsers watch, as of this request; see [view.snapshot]
+	noShot  error     // why there is none
 	watched *watched  // takes the page for a live stream; nil: the browser does
 }
 
@@ -122,7 +123,7 @@ func (v *view) frame(p *page) *frame {
 	if v.viewer != nil {
 		v.s.ops.Look()
 		if shot := v.snapshot(); shot != nil {
-			f.Now, f.Bar = shot.now(), shot.bar(v.viewer)
+			f.Now, f.Bar = shot.Clock(), shot.bar(v.viewer)
 		}
 		if p.live {
 			f.Live = v.s.opts.Prefix + "/live?at=" + url.QueryEscape(f.Here)

@@ -30,7 +30,13 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*Options)) *world {
 	t.Helper()
-	client, err := bellhop.NewClient(memory.New(), bellhop.Logger(slog.New(slog.DiscardHandler)))
+	return newWorldOn(t, memory.New(), change...)
+}
+
+// newWorldOn is newWorld on a store of the test's own.
+func newWorldOn(t *testing.T, store bellhop.Store, change ...func(*Options)) *world {
+	t.Helper()
+	client, err := bellhop.NewClient(store, bellhop.Logger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,5 @@
-// Package observe watches the calls that go to a store, for the packages that turn them into metrics and traces.
+// Package observe watches what goes on in a process, for the packages that turn it into metrics and traces: the calls to a store ([Store]),
+// and the events of jobs ([Count]).
 //
 // A job passes through it unchanged: each verb is handed on to the store behind, and when it has returned, a function is told
 // which it was, how long it took, and how it ended.
