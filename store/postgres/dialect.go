@@ -49,12 +49,16 @@ var macros = strings.NewReplacer(
 // lies in a table's schema by itself.
 var ownName = regexp.MustCompile(`(index |constraint |')?bellhop_[a-z_]+`)
 
-// SQL expands macros, numbers the parameters and qualifies names.
+// SQL expands macros, numbers the parameters and qualifies names; some statements have a text of their own here.
 func (d dialect) SQL(st *sqlstore.Stmt) string {
 	if sql, ok := d.kept.Load(st); ok {
 		return sql.(string)
 	}
-	sql := d.expand(st.Text)
+	text, replaced := replacements[st.Name]
+	if !replaced {
+		text = st.Text
+	}
+	sql := d.expand(text)
 	if !st.Passing() {
 		d.kept.Store(st, sql)
 	}
