@@ -16,90 +16,44 @@ import (
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
-// An exchange is five statements at most, sent in one round trip. None needs an
-// earlier one's rows in Go.
+// An exchange is a few statements, sent in one round trip: those of its ends, and
+// these. None needs an earlier one's rows in Go.
 var (
 	// holdExchange lets no sweep pass and no repeat of the exchange begin before it has ended.
 	holdExchange = sqlstore.Define("hold exchange",
 		`select pg_advisory_xact_lock(hashtextextended(?::text, 0)) from bellhop_processes where id = ? and gone_at is null for key share`)
 
-	// endPlain ends claims with nothing to say but that they succeeded. What is
-	// the same for many is sent once, in short arrays, and alike is where it stands in them.
-	endPlain = sqlstore.Define("end plain", `with n as materialized (select {now} + ? as now),
-		d as materialized (delete from bellhop_running r
-			using (select unnest(?::bigint[]) as job, unnest(?::bigint[]) as claim, unnest(?::bigint[]) as started, unnest(?::bigint[]) as ended,
-				unnest(?::smallint[]) as alike) o
-			where r.job = o.job and r.claim = o.claim and r.exchange = (?::uuid[])[o.alike]
-			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, o.started, o.ended, o.alike),
-		f as (insert into bellhop_finished (job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, progress,
-				claimed_at, started, ended, number, process, exchange)
-			select job, 5, (select now from n), (select now from n) + (?::bigint[])[alike], due, generation, claim,
-				(?::int[])[alike], (?::int[])[alike], (?::int[])[alike], 0, progress,
-				claimed_at, started, ended, (?::int[])[alike], process, exchange from d)
-		select count(*), null::text[] from d`)
-
-	// endAny ends claims by whatever has come of them.
-	endAny = sqlstore.Define("end", `with n as materialized (select {now} + ? as now),
-		d as materialized (delete from bellhop_running r
-			using unnest(?::bigint[], ?::bigint[], ?::uuid[], ?::int[], ?::int[], ?::int[], ?::int[], ?::bigint[], ?::bigint[], ?::bigint[],
-				?::smallint[], ?::smallint[], ?::smallint[], ?::bigint[], ?::text[], ?::bytea[], ?::text[])
-				as o (job, claim, exchange, attempt, failures, crashes, number, keep, started, ended, outcome, state, suspect, wait, reason, result, failure)
-			where r.job = o.job and r.claim = o.claim and r.exchange = o.exchange
-			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, r.queue, r.cancel,
-				o.attempt, o.failures, o.crashes, o.number, o.keep, o.started, o.ended, o.outcome, o.state, o.suspect, o.wait, o.result, o.failure,
-				coalesce(o.reason, case when o.outcome = ? then r.reason end) as reason),
-		a as (insert into bellhop_attempts (job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
-			select job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure from d where state <> 5),
-		t as (delete from bellhop_attempts x using d where x.job = d.job and x.claim <= d.claim - ?),
-		f as (insert into bellhop_finished
-			(job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result,
-				claimed_at, started, ended, number, process, exchange)
-			select job, state, now, now + keep, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result,
-				case when state = 5 then claimed_at end, case when state = 5 then started end, case when state = 5 then ended end,
-				case when state = 5 then number end, case when state = 5 then process end, case when state = 5 then exchange end
-			from d cross join n where state in (5, 6, 7)),
-		x as (insert into bellhop_dead
-			(job, queue, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result)
-			select job, queue, now, now + keep, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result
-			from d cross join n where state = 8),
-		s as (insert into bellhop_scheduled
-			(job, queue, due, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
-			select job, queue, now + wait, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress
-			from d cross join n where state = 1),
-		b as (insert into bellhop_ready
-			(job, queue, priority, kind, due, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
-			select d.job, d.queue, j.priority, j.kind, due, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress
-			from d join bellhop_jobs j on j.job = d.job where d.state = 3),
-		k as (delete from bellhop_unique_keys u using d where u.job = d.job and d.state >= 5)
-		select count(*), array_agg(distinct queue) filter (where state = 3) from d`)
-
 	// claimJobs claims from each wanted queue in turn, priority by priority. A
 	// lane is one priority of one queue, from its lower bound on. The limit of a
 	// lane is a literal, because the plan depends on it; the offset keeps the look
-	// at pauses before the look at jobs, which locks them.
+	// at pauses before the look at jobs, which locks them. A row of ready never
+	// changes while it is there: the one that was read and locked is the one that is deleted.
+	// The counters of a job that was never claimed are not sent: see [cells.counters].
 	claimJobs = sqlstore.Define("claim", `with n as materialized (select {now} + ? as now),
-		d as materialized (delete from bellhop_ready r where r.ctid = any(array(
-			select x.ctid from (select * from unnest(?::text[], ?::int[], ?::int[]) as u (queue, want, n)
+		c as materialized (
+			select x.* from (select * from unnest(?::text[], ?::int[], ?::int[]) as u (queue, want, n)
 					where not exists (select 1 from bellhop_queues s where s.name = u.queue and s.paused = 1) offset 0) w
 				cross join lateral (
-					select q.ctid from unnest(?::int[], ?::smallint[], ?::bigint[], ?::bigint[]) as l (n, priority, due, job)
+					select q.* from unnest(?::int[], ?::smallint[], ?::bigint[], ?::bigint[]) as l (n, priority, due, job)
 						cross join lateral (
-							select c.ctid from bellhop_ready c
-							where c.queue = w.queue and c.priority = l.priority and (c.due, c.job) > (l.due, l.job) and c.kind = any(?::text[])
-							order by c.due, c.job limit 10000 for update skip locked) q
+							select r.ctid, r.job, r.queue, r.claim + 1 as claim, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel
+							from bellhop_ready r
+							where r.queue = w.queue and r.priority = l.priority and (r.due, r.job) > (l.due, l.job) and r.kind = any(?::text[])
+							order by r.due, r.job limit 10000 for update skip locked) q
 					where l.n = w.n
 					limit w.want) x
 			where exists (select 1 from bellhop_processes p where p.id = ? and p.gone_at is null)
 				and not exists (select 1 from bellhop_exchanges e where e.id = ?)
-			limit ?))
-			returning r.job, r.queue, r.claim + 1 as claim, r.due, r.generation, r.attempt, r.failures, r.crashes, r.suspect, r.cancel),
+			limit ?),
+		d as (delete from bellhop_ready where ctid = any(array(select ctid from c))),
 		i as (insert into bellhop_running
 			(job, queue, exchange, process, claimed_at, claim, due, generation, attempt, failures, crashes, suspect, cancel)
-			select job, queue, ?, ?, (select now from n), claim, due, generation, attempt, failures, crashes, suspect, cancel from d),
-		e as (insert into bellhop_exchanges (id, made_at) select ?, now from n where exists (select 1 from d))
-		select d.job, j.id, j.kind, j.queue, j.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta,
-			j.enqueued_at, d.due, d.generation, d.claim, d.attempt, d.failures, d.crashes, d.suspect, d.cancel
-		from d join bellhop_jobs j on j.job = d.job`)
+			select job, queue, ?, ?, (select now from n), claim, due, generation, attempt, failures, crashes, suspect, cancel from c),
+		e as (insert into bellhop_exchanges (id, made_at) select ?, now from n where exists (select 1 from c))
+		select c.job, j.id, j.kind, c.queue, j.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta,
+			j.enqueued_at, c.due, case when c.claim = 1 and (c.generation | c.attempt | c.failures | c.crashes | c.suspect | c.cancel) = 0 then null
+				else concat_ws(' ', c.generation, c.claim, c.attempt, c.failures, c.crashes, c.suspect, c.cancel) end
+		from c join bellhop_jobs j on j.job = c.job`)
 
 	lookAround = sqlstore.Define("look around", `select {now} + ?,
 		exists (select 1 from bellhop_processes where id = ? and gone_at is null),
@@ -117,11 +71,12 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	if claims {
 		requests = append(requests, request{holdExchange, []any{r.ID.String(), uuid(r.Process)}, nothing})
 	}
-	requests = x.end(requests, ends)
+	requests = append(requests, sortEnds(ends).requests(x.offset, x.ended)...)
 	began := time.Now()
 	var lanes *looks
 	if claims {
 		lanes = d.lanes.begin(r, slices.ContainsFunc(ends, handsBack))
+		x.expect(min(r.Limit, len(ends)))
 		requests = append(requests, x.claim(lanes))
 	}
 	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), wanted(r.Wants), uuid(r.Process), due}, x.lookedAround})
@@ -139,6 +94,13 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 		d.lanes.end(lanes, &x.done, r.Limit, time.Since(began))
 	}
 	return &x.done, nil
+}
+
+// expect makes room for so many claims: a worker that is busy gets about as many as it hands in ends.
+func (x *exchange) expect(n int) {
+	if n > 0 {
+		x.done.Claims, x.done.Jobs = make([]bellhop.Claim, 0, n), make([]int64, 0, n)
+	}
 }
 
 // handsBack reports whether a job will be ready again in its old turn.
@@ -166,117 +128,6 @@ type exchange struct {
 	cells  cells
 	seen   bool
 	done   sqlstore.Exchanged
-}
-
-// end adds the statements that end claims.
-func (x *exchange) end(requests []request, ends []sqlstore.End) []request {
-	var plain, others columns
-	for i := range ends {
-		if e := &ends[i]; isPlain(e) {
-			plain.add(e, false)
-		} else {
-			others.add(e, true)
-		}
-	}
-	if len(plain.jobs) > 0 {
-		requests = append(requests, request{endPlain, plain.alike(x.offset), x.ended})
-	}
-	if len(others.jobs) > 0 {
-		args := append(others.args(x.offset), others.outcomes, others.states, others.suspects, others.waits, others.reasons, others.results, others.failed,
-			int16(bellhop.OutcomeCancelled), int64(bellhop.KeptAttempts))
-		requests = append(requests, request{endAny, args, x.ended})
-	}
-	return requests
-}
-
-// isPlain reports whether an end is a success with nothing to say.
-func isPlain(e *sqlstore.End) bool {
-	o := e.Outcome
-	return o.Kind == bellhop.OutcomeSucceeded && !o.Suspect && o.Reason == "" && len(o.Result) == 0 && o.Failure == nil && !e.Keyed &&
-		o.Token.Number <= bellhop.KeptAttempts
-}
-
-// columns are outcomes as arrays.
-type columns struct {
-	jobs, claims, started, ended         longs
-	exchanges                            [][16]byte
-	attempts, failures, crashes, numbers []int32
-	keeps                                longs
-	outcomes, states, suspects           []int16
-	waits                                longs
-	reasons                              []*string
-	results                              [][]byte
-	failed                               []*string
-}
-
-func (c *columns) add(e *sqlstore.End, all bool) {
-	o := e.Outcome
-	c.jobs = append(c.jobs, long(e.Job))
-	c.claims = append(c.claims, long(o.Token.Number))
-	c.exchanges = append(c.exchanges, o.Token.Exchange)
-	c.attempts = append(c.attempts, int32(o.Attempt))
-	c.failures = append(c.failures, int32(o.Failures))
-	c.crashes = append(c.crashes, int32(o.Crashes))
-	c.numbers = append(c.numbers, int32(o.Number))
-	c.started = append(c.started, moment(o.Started))
-	c.ended = append(c.ended, moment(o.Ended))
-	keep := null // for ever
-	if o.Keep >= 0 {
-		keep = long(o.Keep / time.Microsecond)
-	}
-	c.keeps = append(c.keeps, keep)
-	if !all {
-		return
-	}
-	c.outcomes = append(c.outcomes, int16(o.Kind))
-	c.states = append(c.states, int16(o.Kind.To()))
-	var suspect int16
-	if o.Suspect {
-		suspect = 1
-	}
-	c.suspects = append(c.suspects, suspect)
-	c.waits = append(c.waits, long(o.Wait/time.Microsecond))
-	c.reasons = append(c.reasons, e.Reason())
-	c.results = append(c.results, noBytes(o.Result))
-	c.failed = append(c.failed, e.Failure())
-}
-
-func (c *columns) args(offset int64) []any {
-	return []any{offset, c.jobs, c.claims, c.exchanges, c.attempts, c.failures, c.crashes, c.numbers, c.keeps, c.started, c.ended}
-}
-
-// alike returns the arguments for endPlain.
-func (c *columns) alike(offset int64) []any {
-	type profile struct {
-		exchange                           [16]byte
-		keep                               long
-		attempt, failures, crashes, number int32
-	}
-	known := map[profile]int16{}
-	var one columns
-	alike := make([]int16, len(c.jobs))
-	for i := range alike {
-		p := profile{c.exchanges[i], c.keeps[i], c.attempts[i], c.failures[i], c.crashes[i], c.numbers[i]}
-		at := known[p]
-		if at == 0 {
-			one.exchanges, one.keeps = append(one.exchanges, p.exchange), append(one.keeps, c.keeps[i])
-			one.attempts, one.failures = append(one.attempts, p.attempt), append(one.failures, p.failures)
-			one.crashes, one.numbers = append(one.crashes, p.crashes), append(one.numbers, p.number)
-			at = int16(len(one.exchanges))
-			known[p] = at
-		}
-		alike[i] = at
-	}
-	return []any{
-		offset, c.jobs, c.claims, c.started, c.ended, alike, one.exchanges, one.keeps, one.attempts, one.failures, one.crashes, one.numbers,
-	}
-}
-
-func noBytes(b []byte) []byte {
-	if len(b) == 0 {
-		return nil
-	}
-	return b
 }
 
 func (x *exchange) ended(rows pgx.Rows) error {
@@ -322,9 +173,9 @@ func (x *exchange) claimed(rows pgx.Rows) error {
 	j.EnqueuedAt = sqlstore.At(c.integer())
 	p := bellhop.Place{
 		State: bellhop.StateRunning, Process: x.r.Process, Exchange: x.r.ID,
-		Due: sqlstore.At(c.integer()), Generation: int(c.integer()), Claim: c.integer(), Attempt: int(c.integer()),
-		Failures: int(c.integer()), Crashes: int(c.integer()), Suspect: c.integer() != 0, CancelRequested: c.integer() != 0,
+		Due: sqlstore.At(c.integer()),
 	}
+	c.counters(&p)
 	if c.err != nil {
 		return c.err
 	}

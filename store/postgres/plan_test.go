@@ -82,15 +82,30 @@ func TestPlans(t *testing.T) {
 			}
 			claim := planOf(t, conn, s.SQL(postgres.Hot[5]), 15)
 			for _, want := range []string{
-				"Index Scan using bellhop_ready_pkey on bellhop_ready c",
+				"Index Scan using bellhop_ready_pkey on bellhop_ready r",
 				"Index Cond: ((queue = u.queue) AND (priority = l.priority) AND (ROW(due, job) > ROW(l.due, l.job)))",
-				"Tid Scan on bellhop_ready r", "Index Scan using bellhop_jobs_pkey on bellhop_jobs j",
+				"Tid Scan on bellhop_ready", "Index Scan using bellhop_jobs_pkey on bellhop_jobs j",
 			} {
 				if !strings.Contains(claim, want) {
 					t.Errorf("the plan of a claim is\n%s\nwant in it\n%s", claim, want)
 				}
 			}
 		})
+	}
+}
+
+// A row of ready is inserted and deleted and never changed: a claim deletes the row
+// that it has locked by its place, and takes what it has read there for what is deleted.
+func TestReadyNeverChanges(t *testing.T) {
+	seen := false
+	for _, st := range append(sqlstore.Statements(), postgres.Hot...) {
+		seen = seen || strings.Contains(st.Text, "delete from bellhop_ready")
+		if strings.Contains(st.Text, "update bellhop_ready") {
+			t.Errorf("%s: %s", st.Name, st.Text)
+		}
+	}
+	if !seen {
+		t.Error("no statement deletes from ready")
 	}
 }
 

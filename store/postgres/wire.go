@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -141,4 +142,28 @@ func (c *cells) blob() []byte {
 		c.fail("bytes", value)
 	}
 	return b
+}
+
+// counters reads what a job has been through, seven numbers in a text; null for one
+// that has been through nothing, as most have when they are claimed.
+func (c *cells) counters(p *bellhop.Place) {
+	text := c.text()
+	if text == nil {
+		p.Claim = 1
+		return
+	}
+	var n [7]int64
+	fields := strings.Fields(string(text))
+	for i := range n {
+		if len(fields) != len(n) {
+			c.fail("seven numbers", text)
+			return
+		}
+		var err error
+		if n[i], err = strconv.ParseInt(fields[i], 10, 64); err != nil {
+			c.fail("a number", text)
+		}
+	}
+	p.Generation, p.Claim, p.Attempt, p.Failures, p.Crashes = int(n[0]), n[1], int(n[2]), int(n[3]), int(n[4])
+	p.Suspect, p.CancelRequested = n[5] != 0, n[6] != 0
 }
