@@ -230,7 +230,7 @@ func (p *Page) Fill(selector, text string) {
 
 // keys that have names.
 var keys = map[string]string{
-	"Enter": kb.Enter, "Escape": kb.Escape, "Tab": kb.Tab, "Down": kb.ArrowDown, "Up": kb.ArrowUp, "Space": " ",
+	"Enter": kb.Enter, "Escape": kb.Escape, "Tab": kb.Tab, "Down": kb.ArrowDown, "Up": kb.ArrowUp, "Space": " ", "Backspace": kb.Backspace,
 }
 
 // Press presses keys one after the other, wherever the focus is: "j", "Enter", "Control+k", "Shift+Tab".

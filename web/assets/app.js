@@ -186,7 +186,7 @@
     current()?.removeAttribute("data-at");
     row.setAttribute("data-at", "");
     row.scrollIntoView({ block: "nearest" });
-    ($(".row-link", row) ?? $("a, button, input", row))?.focus({ preventScroll: true });
+    ($(".row-link", row) ?? $("a, button, input, summary", row))?.focus({ preventScroll: true });
   };
   const select = () => {
     const box = $("input[type=checkbox]", current() ?? document.createElement("i"));

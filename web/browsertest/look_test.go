@@ -20,7 +20,7 @@ type look struct {
 var looks = []look{
 	{"light", 1440, nil},
 	{"dark", 1440, nil},
-	{"light", 390, []string{"overview", "jobs", "job", "failures", "queue", "processes"}},
+	{"light", 390, []string{"overview", "jobs", "job", "failures", "queue", "processes", "processes-told", "process-drained", "queue-told"}},
 	{"dark", 390, []string{}},
 }
 
@@ -28,23 +28,28 @@ var looks = []look{
 // screen, no barrier for those who do not see or point, and under 100 kB for a browser that comes for the first time.
 func TestPages(t *testing.T) {
 	w := newWorld(t)
+	w.lookAll(t, w.places())
+}
+
+// lookAll looks at places in all ways.
+func (w *world) lookAll(t *testing.T, places []place) {
 	for _, l := range looks {
 		t.Run(fmt.Sprintf("%s-%d", l.scheme, l.width), func(t *testing.T) {
 			t.Parallel()
 			if testing.Short() && (l.scheme == "light") == (l.width == 1440) {
 				t.Skip("short: each colour and each size is looked at, but not each with each")
 			}
-			w.look(t, l)
+			w.look(t, l, places)
 		})
 	}
 }
 
-func (w *world) look(t *testing.T, l look) {
+func (w *world) look(t *testing.T, l look, places []place) {
 	p := browser.Open(t)
 	p.Scheme(l.scheme)
 	p.Size(l.width, 900)
 	p.NoCache()
-	for i, at := range w.places() {
+	for i, at := range places {
 		visit(p, w.url, at)
 		name := fmt.Sprintf("%s-%s-%d", at.name, l.scheme, l.width)
 		fits(t, p, name)

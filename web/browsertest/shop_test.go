@@ -163,7 +163,7 @@ func (s *shop) events(ago time.Duration) {
 	case minute <= 95 && minute > 70: // the bank is away
 		s.play("order.charge", "payments", fmt.Sprintf(`{"order":81%03d,"amount":{"cents":%d,"currency":"EUR"},"card_token":"tok_%d"}`, minute, 1990+minute*10, minute), bellhop.OutcomeDead, bellhop.Attempts(1), bellhop.Tags("checkout"))
 	case minute < 60 && minute%4 == 0:
-		s.play("webhook.deliver", "webhooks", fmt.Sprintf(`{"partner":%d,"event":"order.paid","order":81%03d}`, minute%7, minute), bellhop.OutcomeDead, bellhop.Attempts(1))
+		s.jobs["dead"] = s.play("webhook.deliver", "webhooks", fmt.Sprintf(`{"partner":%d,"event":"order.paid","order":81%03d}`, minute%7, minute), bellhop.OutcomeDead, bellhop.Attempts(1))
 	case minute < 60 && minute%3 == 0:
 		s.play("mail.receipt", "mail", fmt.Sprintf(`{"order":81%03d,"to":"customer-%d@example.com"}`, minute, minute), bellhop.OutcomeSucceeded, bellhop.Tags("receipt", "eu"))
 	case minute < 60 && minute%5 == 0:
