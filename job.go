@@ -166,6 +166,9 @@ type Attempt struct {
 	Started, Ended time.Time
 	// Failure says what went wrong, nil if nothing did.
 	Failure *Failure
+	// Log is what the handler has logged by [Run.Logger], as JSON: see [Log]. It is nil if there is none, or none is kept: the attempt
+	// succeeded and nobody has asked for its log ([Run.KeepLog]), or its process died. Listings leave it out.
+	Log json.RawMessage
 }
 
 // Failure describes why an attempt did not succeed. Its texts are cleaned and capped.

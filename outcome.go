@@ -111,6 +111,8 @@ type Outcome struct {
 	Started, Ended time.Time
 	// Failure is kept in the attempt's record. Nil if nothing went wrong.
 	Failure *Failure
+	// Log is kept in the attempt's record; see [Attempt]. Nil for none.
+	Log []byte
 	// Reason becomes the place's reason.
 	Reason string
 	// Result becomes the place's result when the outcome is final.

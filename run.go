@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,14 +17,17 @@ type Run struct {
 	claim  *Claim
 	client *Client
 	now    func() time.Time
-	ctx    runContext // what Attach returns; here to spare an allocation
+	ctx    runContext             // what Attach returns; here to spare an allocation
+	log    atomic.Pointer[runLog] // nil until the handler logs
 
 	mu        sync.Mutex
 	started   time.Time
 	progress  []byte
-	fresh     bool // progress has not been taken by the worker yet
 	result    []byte
+	fresh     bool // progress has not been taken by the worker yet
 	completed bool
+	keepLog   bool  // also if the attempt succeeds
+	logFrom   int32 // the level from which lines are in the log
 }
 
 // NewRun makes the run of a claim whose handler starts at started. Workers and
@@ -78,13 +81,6 @@ func (r *Run) Token() Token { return r.claim.Token }
 
 // Client returns the worker's client, for enqueueing further jobs.
 func (r *Run) Client() *Client { return r.client }
-
-// Logger returns a logger whose lines name the job, kind, queue and attempt.
-func (r *Run) Logger() *slog.Logger {
-	return r.client.Logger().With(
-		slog.String(AttrJob, r.claim.Job.ID.String()), slog.String(AttrKind, r.claim.Job.Kind),
-		slog.String(AttrQueue, r.claim.Job.Queue), slog.Int(AttrAttempt, r.Attempt()))
-}
 
 // Started returns when the handler was started, by the store's clock as the process reckons it.
 func (r *Run) Started() time.Time { return r.started }
@@ -157,6 +153,7 @@ func (r *Run) Complete(ctx context.Context, bound *Bound) error {
 	result := r.result
 	r.mu.Unlock()
 	o := r.claim.Settle(Policy{}, Return{Started: r.started, Ended: r.now(), Result: result})
+	r.putLog(&o, false)
 	r.mu.Lock()
 	r.completed = true
 	r.mu.Unlock()

@@ -88,6 +88,7 @@ type Store interface {
 	//     wanted queues that are paused, and how long until the next scheduled
 	//     job is due.
 	//   - [X12] If Puts do not fit, the call fails with [ErrConflict] and has no effect.
+	//   - [X13] An outcome's log is kept in the attempt's record, byte for byte, whatever the outcome, and goes with the record.
 	Exchange(ctx context.Context, r *ExchangeRequest) (*ExchangeReply, error)
 
 	// Report records what running attempts have to say before they end.
@@ -171,7 +172,7 @@ type Store interface {
 	//     or empty and still have a Next. An empty Next means the end. An After
 	//     that is not a Next is [ErrInvalid].
 	//   - [L3] With WithLast each job comes with the record of its newest attempt,
-	//     if one has ended: the last of the history that Get returns.
+	//     if one has ended: the last of the history that Get returns, without its log.
 	//   - [L4] A job matches a filter by what [Filter.Matches] says of its snapshot,
 	//     in every store.
 	List(ctx context.Context, q *Query) (*Listing, error)

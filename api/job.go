@@ -65,6 +65,8 @@ type Attempt struct {
 	Started    time.Time           `json:"started,omitzero"`
 	Ended      time.Time           `json:"ended,omitzero"`
 	Failure    *bellhop.Failure    `json:"failure,omitempty"`
+	// Log is a [bellhop.Log].
+	Log json.RawMessage `json:"log,omitempty"`
 }
 
 // NewJob makes the wire form of a job.
@@ -88,6 +90,9 @@ func NewJob(s *bellhop.Snapshot) *Job {
 		j.Retention = s.Retention.String()
 	}
 	for _, a := range s.History {
+		if !json.Valid(a.Log) { // somebody else's; the others' are to be seen all the same
+			a.Log = nil
+		}
 		j.History = append(j.History, Attempt(a))
 	}
 	return j

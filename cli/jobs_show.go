@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ type jobsShowCmd struct {
 	ID    string `arg:"" help:"The job's id."`
 	UTC   bool   `name:"utc" help:"Show exact times only."`
 	Stack bool   `help:"Show the stacks of panics."`
+	Log   bool   `help:"Show the logs of all attempts that are kept, not only that of the newest attempt."`
 
 	revealFlag
 }
@@ -50,7 +52,7 @@ func (c *jobsShowCmd) Run(ctx context.Context, a *app) error {
 	if a.json {
 		return a.printRaw(wireJob(job, force).AppendJSON(nil))
 	}
-	v := view{a: a, job: job, force: force, clock: clockwork{now, c.UTC}, stacks: c.Stack}
+	v := view{a: a, job: job, force: force, clock: clockwork{now, c.UTC}, stacks: c.Stack, logs: c.Log}
 	v.facts()
 	v.data("Arguments", job.Args)
 	v.data("Result", job.Place.Result)
@@ -71,6 +73,7 @@ type view struct {
 	force  *workforce
 	clock  clockwork
 	stacks bool
+	logs   bool // of all attempts
 }
 
 func (v *view) facts() {
@@ -205,6 +208,11 @@ func (v *view) history() {
 	}
 	t.print(v.a.out)
 	v.lastError()
+	for i := range v.job.History {
+		if v.logs || i == len(v.job.History)-1 {
+			v.log(&v.job.History[i])
+		}
+	}
 	if v.stacks {
 		v.printStacks()
 	}
@@ -222,6 +230,44 @@ func (v *view) lastError() {
 		}
 		return
 	}
+}
+
+// log prints what an attempt has logged, and its trace, if that is kept.
+func (v *view) log(at *bellhop.Attempt) {
+	var log bellhop.Log
+	if len(at.Log) == 0 || json.Unmarshal(at.Log, &log) != nil { // another program has written it
+		return
+	}
+	title := v.a.out.paint(bold, fmt.Sprintf("Log of attempt %d", at.Number))
+	if log.Trace != "" {
+		title += v.a.out.paint(dim, " trace "+clean(log.Trace))
+	}
+	v.a.print("\n%s", title)
+	for i := range log.Lines {
+		l := &log.Lines[i]
+		if l.Skipped > 0 {
+			v.a.print("  %s", v.a.out.paint(dim, fmt.Sprintf("… %s left out", count(l.Skipped, "line"))))
+		}
+		text := clean(l.Message)
+		for _, a := range l.Attrs {
+			text += " " + v.a.out.paint(dim, clean(a.Key)+"=") + clean(a.Value)
+		}
+		v.a.print("  %s %s %s", v.a.out.paint(dim, fmt.Sprintf("%8s", "+"+took(max(l.Time.Sub(at.Started), 0)))), level(v.a, l.Level), text)
+	}
+}
+
+// level prints a level as wide as all others.
+func level(a *app, l slog.Level) string {
+	color := plain
+	switch {
+	case l >= slog.LevelError:
+		color = red
+	case l >= slog.LevelWarn:
+		color = yellow
+	case l < slog.LevelInfo:
+		color = dim
+	}
+	return a.out.paint(color, fmt.Sprintf("%-5s", l))
 }
 
 // failureText tells a failure with its class, unless that says nothing.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ type world struct {
 	store   *memory.Store
 	process bellhop.Process
 	claims  []bellhop.Claim
+	log     bellhop.Log      // of the next attempt to end
 	counted *rollup.Recorder // nil: nobody counts
 	counter *rollup.Writer
 }
@@ -44,6 +46,8 @@ type world struct {
 //	@ succeed {"json":1}       the first job that it holds ends so
 //	@ fail text                likewise
 //	@ die text                 likewise
+//	@ log WARN text key=value  that job logs it before it ends
+//	@ trace 0af7…              that is its attempt's trace
 //	@ crash                    the process is gone, and its jobs are taken back
 //	@ count                    from now on it is counted how jobs end
 func (s *script) step(line string) {
@@ -109,6 +113,16 @@ func (s *script) step(line string) {
 	case "count":
 		s.counted = rollup.NewRecorder()
 		s.counter = rollup.NewWriter(s.store, s.counted, s.clock.Now)
+	case "log":
+		l := bellhop.LogLine{Message: words[2]}
+		s.must(l.Level.UnmarshalText([]byte(words[1])))
+		for _, word := range words[3:] {
+			key, value, _ := strings.Cut(word, "=")
+			l.Attrs = append(l.Attrs, bellhop.LogAttr{Key: key, Value: value})
+		}
+		s.log.Lines = append(s.log.Lines, l)
+	case "trace":
+		s.log.Trace = words[1]
 	case "crash":
 		s.crash()
 	default:
@@ -164,6 +178,15 @@ func (w *world) settle(r bellhop.Return) {
 	r.Started = c.Place.ClaimedAt
 	r.Ended = r.Started.Add(250 * time.Millisecond)
 	o := c.Settle(bellhop.Policy{Backoff: bellhop.Polynomial}, r)
+	for i := range w.log.Lines {
+		w.log.Lines[i].Time = r.Started.Add(time.Duration(i) * 70 * time.Millisecond)
+	}
+	if w.log.Lines != nil {
+		var err error
+		o.Log, err = json.Marshal(&w.log)
+		w.must(err)
+		w.log = bellhop.Log{}
+	}
 	w.hand(o)
 	if w.counted != nil {
 		w.counted.Outcome(&c, &o, w.clock.Now())

@@ -139,6 +139,9 @@ func (i *Instrumentation) Attempt(ctx context.Context, run *bellhop.Run, next fu
 		}
 	}
 	ctx, span := i.tracer.Start(ctx, name("process", j.Queue), opts...)
+	if sc := span.SpanContext(); sc.IsSampled() { // else its trace is nowhere to be seen
+		run.SetTrace(sc.TraceID().String())
+	}
 	returned := false
 	defer func() {
 		if !returned { // it panicked, or ended its goroutine; the worker sees to that

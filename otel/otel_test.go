@@ -102,6 +102,24 @@ func has(s trace.ReadOnlySpan, key string) (attribute.Value, bool) {
 	return attribute.Value{}, false
 }
 
+// TestTraceOfAnAttempt: the trace is kept with an attempt that has failed.
+func TestTraceOfAnAttempt(t *testing.T) {
+	w := newWorld(t, otel.Options{})
+	w.handler = func(context.Context, order) error { return bellhop.Dead(errors.New("no")) }
+	_, _, consumer := w.run()
+	j, err := w.client.List(t.Context(), bellhop.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := w.client.Get(t.Context(), j.Jobs[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"trace":"` + consumer.SpanContext().TraceID().String() + `"}`; len(found.History) != 1 || string(found.History[0].Log) != want {
+		t.Errorf("the history is %+v, want the log %s", found.History, want)
+	}
+}
+
 func TestLinkedAcrossTheBoundary(t *testing.T) {
 	w := newWorld(t, otel.Options{})
 	var seen oteltrace.SpanContext

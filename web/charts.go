@@ -187,7 +187,7 @@ func (s *Server) fillCharts(v *view, data *chartsData, rng rollup.Range, series 
 		}
 		c.SVG = draw.Lines(c.Title, times, lines, marks, format)
 	}
-	data.Histogram = histogram(&read.Total.Run)
+	data.Histogram = histogram(&read.Total.Run, -1)
 	return nil
 }
 
@@ -265,29 +265,37 @@ func (s *Server) fillTable(v *view, data *chartsData, rng rollup.Range, series r
 	return nil
 }
 
-// histogram draws how run times are distributed: on a logarithmic scale, as sketches are.
-func histogram(s *rollup.Sketch) template.HTML {
+// histogram draws how run times are distributed: on a logarithmic scale, as sketches are. It marks where own lies, unless that is negative.
+func histogram(s *rollup.Sketch, own time.Duration) template.HTML {
 	if s.Count() == 0 {
 		return ""
 	}
 	const bars = 48
-	low, high := math.Log(max(s.Quantile(0.005).Seconds(), 1e-6)), math.Log(max(s.Quantile(0.995).Seconds(), 2e-6))
+	scale := func(d time.Duration) float64 { return math.Log(max(d.Seconds(), 1e-6)) }
+	low, high := scale(s.Quantile(0.005)), scale(s.Quantile(0.995))
+	if own >= 0 {
+		low, high = min(low, scale(own)), max(high, scale(own))
+	}
 	if high-low < 0.1 {
 		low, high = low-0.05, high+0.05
 	}
 	counts := make([]float64, bars)
 	s.Buckets(func(from, to time.Duration, n int64) {
-		at := int((math.Log(max((from+to).Seconds()/2, 1e-6)) - low) / (high - low) * bars)
+		at := int((scale((from+to)/2) - low) / (high - low) * bars)
 		counts[min(max(at, 0), bars-1)] += float64(n)
 	})
 	list := make([]draw.Bar, bars)
 	edge := func(i int) time.Duration {
 		return time.Duration(math.Exp(low+float64(i)*(high-low)/bars) * float64(time.Second))
 	}
+	var marks []draw.BarMark
+	if own >= 0 {
+		marks = append(marks, draw.BarMark{At: (scale(own) - low) / (high - low), Text: "this one: " + brief(own)})
+	}
 	for i, n := range counts {
 		list[i] = draw.Bar{Value: n, Label: brief(edge(i)) + " to " + brief(edge(i+1)) + ": " + plural(int(n), "attempt")}
 	}
-	return draw.Bars("How long attempts run", "From short on the left to long on the right, on a logarithmic scale.", brief(edge(0)), brief(edge(bars)), list)
+	return draw.Bars("How long attempts run", "From short on the left to long on the right, on a logarithmic scale.", brief(edge(0)), brief(edge(bars)), list, marks...)
 }
 
 // chartsJSON is what the page's script draws of.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"fmt"
 	"html/template"
 	"maps"
@@ -33,6 +34,7 @@ type jobData struct {
 	Progress          *progressData
 	Meta              []metaRow
 	Attempts          []attemptRow // newest first
+	Runs              *runTimes    // nil if there is nothing to compare with
 	Actions           []jobAction
 	MayEdit           bool
 	Reveal            string // the address of the page with its secrets; empty if there are none, or they are not for the viewer
@@ -64,6 +66,9 @@ type attemptRow struct {
 	Waited, Took string
 	Class        string // of the badge
 	Fingerprint  string
+	Trace        string // its id; empty if it is not known
+	TraceURL     string
+	Lines        []logLine // of its log
 }
 
 // jobAction is something that can be done to the job now.
@@ -123,7 +128,10 @@ func (s *Server) job(v *view) (*page, error) {
 		d.Hint = api.NewWorkforce(shot.Processes, shot.Stats).Hint(job.Place.State, job.Kind, job.Queue)
 	}
 	d.Process = names[job.Place.Process]
-	d.attempts(names, job)
+	d.attempts(s, names, job)
+	if !v.wantsJSON() {
+		d.Runs = s.runTimes(v.Context(), job)
+	}
 	return &page{name: "job", title: "Job " + shorten(job.Kind, 80), nav: "/jobs", data: d, json: api.NewJob(shown), live: !revealed}, nil
 }
 
@@ -143,7 +151,7 @@ func hides(job, shown *bellhop.Snapshot) bool {
 		return true
 	}
 	return !slices.EqualFunc(job.History, shown.History, func(a, b bellhop.Attempt) bool {
-		return a.Failure == b.Failure || a.Failure != nil && b.Failure != nil && *a.Failure == *b.Failure
+		return (a.Failure == b.Failure || a.Failure != nil && b.Failure != nil && *a.Failure == *b.Failure) && bytes.Equal(a.Log, b.Log)
 	})
 }
 
@@ -195,7 +203,7 @@ func (d *jobData) metadata() {
 }
 
 // attempts makes the rows. The group of a failure is that of its message as it is, since so workers and stores count it.
-func (d *jobData) attempts(names map[bellhop.ID]string, whole *bellhop.Snapshot) {
+func (d *jobData) attempts(s *Server, names map[bellhop.ID]string, whole *bellhop.Snapshot) {
 	for i, a := range slices.Backward(d.History) {
 		row := attemptRow{Attempt: a, Name: names[a.Process], Class: outcomeClass(a.Outcome)}
 		if !a.ClaimedAt.IsZero() && !a.Due.IsZero() {
@@ -209,6 +217,7 @@ func (d *jobData) attempts(names map[bellhop.ID]string, whole *bellhop.Snapshot)
 			row.Stack, _ = jsonview.Text(f.Stack, maxShownText)
 			row.Fingerprint = bellhop.Fingerprint(d.Kind, whole.History[i].Failure)
 		}
+		row.log(s)
 		d.Attempts = append(d.Attempts, row)
 	}
 }

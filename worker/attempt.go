@@ -91,6 +91,7 @@ func (w *Worker) attempt(a *attempt, now time.Time, e *ending) {
 		e.took = e.at.Sub(now)
 		r.Ended, r.Cause, r.Result = w.storeTime(e.at), a.ctx.end(), run.Result()
 		w.record(a, run, r, e)
+		run.TakeLog(&e.Outcome)
 	}()
 	r.Err = w.invoke(run.Attach(&a.ctx), a, run)
 	returned = true
@@ -128,6 +129,10 @@ func (w *Worker) start(a *attempt, now time.Time, e *ending) *bellhop.Run {
 		return nil
 	}
 	run := bellhop.NewRun(w.client, &a.claim, w.storeTime(now), w.clock)
+	run.LogFrom(w.config.LogFrom)
+	if w.config.KeepLogs {
+		run.KeepLog()
+	}
 	a.run.Store(run)
 	return run
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"runtime/debug"
@@ -48,6 +49,13 @@ type Config struct {
 
 	// Middleware goes round every attempt; the first is the outermost.
 	Middleware []Middleware
+
+	// LogFrom is the level from which on lines that handlers log by [bellhop.Run.Logger] go into their attempts' logs, which are kept
+	// with the jobs: see [bellhop.Attempt]. Default: [slog.LevelInfo]. A level that no line has keeps none.
+	LogFrom slog.Level
+	// KeepLogs keeps the logs of attempts that succeed, too. Default: only those of attempts that do not, and where
+	// [bellhop.Run.KeepLog] was called.
+	KeepLogs bool
 
 	// Beat is how often the process says that it is alive. Default: 5 s.
 	Beat time.Duration

@@ -16,10 +16,23 @@ type Bar struct {
 	Label string
 }
 
+// BarMark is a place along the bars of a [Bars].
+type BarMark struct {
+	// At is where: 0 at the left end, 1 at the right.
+	At   float64
+	Text string
+}
+
 // Bars draws bars side by side, the first on the left: counts over time, or a histogram. title says what they count. from and to
-// are written below the ends; empty ones are not. Without bars there is only the ground line.
-func Bars(title, desc, from, to string, bars []Bar) template.HTML {
-	const width, height, foot = 320.0, 64.0, 14.0
+// are written below the ends; empty ones are not. Marks are lines across the bars with their texts above. Without bars there is only
+// the ground line.
+func Bars(title, desc, from, to string, bars []Bar, marks ...BarMark) template.HTML {
+	const width, foot = 320.0, 14.0
+	height, head := 64.0, 0.0
+	if len(marks) > 0 {
+		head = 14
+		height += head
+	}
 	var s svg
 	s.begin("bars", width, height+foot, title, desc)
 	top := 0.0
@@ -34,7 +47,7 @@ func Bars(title, desc, from, to string, bars []Bar) template.HTML {
 		if top == 0 || !(b.Value > 0) {
 			continue
 		}
-		h := max(min(b.Value/top, 1)*(height-2), 1.5)
+		h := max(min(b.Value/top, 1)*(height-head-2), 1.5)
 		bad := h * min(max(b.Bad/b.Value, 0), 1)
 		x := float64(i) * step
 		s.add(`<g><title>%s</title>`, esc(b.Label))
@@ -47,6 +60,14 @@ func Bars(title, desc, from, to string, bars []Bar) template.HTML {
 		s.add(`</g>`)
 	}
 	s.add(`<path class="bars-ground" d="M0 %s H%s"></path>`, num(height), num(width))
+	for _, m := range marks {
+		at, anchor := min(max(m.At, 0), 1)*(width-2)+1, "start"
+		if m.At > 0.5 {
+			anchor = "end"
+		}
+		s.add(`<path class="bars-mark" d="M%s %s V%s"></path>`, num(at), num(head-2), num(height))
+		s.text(at, head-5, "bars-label bars-name", anchor, m.Text)
+	}
 	if from != "" {
 		s.text(0, height+foot-2, "bars-label", "start", from)
 	}
@@ -97,12 +118,12 @@ func Progress(label string, percent int) template.HTML {
 	if percent < 0 {
 		class, title = "progress progress-unknown", label+": it is not known how far"
 	}
-	s.begin(class, width, height, title, "")
-	s.add(`<rect class="progress-ground" width="%s" height="%s" rx="4"></rect>`, num(width), num(height))
+	s.begin(class+`" preserveAspectRatio="none`, width, height, title, "") // it fills whatever room the page gives it, which rounds its ends
+	s.add(`<rect class="progress-ground" width="%s" height="%s"></rect>`, num(width), num(height))
 	if percent < 0 {
-		s.add(`<rect class="progress-part" x="%s" width="%s" height="%s" rx="4"></rect>`, num(width/3), num(width/3), num(height))
+		s.add(`<rect class="progress-part" x="%s" width="%s" height="%s"></rect>`, num(width/3), num(width/3), num(height))
 	} else if percent > 0 {
-		s.add(`<rect class="progress-part" width="%s" height="%s" rx="4"></rect>`, num(max(width*float64(min(percent, 100))/100, height)), num(height))
+		s.add(`<rect class="progress-part" width="%s" height="%s"></rect>`, num(width*float64(min(percent, 100))/100), num(height))
 	}
 	return s.end()
 }

@@ -53,6 +53,7 @@ func drawings() map[string]template.HTML {
 			{Value: 4, Label: "11:57"}, {}, {Value: 8, Bad: 2, Label: `<b>"11:59"`},
 		}),
 		"bars-odd":         draw.Bars("Odd", "", "", "", []draw.Bar{{Value: math.NaN()}, {Value: math.Inf(1)}, {Value: -3}, {Value: 2, Bad: 7}}),
+		"bars-marked":      draw.Bars("Run times", "", "1ms", "1s", []draw.Bar{{Value: 4}, {}, {Value: 8}}, draw.BarMark{At: 0.25, Text: "this <one>: 4ms"}, draw.BarMark{At: 7, Text: "late"}),
 		"bars-none":        draw.Bars("Nothing", "", "", "", nil),
 		"spark":            draw.Spark("Jobs a second", []float64{0, 1, 4, 2, math.NaN()}),
 		"spark-flat":       draw.Spark("Jobs a second", nil),

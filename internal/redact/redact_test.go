@@ -266,20 +266,43 @@ func TestSnapshot(t *testing.T) {
 			Meta: map[string]string{"token": "hunter2", "a": "b", "json": `{"api_key":"hunter2"}`},
 		},
 		Place:   bellhop.Place{Result: []byte(`{"secret":"hunter2"}`), Progress: []byte(`{"done":1,"note":"token=hunter2"}`), Reason: "pwd=hunter2"},
-		History: []bellhop.Attempt{{Claim: 1}, {Claim: 2, Failure: failure}},
+		History: []bellhop.Attempt{{Claim: 1}, {Claim: 2, Failure: failure, Log: []byte(`{"lines":[{"message":"token=hunter2","attrs":[{"key":"a","value":"b"}]}]}`)}},
 	}
 	before := fmt.Sprintf("%+v %s %v", s, s.Args, *failure)
 	out := redact.Snapshot(s)
 	if now := fmt.Sprintf("%+v %s %v", s, s.Args, *failure); now != before {
 		t.Errorf("the job itself was changed: %s", now)
 	}
-	text := fmt.Sprintf("%s %s %s %s %v %v", out.Args, out.Place.Result, out.Place.Progress, out.Place.Reason, out.Meta, *out.History[1].Failure)
+	text := fmt.Sprintf("%s %s %s %s %v %v %s", out.Args, out.Place.Result, out.Place.Progress, out.Place.Reason, out.Meta, *out.History[1].Failure, out.History[1].Log)
 	if strings.Contains(text, "hunter2") || out.Meta["a"] != "b" || string(out.Place.Progress) != `{"done":1,"note":"token=[redacted]"}` || out.History[0].Claim != 1 || out.Kind != "k" {
 		t.Errorf("the job is shown as %s", text)
 	}
 	plain := map[string]string{"a": "b"}
 	if got := redact.Meta(plain); reflect.ValueOf(got).Pointer() != reflect.ValueOf(plain).Pointer() || redact.Meta(nil) != nil {
 		t.Error("metadata without a secret is copied")
+	}
+}
+
+func TestLogsOfAttempts(t *testing.T) {
+	line := func(message, key, value string) string {
+		b, err := json.Marshal(bellhop.Log{Trace: "t", Lines: []bellhop.LogLine{{Message: message, Skipped: 7, Attrs: []bellhop.LogAttr{{Key: "a", Value: "b"}, {Key: key, Value: value}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for in, want := range map[string]string{
+		"": "", "{}": "{}", "nonsense": `"[redacted]"`, `[{"password":"hunter2"}]`: `[{"password":"[redacted]"}]`,
+		line("it runs", "n", "7"):                          line("it runs", "n", "7"),
+		line("password=hunter2", "n", "7"):                 line("password=[redacted]", "n", "7"),
+		line("x", "request.apiKey", "hunter2"):             line("x", "request.apiKey", "[redacted]"),
+		line("x", "password", ""):                          line("x", "password", ""),
+		line("x", "args", `{"user":1,"secret":"hunter2"}`): line("x", "args", `{"user":1,"secret":"[redacted]"}`),
+		line("x", "url", "https://u:hunter2@h"):            line("x", "url", "https://u:[redacted]@h"),
+	} {
+		if got := string(redact.Log([]byte(in))); got != want {
+			t.Errorf("%s becomes\n%s, want\n%s", in, got, want)
+		}
 	}
 }
 

@@ -59,14 +59,9 @@ func Text(text string) string {
 // is looked into.
 func Meta(meta map[string]string) map[string]string {
 	out := meta
-	for key, value := range meta {
-		hidden := Text(value)
-		if Secret(key) && value != "" {
-			hidden = Mark
-		} else if value != "" && (value[0] == '{' || value[0] == '[') && json.Valid([]byte(value)) {
-			hidden = string(JSON([]byte(value)))
-		}
-		if hidden == value {
+	for key, text := range meta {
+		hidden := value(key, text)
+		if hidden == text {
 			continue
 		}
 		if len(out) > 0 && reflect.ValueOf(out).Pointer() == reflect.ValueOf(meta).Pointer() {
@@ -89,6 +84,48 @@ func Failure(f *bellhop.Failure) *bellhop.Failure {
 	return &bellhop.Failure{Class: f.Class, Message: message, Stack: stack}
 }
 
+// Log returns an attempt's log without the secrets in its messages and attributes; raw itself if there are none. What is no log is
+// replaced as [JSON] does.
+func Log(raw []byte) []byte {
+	var log bellhop.Log
+	if len(raw) == 0 || json.Unmarshal(raw, &log) != nil {
+		return JSON(raw)
+	}
+	hides := false
+	hide := func(text *string, hidden string) {
+		hides = hides || hidden != *text
+		*text = hidden
+	}
+	for i := range log.Lines {
+		l := &log.Lines[i]
+		hide(&l.Message, Text(l.Message))
+		for k := range l.Attrs {
+			hide(&l.Attrs[k].Value, value(l.Attrs[k].Key, l.Attrs[k].Value))
+		}
+	}
+	if !hides {
+		return raw
+	}
+	out, err := json.Marshal(&log)
+	if err != nil { // times and levels that were read from JSON, and texts, always encode
+		panic(err)
+	}
+	return out
+}
+
+// value returns the text that a name has, without secrets.
+func value(name, text string) string {
+	switch {
+	case text == "":
+		return text
+	case Secret(name):
+		return Mark
+	case (text[0] == '{' || text[0] == '[') && json.Valid([]byte(text)):
+		return string(JSON([]byte(text)))
+	}
+	return Text(text)
+}
+
 // Progress returns a [bellhop.Progress] in JSON without the secrets that [Text] finds in its note; raw itself if there are none.
 func Progress(raw []byte) []byte {
 	var p bellhop.Progress
@@ -107,7 +144,7 @@ func Progress(raw []byte) []byte {
 	return out
 }
 
-// Snapshot returns a job without its secrets: in arguments, progress, result, metadata, reason and errors. What s refers to is
+// Snapshot returns a job without its secrets: in arguments, progress, result, metadata, reason, errors and logs. What s refers to is
 // not changed.
 func Snapshot(s *bellhop.Snapshot) *bellhop.Snapshot {
 	out := *s
@@ -115,7 +152,7 @@ func Snapshot(s *bellhop.Snapshot) *bellhop.Snapshot {
 	out.Place.Progress, out.Place.Result, out.Place.Reason = Progress(s.Place.Progress), JSON(s.Place.Result), Text(s.Place.Reason)
 	out.History = slices.Clone(s.History)
 	for i := range out.History {
-		out.History[i].Failure = Failure(out.History[i].Failure)
+		out.History[i].Failure, out.History[i].Log = Failure(out.History[i].Failure), Log(out.History[i].Log)
 	}
 	return &out
 }

@@ -69,7 +69,7 @@ func (j *job) snapshot(attempts int) bellhop.Snapshot {
 	s := bellhop.Snapshot{Job: copyJob(&j.Job), Place: copyPlace(&j.place)}
 	for i := max(0, len(j.history)-attempts); i < len(j.history); i++ {
 		a := j.history[i].Attempt
-		a.Failure = copyFailure(a.Failure)
+		a.Failure, a.Log = copyFailure(a.Failure), copyBytes(a.Log)
 		s.History = append(s.History, a)
 	}
 	return s

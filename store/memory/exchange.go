@@ -106,7 +106,7 @@ func (j *job) record(o *bellhop.Outcome, now time.Time) {
 	a.Claim, a.Generation, a.Number = p.Claim, p.Generation, o.Number
 	a.Process, a.Outcome, a.Due, a.ClaimedAt = p.Process, o.Kind, p.Due, p.ClaimedAt
 	a.Started, a.Ended = micro(o.Started), micro(o.Ended)
-	a.Failure = copyFailure(o.Failure)
+	a.Failure, a.Log = copyFailure(o.Failure), copyBytes(o.Log)
 	j.history = append(j.history, a)
 }
 

@@ -52,6 +52,9 @@ func (s *Store) List(ctx context.Context, q *bellhop.Query) (*bellhop.Listing, e
 		snapshot := j.snapshot(0)
 		if q.WithLast {
 			snapshot = j.snapshot(1)
+			for i := range snapshot.History {
+				snapshot.History[i].Log = nil
+			}
 		}
 		if q.WithoutArgs {
 			snapshot.Args = nil

@@ -13,6 +13,7 @@ CREATE TABLE `bellhop_attempts` (
   `started` bigint(20) DEFAULT NULL,
   `ended` bigint(20) DEFAULT NULL,
   `failure` mediumblob DEFAULT NULL,
+  `log` mediumblob DEFAULT NULL,
   PRIMARY KEY (`job`,`claim`)
 ) ENGINE=InnoDB;
 
@@ -87,6 +88,7 @@ CREATE TABLE `bellhop_finished` (
   `reason` mediumblob DEFAULT NULL,
   `progress` mediumblob DEFAULT NULL,
   `result` mediumblob DEFAULT NULL,
+  `log` mediumblob DEFAULT NULL,
   PRIMARY KEY (`job`),
   KEY `bellhop_finished_expires` (`expires_at`)
 ) ENGINE=InnoDB;

@@ -30,21 +30,22 @@ var (
 	endAny = sqlstore.Define("end", `with n as materialized (select {now} + ? as now),
 		d as materialized (delete from bellhop_running r
 			using unnest(?::bigint[], ?::bigint[], ?::uuid[], ?::int[], ?::int[], ?::int[], ?::int[], ?::bigint[], ?::bigint[], ?::bigint[],
-				?::smallint[], ?::smallint[], ?::smallint[], ?::bigint[], ?::text[], ?::bytea[], ?::text[])
-				as o (job, claim, exchange, attempt, failures, crashes, number, keep, started, ended, outcome, state, suspect, wait, reason, result, failure)
+				?::smallint[], ?::smallint[], ?::smallint[], ?::bigint[], ?::text[], ?::bytea[], ?::text[], ?::bytea[])
+				as o (job, claim, exchange, attempt, failures, crashes, number, keep, started, ended, outcome, state, suspect, wait, reason, result, failure, log)
 			where r.job = o.job and r.claim = o.claim and r.exchange = o.exchange
 			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, r.queue, r.cancel,
-				o.attempt, o.failures, o.crashes, o.number, o.keep, o.started, o.ended, o.outcome, o.state, o.suspect, o.wait, o.result, o.failure,
+				o.attempt, o.failures, o.crashes, o.number, o.keep, o.started, o.ended, o.outcome, o.state, o.suspect, o.wait, o.result, o.failure, o.log,
 				coalesce(o.reason, case when o.outcome = ? then r.reason end) as reason),
-		a as (insert into bellhop_attempts (job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
-			select job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure from d where state <> 5),
+		a as (insert into bellhop_attempts (job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure, log)
+			select job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure, log from d where state <> 5),
 		t as (delete from bellhop_attempts x using d where x.job = d.job and x.claim <= d.claim - ?),
 		f as (insert into bellhop_finished
 			(job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result,
-				claimed_at, started, ended, number, process, exchange)
+				claimed_at, started, ended, number, process, exchange, log)
 			select job, state, now, now + keep, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result,
 				case when state = 5 then claimed_at end, case when state = 5 then started end, case when state = 5 then ended end,
-				case when state = 5 then number end, case when state = 5 then process end, case when state = 5 then exchange end
+				case when state = 5 then number end, case when state = 5 then process end, case when state = 5 then exchange end,
+				case when state = 5 then log end
 			from d cross join n where state in (5, 6, 7)),
 		x as (insert into bellhop_dead
 			(job, queue, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result)
@@ -124,7 +125,7 @@ func (s *ends) requests(offset int64, ended func(pgx.Rows) error) (list []reques
 // isPlain reports whether an end is a success with nothing to say.
 func isPlain(e *sqlstore.End) bool {
 	o := e.Outcome
-	return o.Kind == bellhop.OutcomeSucceeded && !o.Suspect && o.Reason == "" && len(o.Result) == 0 && o.Failure == nil && !e.Keyed &&
+	return o.Kind == bellhop.OutcomeSucceeded && !o.Suspect && o.Reason == "" && len(o.Result) == 0 && o.Failure == nil && len(o.Log) == 0 && !e.Keyed &&
 		o.Token.Number <= bellhop.KeptAttempts
 }
 
@@ -182,7 +183,7 @@ type columns struct {
 	outcomes, states, suspects           []int16
 	waits                                longs
 	reasons                              []*string
-	results                              [][]byte
+	results, logs                        [][]byte
 	failed                               []*string
 }
 
@@ -209,12 +210,13 @@ func (c *columns) add(e *sqlstore.End) {
 	c.reasons = append(c.reasons, e.Reason())
 	c.results = append(c.results, noBytes(o.Result))
 	c.failed = append(c.failed, e.Failure())
+	c.logs = append(c.logs, noBytes(o.Log))
 }
 
 func (c *columns) args(offset int64) []any {
 	return []any{
 		offset, c.jobs, c.claims, c.exchanges, c.attempts, c.failures, c.crashes, c.numbers, c.keeps, c.started, c.ended,
-		c.outcomes, c.states, c.suspects, c.waits, c.reasons, c.results, c.failed,
+		c.outcomes, c.states, c.suspects, c.waits, c.reasons, c.results, c.failed, c.logs,
 		int16(bellhop.OutcomeCancelled), int64(bellhop.KeptAttempts),
 	}
 }

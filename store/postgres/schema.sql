@@ -12,6 +12,7 @@ table bellhop_attempts column outcome smallint not null
 table bellhop_attempts column process uuid not null
 table bellhop_attempts column exchange uuid not null
 table bellhop_attempts column failure text
+table bellhop_attempts column log bytea
 table bellhop_attempts constraint bellhop_attempts_pkey PRIMARY KEY (job, claim)
 CREATE UNIQUE INDEX bellhop_attempts_pkey ON bellhop_attempts USING btree (job, claim)
 table bellhop_blocked column job bigint not null
@@ -77,6 +78,7 @@ table bellhop_finished column exchange uuid
 table bellhop_finished column reason text
 table bellhop_finished column progress bytea
 table bellhop_finished column result bytea
+table bellhop_finished column log bytea
 table bellhop_finished constraint bellhop_finished_pkey PRIMARY KEY (job)
 CREATE UNIQUE INDEX bellhop_finished_pkey ON bellhop_finished USING btree (job)
 CREATE INDEX bellhop_finished_expires ON bellhop_finished USING btree (expires_at) WHERE (expires_at IS NOT NULL)

@@ -203,12 +203,8 @@ func (e *entry) readPlace(s string) bool {
 	p.FinishedAt, p.ExpiresAt = r.time(), r.time()
 	reason, progress, result := int(r.number(4)), int(r.number(4)), int(r.number(4))
 	p.Reason = r.take(reason)
-	if progress > 0 {
-		p.Progress = []byte(r.take(progress))
-	}
-	if result > 0 {
-		p.Result = []byte(r.take(result))
-	}
+	p.Progress = bytesOf(r.take(progress))
+	p.Result = bytesOf(r.take(result))
 	if r.s == "" || r.broken { // listings leave the records out
 		return !r.broken
 	}
@@ -232,13 +228,52 @@ func readAttempt(all *reader) (a bellhop.Attempt) {
 	a.Number = int(r.number(4))
 	a.Started, a.Ended = r.time(), r.time()
 	if r.s != "" {
-		a.Failure = &bellhop.Failure{}
-		a.Failure.Class = r.take(int(r.number(4)))
-		a.Failure.Message = r.take(int(r.number(4)))
-		a.Failure.Stack = r.s
+		readTexts(&r, &a)
 	}
 	all.broken = all.broken || r.broken
 	return a
+}
+
+// logFollows is the highest bit of the length of the class: the stack has a length too, and the log stands behind it.
+const logFollows = 1 << 31
+
+// readTexts reads the failure and the log of an attempt that has one of them.
+func readTexts(r *reader, a *bellhop.Attempt) {
+	class := r.number(4)
+	f := bellhop.Failure{Class: r.take(int(class &^ logFollows)), Message: r.take(int(r.number(4)))}
+	if class&logFollows != 0 {
+		f.Stack = r.take(int(r.number(4)))
+		a.Log = bytesOf(r.s)
+	} else {
+		f.Stack = r.s
+	}
+	if class&logFollows == 0 || f != (bellhop.Failure{}) {
+		a.Failure = &f
+	}
+}
+
+func bytesOf(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	return []byte(s)
+}
+
+// appendTexts writes the failure and the log of an outcome that has one of them.
+func appendTexts(b []byte, o *bellhop.Outcome) []byte {
+	f := o.Failure
+	if f == nil {
+		f = &bellhop.Failure{}
+	}
+	start := len(b)
+	b = appendText(b, keepable(f.Class))
+	b = appendText(b, keepable(f.Message))
+	if len(o.Log) == 0 {
+		return append(b, keepable(f.Stack)...)
+	}
+	b[start] |= logFollows >> 24
+	b = appendText(b, keepable(f.Stack))
+	return append(b, o.Log...)
 }
 
 // appendToken writes the number and the exchange of a claim.
@@ -273,10 +308,8 @@ func appendHead(b []byte, o *bellhop.Outcome) []byte {
 	b = order.AppendUint32(b, uint32(o.Number))
 	b = order.AppendUint64(b, uint64(micros(o.Started)))
 	b = order.AppendUint64(b, uint64(micros(o.Ended)))
-	if f := o.Failure; f != nil {
-		b = appendText(b, keepable(f.Class))
-		b = appendText(b, keepable(f.Message))
-		b = append(b, keepable(f.Stack)...)
+	if o.Failure != nil || len(o.Log) > 0 {
+		b = appendTexts(b, o)
 	}
 	return b
 }

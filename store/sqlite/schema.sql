@@ -13,6 +13,7 @@ CREATE TABLE bellhop_attempts (
 	started    integer,
 	ended      integer,
 	failure    text, -- JSON object
+	log        blob, -- JSON object
 	primary key (job, claim)
 ) without rowid;
 
@@ -85,7 +86,8 @@ CREATE TABLE bellhop_finished (
 	ended       integer,
 	reason      text,
 	progress    blob,
-	result      blob
+	result      blob,
+	log         blob
 );
 
 CREATE INDEX bellhop_finished_expires on bellhop_finished (expires_at) where expires_at is not null;

@@ -201,6 +201,13 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 			return s.Exchange(ctx, &own)
 		}
 	},
+	"X13": func(b *spoiled, s bellhop.Store) {
+		b.exchange = eachOutcome(s, func(_ context.Context, o *bellhop.Outcome) {
+			if o.Kind == bellhop.OutcomeSucceeded {
+				o.Log = nil
+			}
+		})
+	},
 	"R1": func(b *spoiled, s bellhop.Store) {
 		b.report = func(ctx context.Context, reports []bellhop.Report) ([]bellhop.Refusal, error) {
 			_, err := s.Report(ctx, reports)

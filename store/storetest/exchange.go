@@ -22,6 +22,7 @@ var exchangeTests = []test{
 	{"different outcome", "X4", exchangeDifferent},
 	{"texts that do not fit", "X10", exchangeDirty},
 	{"puts", "X12", exchangePuts},
+	{"logs", "X13 L3", exchangeLogs},
 	{"many outcomes", "X1 X2", exchangeMany},
 }
 
@@ -295,6 +296,37 @@ func exchangeDirty(t *try) {
 	} {
 		if !strings.HasPrefix(text, "nul ") {
 			t.Errorf("X10: the %s became %.40q; want as much of it as can be kept", name, text)
+		}
+	}
+}
+
+// exchangeLogs hands in logs of all sorts, each beside an outcome that has nothing to say.
+func exchangeLogs(t *try) {
+	p := t.process()
+	logs := []string{`{"lines":[{"time":"2026-03-29T02:30:00.5Z","level":"INFO","message":"it began 🛎"}]}`, "\x00\xff\x80 not JSON", strings.Repeat("é", bellhop.MaxLog/2)}
+	for kind := bellhop.OutcomeSucceeded; kind <= bellhop.OutcomeSwept; kind++ {
+		for i, log := range logs {
+			c, plain := t.running(p), t.running(p)
+			id, o := c.Token.JobID, outcome(c, kind)
+			o.Log = []byte(log)
+			if i == 0 {
+				o.Failure = nil
+			}
+			t.end(o, outcome(plain, bellhop.OutcomeSucceeded))
+			got := t.get(id)
+			if len(got.History) != 1 || string(got.History[0].Log) != log {
+				t.Fatalf("X13: after %s the history is %+v, without the log %.40q", kind, got.History, log)
+			}
+			t.same("log of an attempt that said nothing", string(t.get(plain.Token.JobID).History[0].Log), "")
+			l, err := t.s.List(t.ctx, &bellhop.Query{Filter: bellhop.Filter{IDs: []bellhop.ID{id}}, WithLast: true})
+			must(t, err)
+			got.History[0].Log = nil
+			t.same("listed", l.Jobs, []bellhop.Snapshot{got})
+			if kind.To().Final() {
+				t.act(bellhop.ActRetry, id)
+				t.same("log of a job that was run again", string(t.get(id).History[0].Log), log)
+			}
+			t.act(bellhop.ActCancel, id)
 		}
 	}
 }

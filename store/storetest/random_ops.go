@@ -93,7 +93,11 @@ func (m *machine) outcome(c *bellhop.Claim) bellhop.Outcome {
 	case "handed back":
 		return c.HandBack("not started")
 	}
-	return c.Settle(bellhop.Policy{}, r)
+	o := c.Settle(bellhop.Policy{}, r)
+	if m.chance(20, "log") {
+		o.Log = []byte(`{"trace":"7"}`)
+	}
+	return o
 }
 
 // outcomeOf draws the outcome of a claim, or a repeat of its outcome.

@@ -137,6 +137,8 @@ func hostileJob(t *testing.T, client *bellhop.Client, counts *rollup.Recorder, p
 	o := bellhop.Outcome{
 		Token: c.Token, Kind: end, Attempt: 1, Failures: 1, Number: 1, Started: time.Now(), Ended: time.Now(), Keep: bellhop.Forever,
 		Reason: text, Result: []byte(jsonText(text)), Failure: &bellhop.Failure{Class: text, Message: text, Stack: text},
+		Log: []byte(`{"trace":` + jsonText(text) + `,"lines":[{"time":"2026-03-01T12:00:00Z","level":"WARN","message":` + jsonText(text) +
+			`,"attrs":[{"key":` + jsonText(text) + `,"value":` + jsonText(text) + `}]}]}`),
 	}
 	if _, err := store.Exchange(t.Context(), &bellhop.ExchangeRequest{ID: bellhop.NewID(), Process: process, Outcomes: []bellhop.Outcome{o}}); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -201,7 +202,7 @@ func (s *shop) retried() bellhop.ID {
 		bellhop.Tags("partner-7", "vip"), bellhop.Attempts(8), bellhop.Meta("request_id", "9f86d081884c7d65"), bellhop.Meta("tenant", "acme"))
 	for i, wait := range []time.Duration{time.Second, 20 * time.Second, 4 * time.Hour} {
 		c := s.claim("webhooks", "webhook.deliver")
-		s.finish(c, &bellhop.Outcome{Kind: bellhop.OutcomeRetry, Wait: wait, Attempt: i + 1, Failures: i + 1, Number: i + 1, Failure: s.failureOf("webhook.deliver")})
+		s.finish(c, &bellhop.Outcome{Kind: bellhop.OutcomeRetry, Wait: wait, Attempt: i + 1, Failures: i + 1, Number: i + 1, Failure: s.failureOf("webhook.deliver"), Log: s.log(c.Place.ClaimedAt)})
 		if wait < time.Hour {
 			s.clock.set(s.clock.Now().Add(wait))
 			_, _, err := s.store.Promote(context.Background(), 100)
@@ -210,6 +211,21 @@ func (s *shop) retried() bellhop.ID {
 	}
 	s.clock.set(began)
 	return id
+}
+
+// log is what a webhook's attempt has logged since it began.
+func (s *shop) log(began time.Time) []byte {
+	line := func(after time.Duration, level slog.Level, message string, attrs ...bellhop.LogAttr) bellhop.LogLine {
+		return bellhop.LogLine{Time: began.Add(after), Level: level, Message: message, Attrs: attrs}
+	}
+	log, err := json.Marshal(bellhop.Log{Trace: "0af7651916cd43dd8448eb211c80319c", Lines: []bellhop.LogLine{
+		line(2*time.Millisecond, slog.LevelInfo, "partner looked up", bellhop.LogAttr{Key: "partner", Value: "7"}, bellhop.LogAttr{Key: "api_key", Value: "sk_live_51H8"}),
+		line(9*time.Millisecond, slog.LevelInfo, "delivering", bellhop.LogAttr{Key: "url", Value: "https://hooks.partner.example/orders"}, bellhop.LogAttr{Key: "bytes", Value: "1804"}),
+		line(740*time.Millisecond, slog.LevelWarn, "the answer is slow", bellhop.LogAttr{Key: "after", Value: "731ms"}),
+		line(1180*time.Millisecond, slog.LevelError, "no answer", bellhop.LogAttr{Key: "error", Value: "read tcp 10.2.0.7:51514->203.0.113.9:443: connection reset by peer"}),
+	}})
+	s.check(err)
+	return log
 }
 
 // standing is what is there now: jobs that run, wait and are due later.

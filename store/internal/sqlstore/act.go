@@ -22,8 +22,8 @@ var (
 	askCancel = define("request cancel", `update bellhop_running set cancel = 1, reason = ? where job = ?`)
 	deleteJob = define("delete job", `delete from bellhop_jobs where job = ?`)
 	keepTry   = define("keep attempt", `insert into bellhop_attempts
-		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended)
-		select job, claim, generation, process, exchange, due, claimed_at, number, 1, started, ended from bellhop_finished where job = ?`)
+		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, log)
+		select job, claim, generation, process, exchange, due, claimed_at, number, 1, started, ended, log from bellhop_finished where job = ?`)
 	dropTries = define("delete attempts", `delete from bellhop_attempts where job = ?`)
 
 	// holdPlace locks a job's row in a place, if it is still the one that was read;

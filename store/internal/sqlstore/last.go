@@ -8,6 +8,7 @@ import (
 
 // attemptColumns are those of an attempt's record a, as a lastRow reads them, and
 // successColumns those of the record that is in the row p of a job that succeeded.
+// A history has the log as well, which may be long.
 const (
 	attemptColumns = `a.claim, a.generation, a.number, a.process, a.outcome, a.due, a.claimed_at, a.started, a.ended, a.failure`
 	successColumns = `p.claim, p.generation, p.number, p.process, 1, p.due, p.claimed_at, p.started, p.ended, null`
@@ -41,11 +42,14 @@ type lastRow struct {
 
 	process uid
 	failure text
+	log     blob // of a history
 }
 
 func (l *lastRow) all() []any {
 	return []any{&l.claim, &l.generation, &l.number, &l.process, &l.outcome, &l.due, &l.claimedAt, &l.started, &l.ended, &l.failure}
 }
+
+func (l *lastRow) withLog() []any { return append(l.all(), &l.log) }
 
 // attempt returns the record that was read, if there was one.
 func (l *lastRow) attempt() ([]bellhop.Attempt, error) {
@@ -55,6 +59,7 @@ func (l *lastRow) attempt() ([]bellhop.Attempt, error) {
 	a := bellhop.Attempt{
 		Claim: int64(l.claim), Generation: int(l.generation), Number: int(l.number), Process: bellhop.ID(l.process),
 		Outcome: bellhop.OutcomeKind(l.outcome), Due: l.due.time(), ClaimedAt: l.claimedAt.time(), Started: l.started.time(), Ended: l.ended.time(),
+		Log: []byte(l.log),
 	}
 	err := l.failure.decode(&a.Failure)
 	return []bellhop.Attempt{a}, err

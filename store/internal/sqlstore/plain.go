@@ -32,7 +32,7 @@ const fewPlain = 4
 // plain reports whether an outcome is a success with nothing to say.
 func (s *settlement) plain(i int) bool {
 	o, ref := &s.outcomes[i], &s.refs[i]
-	return o.Kind == bellhop.OutcomeSucceeded && !o.Suspect && o.Reason == "" && len(o.Result) == 0 && o.Failure == nil &&
+	return o.Kind == bellhop.OutcomeSucceeded && !o.Suspect && o.Reason == "" && len(o.Result) == 0 && o.Failure == nil && len(o.Log) == 0 &&
 		o.Failures == ref.failures && o.Crashes == ref.crashes && o.Token.Number <= bellhop.KeptAttempts
 }
 

@@ -10,8 +10,8 @@ import (
 
 var (
 	placeByJob = define("place by job", placeUnion())
-	historyOf  = define("history", `select `+attemptColumns+` from bellhop_attempts a where a.job = ?
-		union all select `+successColumns+` from bellhop_finished p where p.job = ? and p.state = 5 order by claim`)
+	historyOf  = define("history", `select `+attemptColumns+`, a.log from bellhop_attempts a where a.job = ?
+		union all select `+successColumns+`, p.log from bellhop_finished p where p.job = ? and p.state = 5 order by claim`)
 	stateByJob = define("state by job", stateUnion())
 	// stateSeenByJob is the same for a transaction of the caller that sees an old
 	// snapshot, if that will do. To see more it has to lock, also the gaps where
@@ -99,8 +99,9 @@ func (r *row) snapshot() (*numbered, error) {
 // history returns the records of a job's attempts, oldest first.
 func (t *txn) history(ctx context.Context, job int64) (attempts []bellhop.Attempt, err error) {
 	var last lastRow
+	into := last.withLog()
 	err = t.Query(ctx, historyOf, func(r Row) error {
-		if err := r.Scan(last.all()...); err != nil {
+		if err := r.Scan(into...); err != nil {
 			return err
 		}
 		a, err := last.attempt()
@@ -110,10 +111,14 @@ func (t *txn) history(ctx context.Context, job int64) (attempts []bellhop.Attemp
 	return attempts, err
 }
 
-// last returns the record of a job's newest attempt, if there is one.
+// last returns the record of a job's newest attempt without its log, if there is one.
 func (t *txn) last(ctx context.Context, j *numbered) ([]bellhop.Attempt, error) {
 	attempts, err := t.history(ctx, j.number)
-	return attempts[max(0, len(attempts)-1):], err
+	attempts = attempts[max(0, len(attempts)-1):]
+	for i := range attempts {
+		attempts[i].Log = nil
+	}
+	return attempts, err
 }
 
 // Get implements [bellhop.Store].

@@ -27,14 +27,14 @@ var (
 	refByID      = define("row by id", `select job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id = ?`)
 	refsByID     = define("rows by id", `select id, job, case when unique_key is null then 0 else 1 end from bellhop_jobs where id in (`+bite+`)`)
 	addAttempt   = define("add attempt", `insert into bellhop_attempts
-		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure)
-		select r.job, r.claim, r.generation, r.process, r.exchange, r.due, r.claimed_at, ?, ?, ?, ?, ?
+		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure, log)
+		select r.job, r.claim, r.generation, r.process, r.exchange, r.due, r.claimed_at, ?, ?, ?, ?, ?, ?
 		from bellhop_running r where `+held)
 	// toSucceeded keeps the record of the attempt in the finished row itself: most
 	// jobs succeed, and so one row less is written for each of them.
 	toSucceeded = define("running to succeeded", `insert into bellhop_finished
-		(job, state, finished_at, expires_at, result, number, started, ended, process, exchange, claimed_at, `+settledCols+`)
-		select r.job, 5, ?, ?, ?, ?, ?, ?, r.process, r.exchange, r.claimed_at, r.due, `+settledVals+` from bellhop_running r where `+held)
+		(job, state, finished_at, expires_at, result, number, started, ended, log, process, exchange, claimed_at, `+settledCols+`)
+		select r.job, 5, ?, ?, ?, ?, ?, ?, ?, r.process, r.exchange, r.claimed_at, r.due, `+settledVals+` from bellhop_running r where `+held)
 	trimAttempts = define("trim attempts", `delete from bellhop_attempts where job = ? and claim <= ?`)
 	toFinished   = define("running to finished", `insert into bellhop_finished
 		(job, state, finished_at, expires_at, result, `+settledCols+`)
@@ -189,7 +189,7 @@ func (s *settlement) record(ctx context.Context, list []int) (fresh []int, err e
 	list, changed := slices.Concat(succeeded, others), make([]int64, len(list))
 	err = s.Each(ctx, toSucceeded, len(succeeded), func(i int, row []any) []any {
 		o := &s.outcomes[list[i]]
-		row = append(row, s.now, s.expiry(o.Keep), noBytes(o.Result), int64(o.Number), moment(o.Started), moment(o.Ended))
+		row = append(row, s.now, s.expiry(o.Keep), noBytes(o.Result), int64(o.Number), moment(o.Started), moment(o.Ended), noBytes(o.Log))
 		return s.settled(row, list[i])
 	}, changed)
 	if err != nil {
@@ -197,7 +197,7 @@ func (s *settlement) record(ctx context.Context, list []int) (fresh []int, err e
 	}
 	err = s.Each(ctx, addAttempt, len(others), func(i int, row []any) []any {
 		o := &s.outcomes[others[i]]
-		row = append(row, int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure))
+		row = append(row, int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure), noBytes(o.Log))
 		return s.token(row, others[i])
 	}, changed[len(succeeded):])
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 const heldCols = `job, claim, exchange, process, queue, claimed_at, due, generation, cancel, reason, progress`
 
 var (
-	addAttempts = defineRows("add attempts", 12, `insert into bellhop_attempts
-		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure) values {rows}`)
-	addFinished = defineRows("add finished", 20, `insert into bellhop_finished
-		(job, state, finished_at, expires_at, result, number, started, ended, process, exchange, claimed_at,
+	addAttempts = defineRows("add attempts", 13, `insert into bellhop_attempts
+		(job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure, log) values {rows}`)
+	addFinished = defineRows("add finished", 21, `insert into bellhop_finished
+		(job, state, finished_at, expires_at, result, number, started, ended, log, process, exchange, claimed_at,
 		due, generation, claim, attempt, failures, crashes, suspect, reason, progress) values {rows}`)
 	addDead = defineRows("add dead", 14, `insert into bellhop_dead
 		(job, queue, finished_at, expires_at, result, due, generation, claim, attempt, failures, crashes, suspect, reason, progress) values {rows}`)
@@ -50,7 +50,7 @@ func (s *settlement) settleHeld(ctx context.Context, list []int) error {
 	_, err := s.Rows(ctx, addAttempts, len(failed), func(k int, row []any) []any {
 		o, h := s.at(failed[k])
 		return append(row, int64(h.job), int64(h.claim), int64(h.generation), h.process[:], h.exchange[:], int64(h.due), int64(h.claimedAt),
-			int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure))
+			int64(o.Number), int64(o.Kind), moment(o.Started), moment(o.Ended), encodeFailure(o.Failure), noBytes(o.Log))
 	})
 	if err != nil {
 		return err
@@ -101,9 +101,9 @@ func (s *settlement) moveHeld(ctx context.Context, list []int) error {
 		o, h := s.at(finished[k])
 		row = append(row, int64(h.job), int64(o.Kind.To()), s.now, s.expiry(o.Keep), noBytes(o.Result))
 		if o.Kind == bellhop.OutcomeSucceeded {
-			row = append(row, int64(o.Number), moment(o.Started), moment(o.Ended), h.process[:], h.exchange[:], int64(h.claimedAt))
+			row = append(row, int64(o.Number), moment(o.Started), moment(o.Ended), noBytes(o.Log), h.process[:], h.exchange[:], int64(h.claimedAt))
 		} else {
-			row = append(row, nil, nil, nil, nil, nil, nil)
+			row = append(row, nil, nil, nil, nil, nil, nil, nil)
 		}
 		return h.settled(append(row, int64(h.due)), o)
 	})

@@ -122,6 +122,7 @@ create table if not exists bellhop_finished (
 	reason      mediumblob,
 	progress    mediumblob,
 	result      mediumblob,
+	log         mediumblob,
 	key bellhop_finished_expires (expires_at)
 ) engine = InnoDB;
 
@@ -159,6 +160,7 @@ create table if not exists bellhop_attempts (
 	started    bigint,
 	ended      bigint,
 	failure    mediumblob, -- JSON object
+	log        mediumblob, -- JSON object
 	primary key (job, claim)
 ) engine = InnoDB;
 

@@ -121,6 +121,7 @@ create table bellhop_finished (
 	reason      text,
 	progress    bytea,
 	result      bytea,
+	log         bytea,
 	constraint bellhop_finished_pkey primary key (job)
 );
 create index bellhop_finished_expires on bellhop_finished (expires_at) where expires_at is not null;
@@ -160,6 +161,7 @@ create table bellhop_attempts (
 	process    uuid     not null,
 	exchange   uuid     not null,
 	failure    text, -- JSON object
+	log        bytea, -- JSON object
 	constraint bellhop_attempts_pkey primary key (job, claim)
 );
 

@@ -66,7 +66,7 @@ local function fits(id, p)
     if f.after and enqueued < f.after or f.before and enqueued >= f.before then return false end
   end
   if (f.ended or f.unended) and not endFits(p) then return false end
-  if f.failed ~= '' and #lastOf(p) <= 84 then return false end -- see recordOf: there is no failure in it
+  if f.failed ~= '' and #lastOf(p) <= 84 then return false end -- see recordOf: there is no failure in it, and no log
   return f.tags == '' and f.text == '' or jobFits(id, p)
 end
 

@@ -8,6 +8,15 @@
 local before, limit, most, what, enough = tonumber(take()), tonumber(take()), tonumber(take()), take(), tonumber(take())
 local reply, n, bytes, k = {'', 0, 0}, 0, 0, 3
 
+-- bare returns a record without its log: see appendTexts in codec.go.
+local function bare(r)
+  if #r <= 84 or byte(r, 85) < 128 then return r end
+  local o = 85 + 4 + number('>I4', r, 85) - 2147483648
+  o = o + 4 + number('>I4', r, o)
+  o = o + 4 + number('>I4', r, o)
+  return pack('>I4', o - 5) .. sub(r, 5, o - 1)
+end
+
 -- short returns a place without its records, or with the newest alone.
 local function short(p)
   local c, size = contentOf(p, flagsAt(p))
@@ -15,7 +24,7 @@ local function short(p)
   if #p < t then return p end
   local r, g, s = number('>I4I4I4', p, t + 17)
   local texts = sub(p, t + 1, t + 28 + r + g + s)
-  local last = what == 'last' and lastOf(p) or ''
+  local last = what == 'last' and bare(lastOf(p)) or ''
   return sub(p, 1, t - 1) .. char(last == '' and 0 or 1) .. texts .. last
 end
 

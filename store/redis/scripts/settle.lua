@@ -12,7 +12,7 @@ local function recordOf(p, token)
   return 0
 end
 
-local records80 = pack('>I4', 80) -- the length of a record without a failure, which most are
+local records80 = pack('>I4', 80) -- the length of a record without a failure and a log, which most are
 
 local moments = {} -- by how long from now: a time as text and as 8 bytes
 
@@ -27,7 +27,7 @@ end
 
 -- settle applies one outcome to the job at place p, which is running under its token, and returns its new place.
 -- head is 22 bytes of token, and one each of the state to go to and the suspicion, 12 of counters; then what becomes
--- part of the record: one byte of outcome, the attempt's number, its times and its failure. when is how long to wait
+-- part of the record: one byte of outcome, the attempt's number, its times, its failure and its log. when is how long to wait
 -- or to keep, in microseconds, '' for ever; texts is '' or the lengths of reason and result, and both.
 local function settle(id, p, head, when, texts)
   local l, t = laneOf(p, 48)

@@ -113,7 +113,8 @@ create table bellhop_finished (
 	ended       integer,
 	reason      text,
 	progress    blob,
-	result      blob
+	result      blob,
+	log         blob
 );
 create index bellhop_finished_expires on bellhop_finished (expires_at) where expires_at is not null;
 
@@ -151,6 +152,7 @@ create table bellhop_attempts (
 	started    integer,
 	ended      integer,
 	failure    text, -- JSON object
+	log        blob, -- JSON object
 	primary key (job, claim)
 ) without rowid;
 
