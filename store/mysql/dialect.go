@@ -65,6 +65,7 @@ var macros = strings.NewReplacer(
 	"{tag}", `locate(cast(concat('"', ?, '"') as binary), j.tags) > 0`, // names need no escape
 	"{contains}", "locate(cast(? as binary), j.args) > 0",
 	"{limit}", "limit ?",
+	"{plain}", "",
 	"{lock}", "for update",
 	"{keep}", "for update",
 	"{share}", "lock in share mode",
@@ -77,6 +78,7 @@ var (
 	deleteThese  = regexp.MustCompile(`^delete from (\w+) where job in \(\{numbers\}\)$`)
 	rowsPattern  = regexp.MustCompile(`\(\?(, \?)*\)`)
 	numbered     = regexp.MustCompile(`\?\d+`)
+	among        = regexp.MustCompile(`(\w+\.\w+) (not )?in \(\{list\}\)`)
 	noConflict   = regexp.MustCompile(`\s+on conflict do nothing$`)
 	unionOfReads = regexp.MustCompile(`(?s)^select .* union all `)
 )
@@ -103,6 +105,8 @@ func translate(st *sqlstore.Stmt) *compiled {
 			text = strings.Replace(noConflict.ReplaceAllString(text, ""), "insert into", "insert ignore into", 1)
 		}
 	}
+	// As a subquery a list would be a join to optimize, in an order of its own, and its result had to be sorted. Names need no escape.
+	text = among.ReplaceAllString(text, `${2}(locate(concat('"', $1, '"'), cast(? as binary)) > 0)`)
 	c := &compiled{text: macros.Replace(text)}
 	if at := numbered.FindAllString(c.text, -1); at != nil {
 		for _, mark := range at {

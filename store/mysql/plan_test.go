@@ -1,12 +1,14 @@
 package mysql_test
 
 import (
+	"context"
 	"database/sql"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/gobellhop/bellhop/store/internal/plantest"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 	"github.com/gobellhop/bellhop/store/mysql"
 )
@@ -125,5 +127,36 @@ func plans(t *testing.T, db *sql.DB, few bool) {
 	}
 	for name := range want {
 		t.Errorf("there is no statement %q", name)
+	}
+}
+
+// Whatever conditions a search has, and on each of its pages, no step of its statements looks at more rows than a search may: MariaDB
+// runs them, and tells how many rows it has looked at.
+func TestPlansOfSearches(t *testing.T) {
+	address := newDatabase(t)
+	s, db := openAt(t, address+"?migrate=auto"), raw(t, address)
+	plantest.Fill(t, "mysql", func(ctx context.Context, statements ...string) error {
+		_, err := db.ExecContext(ctx, "set sql_mode = 'PIPES_AS_CONCAT'; start transaction; "+strings.Join(statements, "; ")+"; commit")
+		return err
+	})
+	for _, sent := range plantest.Statements(t, s.Store) {
+		text := mysql.Statement(sent.Stmt)
+		rows, err := db.QueryContext(t.Context(), "analyze "+text, sent.Args...)
+		if err != nil {
+			t.Fatalf("%s: %s: %v", sent.Search, text, err)
+		}
+		for rows.Next() {
+			var id, kind, table, access, possible, key, length, ref, count, filtered, fits, extra sql.NullString
+			var looked sql.NullFloat64 // on the average of its runs
+			must(t, rows.Scan(&id, &kind, &table, &access, &possible, &key, &length, &ref, &count, &looked, &filtered, &fits, &extra))
+			if looked.Float64 > plantest.MostRows {
+				t.Errorf("%s: looks at %.0f rows of %s (%s by %s; %s)\nis sent as %s",
+					sent.Search, looked.Float64, table.String, access.String, key.String, extra.String, text)
+			}
+			if strings.Contains(extra.String, "filesort") && !strings.Contains(text, "p.job in (") {
+				t.Errorf("%s: sorts rows of %s (%s by %s; %s)\nis sent as %s", sent.Search, table.String, access.String, key.String, extra.String, text)
+			}
+		}
+		must(t, rows.Close())
 	}
 }

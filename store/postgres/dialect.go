@@ -37,6 +37,7 @@ var macros = strings.NewReplacer(
 	"{tag}", "jsonb_exists(j.tags::jsonb, ?)",
 	"{contains}", "position(?::bytea in j.args) > 0",
 	"{limit}", "limit ?",
+	"{plain}", "", // the planner keeps to the range anyway, which has the order
 	"{lock}", "for update",
 	"{share}", "for key share", // of an exchange: a beat may pass, a sweep may not
 	"{keep}", "for no key update",

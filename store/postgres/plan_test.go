@@ -3,11 +3,14 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/gobellhop/bellhop/store/internal/plantest"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 	"github.com/gobellhop/bellhop/store/postgres"
 )
@@ -116,4 +119,64 @@ func mayScan(line string) bool {
 		}
 	}
 	return false
+}
+
+// looked finds how many rows of a table a step of a plan has brought in each of its runs, or has passed over.
+var looked = regexp.MustCompile(`(?: Scan .*actual rows=|Rows Removed by Filter: )(\d+)(?: loops=(\d+))?`)
+
+// Whatever conditions a search has, and on each of its pages, no step of its statements looks at more rows than a search may: the
+// server runs them by the plan that the store's sessions use, and tells how many rows it has looked at.
+func TestPlansOfSearches(t *testing.T) {
+	s, conn, name := migrated(t)
+	_, err := conn.Exec(t.Context(), "select set_config('search_path', $1, false)", pgx.Identifier{name}.Sanitize())
+	must(t, err)
+	plantest.Fill(t, "postgres", func(ctx context.Context, statements ...string) error {
+		_, err := conn.Exec(ctx, strings.Join(statements, "; "))
+		return err
+	})
+	session(t, s, conn)
+	for _, sent := range plantest.Statements(t, s.Store) {
+		text := s.SQL(sent.Stmt)
+		for _, line := range strings.Split(runPlan(t, conn, text, sent.Args), "\n") {
+			for _, found := range looked.FindAllStringSubmatch(line, -1) {
+				rows, err := strconv.Atoi(found[1])
+				must(t, err)
+				runs, _ := strconv.Atoi(found[2]) // none where rows were passed over
+				if rows*max(runs, 1) > plantest.MostRows {
+					t.Errorf("%s: %s\nis sent as %s", sent.Search, strings.TrimSpace(line), text)
+				}
+			}
+			if step := strings.TrimLeft(line, " ->"); strings.HasPrefix(step, "Seq Scan on ") && !mayScan(step) {
+				t.Errorf("%s: %s\nis sent as %s", sent.Search, step, text)
+			}
+		}
+	}
+}
+
+// runPlan runs a statement by its generic plan and returns that, with the numbers of rows that were met.
+func runPlan(t *testing.T, conn *pgx.Conn, sql string, args []any) string {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), "deallocate all")
+	must(t, err)
+	_, err = conn.Exec(t.Context(), "prepare looked as "+sql)
+	must(t, err)
+	values, marks := []any{pgx.QueryExecModeSimpleProtocol}, make([]string, len(args))
+	for i, a := range args {
+		switch v := a.(type) {
+		case sqlstore.Texts:
+			a = []string(v)
+		case []byte: // an id
+			a = fmt.Sprintf("%x", v)
+		}
+		values, marks[i] = append(values, a), fmt.Sprintf("$%d", i+1)
+	}
+	execute := "explain (analyze, costs off, timing off, summary off) execute looked"
+	if len(args) > 0 {
+		execute += "(" + strings.Join(marks, ", ") + ")"
+	}
+	rows, err := conn.Query(t.Context(), execute, values...)
+	must(t, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, err)
+	return strings.Join(lines, "\n")
 }

@@ -25,6 +25,7 @@ var macros = strings.NewReplacer(
 	"{tag}", "exists (select 1 from json_each(j.tags) where value = ?)",
 	"{contains}", "instr(j.args, ?) > 0",
 	" {lock}", "", " {share}", "", " {keep}", "", " {skip}", "", " {skip:r}", "", // one writer at a time
+	"{plain}", "+",
 	"{limit}", "limit ? + 0", // after a bare parameter SQLite compiles the statement anew for each value
 )
 

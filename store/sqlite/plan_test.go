@@ -1,10 +1,13 @@
 package sqlite_test
 
 import (
+	"context"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/gobellhop/bellhop/store/internal/plantest"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 	"github.com/gobellhop/bellhop/store/sqlite"
 )
@@ -17,6 +20,7 @@ var aliases = map[string]string{
 	"e": "bellhop_exchanges", "p": "bellhop_running", "c": "", "v": "", "json_each": "",
 	// the queues of a place and their lanes, which are found one by one, and the first of them; as many rows as a count goes
 	"q": "", "l": "", "f": "", "b": "",
+	"w": "", // the newest rows, as many as a search looks at
 }
 
 // No statement looks at all rows of a table that grows, and none sorts them.
@@ -112,5 +116,37 @@ func TestPlansOfTheHotPath(t *testing.T) {
 	}
 	for name := range want {
 		t.Errorf("there is no statement %q", name)
+	}
+}
+
+// few are statements that look at as many rows as they name, or as their limit says.
+var few = regexp.MustCompile(`p\.job in \(\?|^select count\(\*\) from \(select 1 from bellhop_[a-z]+ limit`)
+
+// Whatever conditions a search has, and on each of its pages, its statements go from number to number and sort nothing.
+func TestPlansOfSearches(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	s, db := openAt(t, path), raw(t, path, "_pragma=synchronous(0)")
+	plantest.Fill(t, "sqlite", func(ctx context.Context, statements ...string) error {
+		_, err := db.ExecContext(ctx, "begin; "+strings.Join(statements, "; ")+"; commit")
+		return err
+	})
+	for _, sent := range plantest.Statements(t, s.Store) {
+		text := sqlite.Dialect.SQL(sent.Stmt)
+		rows, err := db.QueryContext(t.Context(), "explain query plan "+text, sent.Args...)
+		if err != nil {
+			t.Fatalf("%s: %s: %v", sent.Search, text, err)
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			must(t, rows.Scan(&id, &parent, &unused, &detail))
+			scanned, scans := strings.CutPrefix(detail, "SCAN ")
+			table, _, _ := strings.Cut(scanned, " ")
+			if scans && !mayScan(table, text) && !few.MatchString(text) || strings.Contains(detail, "AUTOMATIC") ||
+				strings.Contains(detail, "TEMP B-TREE") && !few.MatchString(text) {
+				t.Errorf("%s: %s\nis sent as %s", sent.Search, detail, text)
+			}
+		}
+		must(t, rows.Close())
 	}
 }

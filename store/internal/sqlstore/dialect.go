@@ -20,7 +20,8 @@ type Dialect interface {
 	// of one parameter, a [Texts] or a [Numbers], one a row. {tag} stands for the
 	// condition that j.tags, a JSON array, has one parameter as an element;
 	// {contains} for the condition that the bytes in j.args contain one parameter;
-	// {limit} for a limit that is one parameter.
+	// {limit} for a limit that is one parameter. {plain} stands before a column whose
+	// index must not be used: the rows are few already, and in order.
 	//
 	// Behind a query, {lock} stands for what locks its rows until the transaction
 	// ends, {share} for what locks them against a {lock} of others but not

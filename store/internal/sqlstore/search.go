@@ -83,16 +83,16 @@ func conditions(f *bellhop.Filter, p *place) (where string, args []any) {
 	}
 	queue := "j.queue"
 	if p.queued {
-		queue = "p.queue"
+		queue = "{plain}p.queue"
 	}
 	if len(f.Queues) > 0 {
-		add(queue+" in ({list})", Texts(f.Queues))
+		add(queue+" in ({list})", names(f.Queues))
 	}
 	if len(f.NotQueues) > 0 {
-		add(queue+" not in ({list})", Texts(f.NotQueues))
+		add(queue+" not in ({list})", names(f.NotQueues))
 	}
 	if len(f.Kinds) > 0 {
-		add("j.kind in ({list})", Texts(f.Kinds))
+		add("j.kind in ({list})", names(f.Kinds))
 	}
 	if !f.Process.IsZero() {
 		add("p.process = ?", f.Process[:])
@@ -318,6 +318,11 @@ func (s *search) verdict(r Row) (number int64, fits bool, err error) {
 	}
 	inner := bellhop.Filter{Text: s.f.Text, Args: s.f.Args, Error: s.f.Error, Fingerprint: s.f.Fingerprint}
 	return int64(n), inner.Matches(&bellhop.Job{Kind: string(kind), Args: args}, &bellhop.Place{}, &last), nil
+}
+
+// names returns those of the texts that can be names: nothing is called by another.
+func names(list []string) Texts {
+	return slices.DeleteFunc(slices.Clone(list), func(name string) bool { return bellhop.CheckName("name", name) != nil })
 }
 
 // uniqueTexts returns the texts sorted, each once.
