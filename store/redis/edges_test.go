@@ -223,9 +223,14 @@ func TestPruneOfManyDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range n / 1000 {
-		if _, err := s.Act(t.Context(), &bellhop.ActRequest{Action: bellhop.ActDelete, Filter: bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}}); err != nil {
+	remove := &bellhop.ActRequest{Action: bellhop.ActDelete, Filter: bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}}
+	for {
+		reply, err := s.Act(t.Context(), remove)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if remove.After = reply.Next; remove.After == "" {
+			break
 		}
 	}
 	enqueue(t, s, testJobs(1)...)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -12,9 +11,11 @@ import (
 
 const (
 	maxPage     = 1000    // jobs in one page
-	maxExamined = 5000    // jobs looked at in one run of a script, which nobody else can enter meanwhile
-	maxCounted  = 50_000  // jobs looked at for one count
-	maxJudged   = 15_000  // the same if they are judged here
+	maxExamined = 5000    // jobs looked at for one page
+	maxLooked   = 1000    // jobs looked at in one run of a script, for the whole server waits meanwhile
+	maxLined    = 2000    // jobs that are looked up by the lines in which they wait
+	maxCounted  = 10_000  // jobs looked at for one count
+	maxJudged   = 5000    // the same if they are judged here
 	enoughBytes = 4 << 20 // bytes of jobs after which a page ends
 )
 
@@ -79,13 +80,27 @@ func bound(t time.Time) string {
 
 // appendPage writes where a page begins and how long it may be.
 func appendPage(in *items, after string, limit int) error {
-	if n, err := strconv.ParseInt(after, 10, 64); after != "" && (err != nil || n < 0 || n >= 1<<48) {
-		return &bellhop.InvalidError{Index: -1, Field: "after", Reason: "it is not a mark that a page before has returned"}
+	if _, err := readMark(after); err != nil {
+		return err
 	}
 	in.text(after)
 	in.number(int64(limit))
-	in.number(maxExamined)
+	in.number(maxLooked)
 	return nil
+}
+
+// maxTurn is more than any turn.
+const maxTurn = 1 << 48
+
+// readMark returns the turn before which a page begins.
+func readMark(after string) (before uint64, err error) {
+	if after == "" {
+		return maxTurn, nil
+	}
+	if before, err = strconv.ParseUint(after, 10, 64); err != nil || before >= maxTurn {
+		return 0, &bellhop.InvalidError{Index: -1, Field: "after", Reason: "it is not a mark that a page before has returned"}
+	}
+	return before, nil
 }
 
 // judged reports whether a filter asks for what is judged here and not by a script:
@@ -129,22 +144,35 @@ type page struct {
 	bytes    int
 }
 
-// search reads a page, and judges what is not judged by the script.
+// search reads a page in several runs of a script, between which the server does what others ask, and judges what
+// is not judged by the script.
 func (s *Store) search(ctx context.Context, op bellhop.Op, q *bellhop.Query, limit int) (*page, error) {
-	what, most := "jobs", limit
+	what, most := "jobs", maxPage
 	if q.WithLast || q.Filter.ByFailure() {
 		what = "last"
 	}
-	if judged(&q.Filter) {
-		most = maxPage
+	if _, err := readMark(q.After); err != nil {
+		return nil, err
+	}
+	w, err := s.waiting(ctx, op, &q.Filter)
+	if err != nil {
+		return nil, err
 	}
 	all := &page{next: q.After}
 	for {
-		p, err := s.page(ctx, op, &q.Filter, all.next, most, what)
+		if !judged(&q.Filter) {
+			most = limit - len(all.jobs)
+		}
+		f := w.bite(&q.Filter, all.next)
+		if f == nil {
+			all.next = ""
+			return all, nil
+		}
+		p, err := s.page(ctx, op, f, all.next, most, what)
 		if err != nil {
 			return nil, err
 		}
-		all.next, all.examined, all.bytes = p.next, all.examined+p.examined, all.bytes+p.bytes
+		all.next, all.examined, all.bytes = w.next(p.next), all.examined+p.examined, all.bytes+p.bytes
 		for i, e := range p.jobs {
 			if !e.matches(&q.Filter) {
 				continue
@@ -156,7 +184,7 @@ func (s *Store) search(ctx context.Context, op bellhop.Op, q *bellhop.Query, lim
 				return all, nil
 			}
 		}
-		if all.next == "" || all.examined >= maxExamined || all.bytes >= enoughBytes || !judged(&q.Filter) {
+		if all.next == "" || all.examined >= maxExamined || all.bytes >= enoughBytes {
 			return all, nil
 		}
 	}
@@ -232,16 +260,12 @@ func onlyPlaces(f *bellhop.Filter) bool {
 }
 
 func (s *Store) countPlaces(ctx context.Context, f *bellhop.Filter) (*bellhop.Counted, error) {
-	reply, err := s.run(ctx, bellhop.OpCount, scriptStats, items{})
-	if err != nil {
-		return nil, err
-	}
-	r, err := row(reply, 4)
+	reply, err := s.run(ctx, bellhop.OpCount, scriptCounts, items{})
 	if err != nil {
 		return nil, err
 	}
 	c := &bellhop.Counted{}
-	for pair := range slices.Chunk(list(r[0]), 2) {
+	for pair := range slices.Chunk(list(reply), 2) {
 		state, queue := stateAndQueue(text(pair[0]))
 		if (f.States == 0 || f.States.Has(state)) && (len(f.Queues) == 0 || slices.Contains(f.Queues, queue)) {
 			c.Count += int(integer(pair[1]))
@@ -251,27 +275,43 @@ func (s *Store) countPlaces(ctx context.Context, f *bellhop.Filter) (*bellhop.Co
 }
 
 func (s *Store) countEach(ctx context.Context, f *bellhop.Filter, after string, limit int) (*bellhop.Counted, error) {
-	most := maxCounted
+	most, some := maxCounted, s.countSome
 	if judged(f) {
-		most = maxJudged
+		most, some = maxJudged, s.countJudged
+	}
+	if _, err := readMark(after); err != nil {
+		return nil, err
+	}
+	w, err := s.waiting(ctx, bellhop.OpCount, f)
+	if err != nil {
+		return nil, err
 	}
 	c := &bellhop.Counted{Next: after}
 	for c.Count < limit {
-		p, found, err := (*page)(nil), 0, error(nil)
-		if judged(f) {
-			p, err = s.search(ctx, bellhop.OpCount, &bellhop.Query{Filter: *f, After: c.Next}, min(limit-c.Count, maxPage))
-		} else {
-			p, found, err = s.countSome(ctx, f, c.Next, limit-c.Count)
+		bite := w.bite(f, c.Next)
+		if bite == nil {
+			c.Next = ""
+			break
 		}
+		p, found, err := some(ctx, bite, c.Next, limit-c.Count)
 		if err != nil {
 			return nil, err
 		}
-		c.Count, c.Examined, c.Next = c.Count+found+len(p.jobs), c.Examined+p.examined, p.next
+		c.Count, c.Examined, c.Next = c.Count+found, c.Examined+p.examined, w.next(p.next)
 		if c.Next == "" || c.Examined >= most {
 			break
 		}
 	}
 	return c, nil
+}
+
+// countJudged counts what is judged here, in one page.
+func (s *Store) countJudged(ctx context.Context, f *bellhop.Filter, after string, limit int) (p *page, n int, err error) {
+	p, err = s.search(ctx, bellhop.OpCount, &bellhop.Query{Filter: *f, After: after}, min(limit, maxPage))
+	if err != nil {
+		return nil, 0, err
+	}
+	return p, len(p.jobs), nil
 }
 
 // countSome counts as far as one run of the script goes.
@@ -300,58 +340,4 @@ func stateAndQueue(name string) (bellhop.State, string) {
 		return 0, ""
 	}
 	return bellhop.State(name[0] - '0'), name[1:]
-}
-
-// Stats implements [bellhop.Store].
-func (s *Store) Stats(ctx context.Context, limit int) (all []bellhop.QueueStats, err error) {
-	err = s.ask(ctx, bellhop.OpStats, scriptStats, items{}, func(reply any) error {
-		all, err = readStats(reply, limit)
-		return err
-	})
-	return all, err
-}
-
-func readStats(reply any, limit int) ([]bellhop.QueueStats, error) {
-	r, err := row(reply, 4)
-	if err != nil {
-		return nil, err
-	}
-	queues := map[string]*bellhop.QueueStats{}
-	of := func(name string) *bellhop.QueueStats {
-		if queues[name] == nil {
-			queues[name] = &bellhop.QueueStats{Queue: name}
-		}
-		return queues[name]
-	}
-	for pair := range slices.Chunk(list(r[0]), 2) {
-		state, name := stateAndQueue(text(pair[0]))
-		n := min(int(integer(pair[1])), limit)
-		switch state {
-		case bellhop.StateScheduled:
-			of(name).Scheduled = n
-		case bellhop.StateBlocked:
-			of(name).Blocked = n
-		case bellhop.StateReady:
-			of(name).Ready = n
-		case bellhop.StateRunning:
-			of(name).Running = n
-		case bellhop.StateDead:
-			of(name).Dead = n
-		}
-	}
-	for _, name := range list(r[1]) {
-		of(text(name)).Paused = true
-	}
-	for pair := range slices.Chunk(list(r[2]), 2) {
-		of(text(pair[0])).OldestReady = at(score(text(pair[1])))
-	}
-	for pair := range slices.Chunk(list(r[3]), 2) {
-		of(text(pair[0])).NextDue = at(score(text(pair[1])))
-	}
-	all := make([]bellhop.QueueStats, 0, len(queues))
-	for _, q := range queues {
-		all = append(all, *q)
-	}
-	slices.SortFunc(all, func(a, b bellhop.QueueStats) int { return strings.Compare(a.Queue, b.Queue) })
-	return all, nil
 }

@@ -1,22 +1,15 @@
 #!lua flags=no-writes
 -- uses: base
 -- Stats: what the queues have to do.
--- Reply: {counts: state and queue, number ...; paused queues; queue, oldest due time of a ready job, queue ...;
--- queue, earliest due time of a scheduled job, queue ...}.
+-- Reply: {counts of jobs that have not ended or are dead: state and queue, number ...; paused queues; queue, earliest due
+-- time of a scheduled job, queue ...}.
 
-local counts, ready = call('HGETALL', NS .. 'counts'), {}
+local counts, live, k = call('HGETALL', NS .. 'counts'), {}, 0
 for i = 1, #counts, 2 do
-  if byte(counts[i]) == 51 then
-    local name, oldest, text = sub(counts[i], 2), math.huge, nil
-    local lanes = call('ZRANGE', NS .. 'lanes|' .. name, 0, -1)
-    for k = 1, #lanes do
-      local head = call('ZRANGE', NS .. 'ready|' .. lanes[k], 0, 0, 'WITHSCORES')
-      if head[2] and tonumber(head[2]) < oldest then oldest, text = tonumber(head[2]), head[2] end
-    end
-    if text then
-      ready[#ready + 1] = name
-      ready[#ready + 1] = text
-    end
+  local state = byte(counts[i])
+  if state < 53 or state > 55 then -- '5' to '7': finished
+    live[k + 1], live[k + 2] = counts[i], counts[i + 1]
+    k = k + 2
   end
 end
-return {counts, call('SMEMBERS', NS .. 'paused'), ready, call('ZRANGE', NS .. 'due', 0, -1, 'WITHSCORES')}
+return {live, call('SMEMBERS', NS .. 'paused'), call('ZRANGE', NS .. 'due', 0, -1, 'WITHSCORES')}
