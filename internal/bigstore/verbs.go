@@ -8,7 +8,7 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// FillByVerbs fills any store as its users would: it enqueues, claims and ends jobs, a thousand at a time.
+// FillByVerbs fills any store as its users would: it enqueues, claims and ends jobs, a thousand at a time. It goes on where a fill was ended.
 func FillByVerbs(ctx context.Context, s bellhop.Store, size Size, told func(jobs int)) error {
 	process := bellhop.Process{ID: bellhop.NewID(), Name: "bigstore", StartedAt: time.Now()}
 	if _, err := s.Beat(ctx, &bellhop.Beat{Process: process, Lease: time.Hour}); err != nil {
@@ -16,10 +16,21 @@ func FillByVerbs(ctx context.Context, s bellhop.Store, size Size, told func(jobs
 	}
 	f := &filler{s, size, process.ID, told, 0}
 	for _, part := range []struct {
-		n    int
-		fill func(context.Context, int) error
-	}{{size.Finished, f.finish(bellhop.OutcomeSucceeded)}, {size.Dead, f.finish(bellhop.OutcomeDead)}, {size.Ready, f.add(0)}, {size.Scheduled, f.add(400 * 24 * time.Hour)}} {
-		for n := 0; n < part.n; n += batch {
+		n     int
+		state bellhop.State
+		fill  func(context.Context, int) error
+	}{
+		{size.Finished, bellhop.StateSucceeded, f.finish(bellhop.OutcomeSucceeded)},
+		{size.Dead, bellhop.StateDead, f.finish(bellhop.OutcomeDead)},
+		{size.Ready, bellhop.StateReady, f.add(0)},
+		{size.Scheduled, bellhop.StateScheduled, f.add(400 * 24 * time.Hour)},
+	} {
+		have, err := s.Count(ctx, &bellhop.Query{Filter: bellhop.Filter{States: bellhop.States(part.state)}, Limit: part.n})
+		if err != nil {
+			return fmt.Errorf("bigstore: %w", err)
+		}
+		f.made += have.Count
+		for n := have.Count; n < part.n; n += batch {
 			if err := part.fill(ctx, min(batch, part.n-n)); err != nil {
 				return fmt.Errorf("bigstore: %w", err)
 			}

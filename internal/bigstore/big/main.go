@@ -3,7 +3,8 @@
 //	go run ./internal/bigstore/big fill ADDRESS            # ten million jobs and more; -part 10 for a tenth
 //	go run ./internal/bigstore/big look ADDRESS            # medians; -busy=false without a worker
 //	go run ./internal/bigstore/big pages ADDRESS           # of the dashboard's pages
-//	go run ./internal/bigstore/big cost ADDRESS            # what watched pages cost each job
+//	go run ./internal/bigstore/big commands ADDRESS        # of the commands that list something; -bellhop PATH
+//	go run ./internal/bigstore/big cost ADDRESS            # what watched pages cost each job; -server PID counts the server in
 //
 // The schema must be there and empty; a fill that was interrupted goes on. No job of those passes through here; the worker has a queue of its own.
 package main
@@ -43,13 +44,15 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: big fill|look|pages|cost [flags] ADDRESS")
+		return errors.New("usage: big fill|look|pages|commands|cost [flags] ADDRESS")
 	}
 	flags := flag.NewFlagSet("big", flag.ContinueOnError)
 	part := flags.Int("part", 1, "fill only one part of so many")
 	times := flags.Int("times", 5, "look so many times")
 	busy := flags.Bool("busy", true, "have a worker run beside")
 	only := flags.String("only", "", "only looks with this in their name")
+	server := flags.Int("server", 0, "the id of the store's server process, whose CPU time is part of the cost")
+	program := flags.String("bellhop", "bellhop", "the program whose commands are measured")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -64,7 +67,7 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "fill":
 		return fill(ctx, client, flags.Arg(0), bigstore.Full.Part(*part))
-	case "look", "pages", "cost":
+	case "look", "pages", "commands", "cost":
 		var ended atomic.Int64
 		if *busy || args[0] == "cost" {
 			defer work(ctx, client, &ended)()
@@ -72,12 +75,14 @@ func run(ctx context.Context, args []string) error {
 		switch args[0] {
 		case "pages":
 			return pages(ctx, client, *times)
+		case "commands":
+			return commands(ctx, client, flags.Arg(0), *program, *times)
 		case "cost":
-			return cost(ctx, client, *times, &ended)
+			return cost(ctx, client, *times, *server, &ended)
 		}
 		return look(ctx, client, *times, *only)
 	}
-	return fmt.Errorf("big: %s: want fill, look, pages or cost", args[0])
+	return fmt.Errorf("big: %s: want fill, look, pages, commands or cost", args[0])
 }
 
 func fill(ctx context.Context, client *bellhop.Client, address string, size bigstore.Size) error {
@@ -111,10 +116,10 @@ func fill(ctx context.Context, client *bellhop.Client, address string, size bigs
 	if err := conn.QueryRowContext(ctx, "select coalesce(max(job), 0) from bellhop_jobs").Scan(&have); err != nil {
 		return err
 	}
-	return dialect.Fill(ctx, size, have, func(ctx context.Context, statements ...string) error { return exec(ctx, conn, statements) }, told)
+	return dialect.Fill(ctx, size, have, func(ctx context.Context, statements ...string) error { return execute(ctx, conn, statements) }, told)
 }
 
-func exec(ctx context.Context, conn *sql.Conn, statements []string) error {
+func execute(ctx context.Context, conn *sql.Conn, statements []string) error {
 	if len(statements) == 1 {
 		_, err := conn.ExecContext(ctx, statements[0])
 		return err

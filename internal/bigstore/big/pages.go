@@ -9,9 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
-	"sync"
-	"sync/atomic"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -23,6 +21,18 @@ import (
 // dashboard makes a dashboard that has not looked at the store yet.
 func dashboard(client *bellhop.Client) (*web.Server, error) {
 	return web.New(client, web.Options{Authorize: access.Everyone(access.Admin), Logger: slog.New(slog.DiscardHandler)})
+}
+
+// export is asked for its first part only.
+const export = "/jobs/export"
+
+// firstPart is a browser that goes when it has something.
+type firstPart struct{ *httptest.ResponseRecorder }
+
+// Write takes the first part.
+func (w firstPart) Write(part []byte) (int, error) {
+	n, _ := w.ResponseRecorder.Write(part) // it never fails
+	return n, io.ErrClosedPipe
 }
 
 // addresses are all pages, and lists with each filter that an index serves or a bound ends.
@@ -37,12 +47,15 @@ func addresses(ctx context.Context, client *bellhop.Client) ([]string, error) {
 	id := l.Jobs[0].ID.String()
 	list := []string{
 		"/", "/queues", "/queues?page=20", "/queues/" + bigstore.Queue, "/processes", "/charts", "/charts?range=14d&queue=" + bigstore.Queue,
-		"/failures?range=24h", "/audit", "/bulk", "/jobs/" + id, "/jobs/" + id + "/edit",
-		"/bulk/new?action=retry&all=1&q=" + url.QueryEscape("state=dead"), "/jobs/count", "/palette?q=queue-7",
+		"/charts?range=5m", "/charts?range=24h", "/charts?range=14d", "/failures?range=1h", "/failures?range=24h", "/failures?range=14d",
+		"/audit", "/bulk", "/about", "/jobs/" + id, "/jobs/" + id + "/edit",
+		"/bulk/new?action=retry&all=1&q=" + url.QueryEscape("state=dead"), "/jobs/count", "/jobs/count?kind=" + bigstore.Kind, "/jobs/count?text=user77%40example",
+		"/palette?q=queue-7", export + "?format=csv&state=dead",
 	}
 	for _, q := range []string{
 		"", "state=ready", "state=scheduled", "state=dead", "state=succeeded", "queue=" + bigstore.Queue, "kind=" + bigstore.Kind, "tag=" + bigstore.Tag,
-		"text=user77%40example", "arg=user.id%3D77", "state=dead&error=reason+k", "enqueued_after=24h", "finished_after=1h", "state=dead&queue=" + bigstore.Queue,
+		"text=user77%40example", "arg=user.id%3D77", "state=dead&error=reason+k", "enqueued_after=24h", "finished_after=1h", "finished_before=168h", "state=dead&queue=" + bigstore.Queue,
+		"state=ready&queue=" + bigstore.Queue, "not_queue=" + bigstore.Queue, "state=discarded", "state=running", "fingerprint=0123456789abcdef",
 	} {
 		list = append(list, "/jobs?"+q)
 	}
@@ -94,8 +107,12 @@ func ask(s *web.Server, address string, times int) (time.Duration, int, error) {
 	size := 0
 	for range times {
 		rec := httptest.NewRecorder()
+		var w http.ResponseWriter = rec
+		if strings.HasPrefix(address, export) {
+			w = firstPart{rec}
+		}
 		begin := time.Now()
-		s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "http://localhost"+address, nil))
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+address, nil))
 		took = append(took, time.Since(begin))
 		if rec.Code != http.StatusOK {
 			return 0, 0, fmt.Errorf("big: GET %s: %d: %.300s", address, rec.Code, rec.Body)
@@ -104,83 +121,4 @@ func ask(s *web.Server, address string, times int) (time.Duration, int, error) {
 	}
 	slices.Sort(took)
 	return took[len(took)/2], size, nil
-}
-
-// cost compares the CPU time of a job at full speed while nobody looks and while three pages are watched, in pairs that take turns.
-func cost(ctx context.Context, client *bellhop.Client, pairs int, ended *atomic.Int64) error {
-	s, err := dashboard(client)
-	if err != nil {
-		return err
-	}
-	server := httptest.NewServer(s)
-	defer server.Close()
-	defer s.Drain()
-	const window = 4 * time.Second
-	var ratios []float64
-	for pair := range pairs {
-		var each [2]float64
-		for turn := range 2 {
-			open := (pair+turn)%2 == 1
-			stop := func() {}
-			if open {
-				stop = watch(ctx, server.URL, "/", "/queues", "/queues/"+bigstore.Queue)
-			}
-			jobs, cpu := ended.Load(), cpuTime()
-			if err := sleep(ctx, window); err != nil {
-				stop()
-				return err
-			}
-			micros := float64((cpuTime() - cpu).Microseconds()) / float64(max(ended.Load()-jobs, 1))
-			stop()
-			if open {
-				each[1] = micros
-			} else {
-				each[0] = micros
-			}
-		}
-		ratios = append(ratios, each[1]/each[0])
-		fmt.Printf("pair %d: %.2f µs a job unwatched, %.2f µs watched: ×%.3f\n", pair+1, each[0], each[1], each[1]/each[0])
-	}
-	slices.Sort(ratios)
-	fmt.Printf("median of %d pairs: ×%.3f (%.3f to %.3f)\n", pairs, ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1])
-	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// watch reads the live streams of pages until what it returns is called.
-func watch(ctx context.Context, url string, list ...string) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	for _, page := range list {
-		wg.Go(func() {
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/live?at="+page, nil)
-			if err != nil {
-				return
-			}
-			reply, err := http.DefaultClient.Do(r)
-			if err != nil {
-				return
-			}
-			_, _ = io.Copy(io.Discard, reply.Body)
-			_ = reply.Body.Close()
-		})
-	}
-	return func() { cancel(); wg.Wait() }
-}
-
-// cpuTime is what this process has used so far.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
