@@ -280,9 +280,15 @@ func histogram(s *rollup.Sketch, own time.Duration) template.HTML {
 		low, high = low-0.05, high+0.05
 	}
 	counts := make([]float64, bars)
-	s.Buckets(func(from, to time.Duration, n int64) {
-		at := int((scale((from+to)/2) - low) / (high - low) * bars)
-		counts[min(max(at, 0), bars-1)] += float64(n)
+	place := func(d time.Duration) float64 { return min(max((scale(d)-low)/(high-low), 0), 1) * bars }
+	s.Buckets(func(from, to time.Duration, n int64) { // a bucket's part of each bar that it reaches into: they are about as wide as each other
+		a, b := place(from), place(to)
+		for i := min(int(a), bars-1); b > a && float64(i) < b; i++ {
+			counts[i] += float64(n) * (min(b, float64(i+1)) - max(a, float64(i))) / (b - a)
+		}
+		if b <= a { // beyond one of the ends
+			counts[min(int(a), bars-1)] += float64(n)
+		}
 	})
 	list := make([]draw.Bar, bars)
 	edge := func(i int) time.Duration {
@@ -293,7 +299,7 @@ func histogram(s *rollup.Sketch, own time.Duration) template.HTML {
 		marks = append(marks, draw.BarMark{At: (scale(own) - low) / (high - low), Text: "this one: " + brief(own)})
 	}
 	for i, n := range counts {
-		list[i] = draw.Bar{Value: n, Label: brief(edge(i)) + " to " + brief(edge(i+1)) + ": " + plural(int(n), "attempt")}
+		list[i] = draw.Bar{Value: n, Label: brief(edge(i)) + " to " + brief(edge(i+1)) + ": " + plural(int(math.Round(n)), "attempt")}
 	}
 	return draw.Bars("How long attempts run", "From short on the left to long on the right, on a logarithmic scale.", brief(edge(0)), brief(edge(bars)), list, marks...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -62,9 +63,13 @@ func TestBulk(t *testing.T) {
 	// It stands at the gate, a part of the way.
 	p.Wait("document.querySelector('.op-number').innerText.startsWith('12,000')")
 	p.Eval("window.stillHere = true", nil)
-	var bar bool
-	if p.Eval("!!document.querySelector('.op-bar svg, .op-bar progress')", &bar); !bar {
-		t.Error("there is no progress bar")
+	var part float64
+	const of = ".getBoundingClientRect().width"
+	if p.Eval("document.querySelector('.op-bar .progress-part')"+of+" / document.querySelector('.op-bar')"+of, &part); part < 0.22 || part > 0.25 {
+		t.Errorf("the progress bar shows %.3f of the width of its place at 12,000 of 50,000", part)
+	}
+	if os.Getenv(browser.PicturesVariable) != "" {
+		keep(t, "operation-running", p.Picture(true))
 	}
 	p.Click("button[value=stop]")
 	p.Wait("document.querySelector('#confirm[open]')")

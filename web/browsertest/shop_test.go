@@ -219,10 +219,10 @@ func (s *shop) log(began time.Time) []byte {
 		return bellhop.LogLine{Time: began.Add(after), Level: level, Message: message, Attrs: attrs}
 	}
 	log, err := json.Marshal(bellhop.Log{Trace: "0af7651916cd43dd8448eb211c80319c", Lines: []bellhop.LogLine{
-		line(2*time.Millisecond, slog.LevelInfo, "partner looked up", bellhop.LogAttr{Key: "partner", Value: "7"}, bellhop.LogAttr{Key: "api_key", Value: "sk_live_51H8"}),
-		line(9*time.Millisecond, slog.LevelInfo, "delivering", bellhop.LogAttr{Key: "url", Value: "https://hooks.partner.example/orders"}, bellhop.LogAttr{Key: "bytes", Value: "1804"}),
-		line(740*time.Millisecond, slog.LevelWarn, "the answer is slow", bellhop.LogAttr{Key: "after", Value: "731ms"}),
-		line(1180*time.Millisecond, slog.LevelError, "no answer", bellhop.LogAttr{Key: "error", Value: "read tcp 10.2.0.7:51514->203.0.113.9:443: connection reset by peer"}),
+		line(1*time.Millisecond, slog.LevelInfo, "partner looked up", bellhop.LogAttr{Key: "partner", Value: "7"}, bellhop.LogAttr{Key: "api_key", Value: "sk_live_51H8"}),
+		line(4*time.Millisecond, slog.LevelInfo, "delivering", bellhop.LogAttr{Key: "url", Value: "https://hooks.partner.example/orders"}, bellhop.LogAttr{Key: "bytes", Value: "1804"}),
+		line(130*time.Millisecond, slog.LevelWarn, "the answer is slow", bellhop.LogAttr{Key: "after", Value: "126ms"}),
+		line(240*time.Millisecond, slog.LevelError, "given up", bellhop.LogAttr{Key: "error", Value: "read tcp 10.2.0.7:51514->203.0.113.9:443: i/o timeout"}),
 	}})
 	s.check(err)
 	return log
