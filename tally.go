@@ -2,14 +2,16 @@ package bellhop
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
 // EnqueuedSpace is the space of the records in which clients keep how many jobs they have enqueued, for charts: one a client and
-// minute, with the key "<minute>/<client>", such as 2006-01-02T15:04Z/0192…, and as value a JSON object of queues, each an object of
-// kinds and their numbers. They are written some ten seconds after an enqueue, by the store's clock, and kept for a few hours.
+// minute, with the key "<minute>/<client>", such as 2006-01-02T15:04Z/0192…, and as value a line for each queue with its kinds and their
+// numbers, such as "mail reset=1 welcome=20". They are written some ten seconds after an enqueue, by the store's clock, and kept for a few hours.
 const EnqueuedSpace = "enqueued"
 
 const (
@@ -113,9 +115,14 @@ func (t *tally) write(timeout time.Duration) {
 		}
 		kinds[of.kind] += *n
 	}
-	value, err := json.Marshal(t.all)
-	if err != nil { // names and numbers always encode
-		panic(err)
+	var value []byte
+	for _, queue := range slices.Sorted(maps.Keys(t.all)) {
+		value = append(value, queue...)
+		kinds := t.all[queue]
+		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+			value = fmt.Appendf(value, " %s=%d", kind, kinds[kind])
+		}
+		value = append(value, '\n')
 	}
 	// It is the whole minute each time, so that one that fails is made good by the next.
 	_ = t.store.Put(ctx, []RecordWrite{{

@@ -2,9 +2,10 @@ package bellhop_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,13 +40,15 @@ func enqueuedIn(t *testing.T, s bellhop.Store) map[string]int64 {
 	}
 	sum := map[string]int64{}
 	for _, r := range records {
-		var queues map[string]map[string]int64
-		if err := json.Unmarshal(r.Value, &queues); err != nil {
-			t.Fatal(err)
-		}
-		for queue, kinds := range queues {
-			for kind, n := range kinds {
-				sum[queue+" "+kind] += n
+		for line := range strings.Lines(string(r.Value)) {
+			words := strings.Fields(line)
+			for _, kind := range words[1:] {
+				name, count, _ := strings.Cut(kind, "=")
+				n, err := strconv.ParseInt(count, 10, 64)
+				if err != nil {
+					t.Fatalf("%q: %v", line, err)
+				}
+				sum[words[0]+" "+name] += n
 			}
 		}
 	}

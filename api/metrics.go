@@ -139,14 +139,13 @@ func (s *Server) getMetrics(ctx context.Context, in *metricsRequest) (*metricsRe
 		SeriesFigures: rollup.SeriesFigures{Queue: in.series.Queue, Kind: in.series.Kind, Figures: chart.Total.Figures()},
 	}
 	if in.rows {
-		rows, err := s.rollups.Table(ctx, rng, in.by, in.series)
+		table, err := s.rollups.Table(ctx, rng, rollup.TableQuery{By: in.by, Only: in.series, Order: rollup.ByAttempts, Limit: in.limit})
 		if err != nil {
 			return nil, err
 		}
-		slices.SortStableFunc(rows, func(a, b rollup.Row) int { return cmp.Compare(b.Attempts(), a.Attempts()) })
-		out.More = len(rows) > in.limit
-		for i := range rows[:min(len(rows), in.limit)] {
-			out.Rows = append(out.Rows, rows[i].SeriesFigures())
+		out.More = table.More > 0
+		for i := range table.Rows {
+			out.Rows = append(out.Rows, table.Rows[i].SeriesFigures())
 		}
 	}
 	if in.failures {
@@ -155,7 +154,10 @@ func (s *Server) getMetrics(ctx context.Context, in *metricsRequest) (*metricsRe
 			return nil, err
 		}
 		out.More = out.More || len(found.Groups) > in.limit
-		out.Failures, out.Rest = slices.Clone(found.Groups[:min(len(found.Groups), in.limit)]), found.Rest
+		out.Failures, out.Rest = found.Groups[:min(len(found.Groups), in.limit)], found.Rest
+		if err := s.rollups.Describe(ctx, rng, out.Failures); err != nil {
+			return nil, err
+		}
 		for i := range out.Failures {
 			g := &out.Failures[i]
 			g.Pattern, g.Sample = redact.Text(g.Pattern), redact.Text(g.Sample)

@@ -92,6 +92,7 @@ func (c *metricsCmd) Run(ctx context.Context, a *app) error {
 // metrics is what the command has read.
 type metrics struct {
 	chart    *rollup.Chart
+	course   rollup.Range                      // of the small charts
 	counts   map[rollup.Series][]rollup.Counts // of the rows
 	rows     []rollup.Row
 	more     int // rows that are not shown
@@ -122,6 +123,9 @@ func (c *metricsCmd) read(ctx context.Context, store bellhop.Store) (*metrics, e
 		})
 		m.more = max(len(m.failures.Groups)-c.Limit, 0)
 		m.failures.Groups = m.failures.Groups[:min(len(m.failures.Groups), c.Limit)]
+		if err := r.Describe(ctx, rng, m.failures.Groups); err != nil {
+			return nil, err
+		}
 		for i := range m.failures.Groups {
 			g := &m.failures.Groups[i]
 			g.Pattern, g.Sample = redact.Text(g.Pattern), redact.Text(g.Sample)
@@ -129,30 +133,21 @@ func (c *metricsCmd) read(ctx context.Context, store bellhop.Store) (*metrics, e
 		return m, nil
 	}
 	by := map[string]rollup.By{"queue": rollup.ByQueue, "kind": rollup.ByKind, "both": rollup.ByQueueAndKind}[c.By]
-	if m.rows, err = r.Table(ctx, rng, by, only); err != nil {
+	table, err := r.Table(ctx, rng, rollup.TableQuery{By: by, Only: only, Order: rollup.ByAttempts, Limit: c.Limit})
+	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(m.rows, func(a, b rollup.Row) int { return cmp.Compare(b.Attempts(), a.Attempts()) })
-	m.more = max(len(m.rows)-c.Limit, 0)
-	m.rows = m.rows[:min(len(m.rows), c.Limit)]
-	all, err := r.Counts(ctx, rng)
-	m.counts = map[rollup.Series][]rollup.Counts{}
-	for _, s := range all {
-		line := s.Series
-		switch {
-		case c.Queue != "" && line.Queue != c.Queue, c.Kind != "" && line.Kind != c.Kind:
-			continue
-		case by == rollup.ByQueue:
-			line.Kind = ""
-		case by == rollup.ByKind:
-			line.Queue = ""
-		}
-		if m.counts[line] == nil {
-			m.counts[line] = make([]rollup.Counts, len(s.Points))
-		}
-		for i := range s.Points {
-			m.counts[line][i].Add(&s.Points[i])
-		}
+	m.rows, m.more, m.counts = table.Rows, table.More, map[rollup.Series][]rollup.Counts{}
+	for _, row := range m.rows {
+		m.counts[row.Series] = nil
+	}
+	m.course = rng.Coarser(courseSteps)
+	courses, err := r.Counts(ctx, m.course, rollup.CountsQuery{By: by, Only: only, Wanted: func(line rollup.Series) bool {
+		_, shown := m.counts[line]
+		return shown
+	}})
+	for _, s := range courses {
+		m.counts[s.Series] = s.Points
 	}
 	return m, err
 }
@@ -172,8 +167,11 @@ func (m *metrics) result() metricsResult {
 	return out
 }
 
-// sparkWidth is how many columns the course of a line has.
-const sparkWidth = 24
+const (
+	// sparkWidth is how many columns the course of a line has, and courseSteps how many steps are read for it, at most.
+	sparkWidth  = 24
+	courseSteps = 32
+)
 
 func (m *metrics) show(a *app, clock clockwork) {
 	t := table{columns: []column{
@@ -214,9 +212,12 @@ func (m *metrics) show(a *app, clock clockwork) {
 		add(r.Queue, r.Kind, &r.Sums, m.counts[r.Series])
 	}
 	if len(m.rows)+m.more > 1 {
-		course := make([]rollup.Counts, len(m.chart.Points))
-		for i := range course {
-			course[i] = m.chart.Points[i].Counts
+		course := make([]rollup.Counts, m.course.Points())
+		for i := range m.chart.Points {
+			p := &m.chart.Points[i]
+			if at := int(p.At.Sub(m.course.From) / m.course.Step); !p.At.Before(m.course.From) && at < len(course) {
+				course[at].Add(&p.Counts)
+			}
 		}
 		first := "all"
 		if len(m.rows) > 0 && m.rows[0].Queue == "" {

@@ -250,17 +250,14 @@ func (s *Server) fillTable(v *view, data *chartsData, rng rollup.Range, series r
 	if series.Queue != "" || series.Kind != "" {
 		by = rollup.ByQueueAndKind
 	}
-	rows, err := s.reader.Table(v.Context(), rng, by, series)
+	table, err := s.reader.Table(v.Context(), rng, rollup.TableQuery{By: by, Only: series, Order: rollup.ByTime, Limit: tableRows})
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(rows, func(a, b rollup.Row) int { return int(min(max(b.Run.Sum()-a.Run.Sum(), -1), 1)) })
-	if len(rows) > tableRows {
-		rows, data.TableMore = rows[:tableRows], len(rows)-tableRows
-	}
-	for i := range rows {
-		label, what := name(&rows[i])
-		data.Table = append(data.Table, tableRow{rows[i], label, v.with(what, label)})
+	data.TableMore = table.More
+	for i := range table.Rows {
+		label, what := name(&table.Rows[i])
+		data.Table = append(data.Table, tableRow{table.Rows[i], label, v.with(what, label)})
 	}
 	return nil
 }

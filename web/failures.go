@@ -98,6 +98,9 @@ func (s *Server) failures(v *view) (*page, error) {
 	if !d.Hidden {
 		d.Rest = found.Rest
 	}
+	if err := s.reader.Describe(v.Context(), rng, visible[from:to]); err != nil {
+		return nil, err
+	}
 	fresh := freshAfter(visible, found.Range)
 	for _, g := range visible[from:to] {
 		row := s.failureRow(g, found.Range)

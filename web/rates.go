@@ -66,7 +66,7 @@ func readRates(ctx context.Context, reader *rollup.Reader) (*rates, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := reader.Table(ctx, now, rollup.ByQueue, rollup.Series{})
+	table, err := reader.Table(ctx, now, rollup.TableQuery{By: rollup.ByQueue})
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,9 @@ func readRates(ctx context.Context, reader *rollup.Reader) (*rates, error) {
 		return r.queues[queue]
 	}
 	seconds := max(1, now.Passed().Seconds())
-	for i := range rows {
-		row, q := &rows[i], of(rows[i].Queue)
+	for i := range table.Rows {
+		row := &table.Rows[i]
+		q := of(row.Queue)
 		q.PerSecond, q.Enqueued = float64(row.Ended())/seconds, float64(row.Enqueued)/seconds
 		q.Attempts, q.Failed, q.Wait, q.Run = row.Attempts(), row.Failed(), row.Wait, row.Run
 	}
@@ -87,7 +88,7 @@ func readRates(ctx context.Context, reader *rollup.Reader) (*rates, error) {
 	if err != nil {
 		return nil, err
 	}
-	charts, err := reader.Counts(ctx, hour)
+	charts, err := reader.Counts(ctx, hour, rollup.CountsQuery{By: rollup.ByQueue})
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +98,9 @@ func readRates(ctx context.Context, reader *rollup.Reader) (*rates, error) {
 	}
 	for i := range charts {
 		q := of(charts[i].Series.Queue)
-		if q.Spark == nil {
-			q.Spark, q.FailSpark = make([]float64, points), make([]float64, points)
-		}
-		for j := range min(points, len(charts[i].Points)) {
-			q.Spark[j] += float64(charts[i].Points[j].Ended())
-			q.FailSpark[j] += float64(charts[i].Points[j].Failed())
+		q.Spark, q.FailSpark = make([]float64, points), make([]float64, points)
+		for j := range points {
+			q.Spark[j], q.FailSpark[j] = float64(charts[i].Points[j].Ended()), float64(charts[i].Points[j].Failed())
 		}
 	}
 	return r, nil

@@ -214,7 +214,7 @@ func TestTwoCallsASecond(t *testing.T) {
 				var d diary
 				w := r.runOn(r.newClient(d.keep(as(r.store))), Config{Queues: Queues{"default": 5}}, job.With(ok))
 				pass(time.Minute)
-				// Some twenty calls at once, each hour, merge metrics: later polls pay for them.
+				// Half a dozen calls at once, every ten minutes, merge metrics: later polls pay for them.
 				count := func(window time.Duration) (all, steady int) {
 					from := time.Now()
 					pass(window)

@@ -3,8 +3,6 @@ package rollup
 import (
 	"context"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,81 +58,21 @@ func openStore(tb testing.TB, address string) bellhop.Store {
 	return client.Store()
 }
 
-// bigPage is the sums of kinds within queues of a number of jobs each.
-func bigPage(queues, jobs int, seed uint64) page {
-	rnd := rand.New(rand.NewPCG(seed, 1))
-	p := page{}
+// bigHistory is two weeks of the big world, with fifty groups of failures.
+func bigHistory(queues int) *History {
+	h := &History{Jobs: bigJobs, Processes: bigProcesses, Ago: Longest + time.Hour}
 	for q := range queues {
 		for k := range bigKinds {
-			sums := p.of(Series{fmt.Sprintf("tenant-%04d", q), fmt.Sprintf("orders.step%d", k)})
-			for range jobs {
-				sums.Succeeded++
-				sums.Wait.Add(time.Duration(math.Exp(8+rnd.NormFloat64())) * time.Microsecond)
-				sums.Run.Add(time.Duration(math.Exp(11+rnd.NormFloat64()/2)) * time.Microsecond)
-			}
-			sums.Retried = int64(rnd.IntN(2))
+			h.Series = append(h.Series, Series{fmt.Sprintf("tenant-%04d", q), fmt.Sprintf("orders.step%d", k)})
 		}
 	}
-	return p
-}
-
-// fillBig writes two weeks of the big world, and returns how many bytes and records each level has.
-func fillBig(tb testing.TB, store bellhop.Store, queues int) map[string][2]int {
-	tb.Helper()
-	now, err := store.Ping(tb.Context())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	size := map[string][2]int{}
-	put := func(l *level, writes []bellhop.RecordWrite) {
-		for _, w := range writes {
-			have := size[l.name]
-			size[l.name] = [2]int{have[0] + len(w.Value), have[1] + 1}
-		}
-		for some := range slices.Chunk(writes, 20) {
-			if err := store.Put(tb.Context(), some); err != nil {
-				tb.Fatal(err)
-			}
-		}
-	}
-	var failed failures
 	for i := range 50 {
-		failed.add(&FailureGroup{
+		h.Groups = append(h.Groups, FailureGroup{
 			Fingerprint: fmt.Sprintf("%016x", i), Kind: "orders.step1", Class: "net.OpError", Pattern: "dial tcp <addr>: connection refused by <id>",
-			Sample: "dial tcp 10.0.0.1:25: connection refused by x", Queues: []string{"tenant-0001"}, Count: 3, First: now, Last: now,
+			Sample: "dial tcp 10.0.0.1:25: connection refused by x", Queues: []string{"tenant-0001"},
 		})
 	}
-	for i := range levels {
-		l := &levels[i]
-		processes := 1
-		if i == 0 {
-			processes = bigProcesses
-		}
-		jobs := bigJobs * int(l.size/time.Minute) / processes
-		var variants [][]bellhop.RecordWrite
-		for v := range 2 {
-			variants = append(variants, encodeWindow(l, begin, bigPage(queues, jobs, uint64(10*i+v)), &failed, begin))
-		}
-		last := l.window(now)
-		if i > 0 {
-			last = last.Add(-l.size)
-		}
-		for n, at := 0, last; now.Sub(at) < min(l.keep, Longest+time.Hour); n, at = n+1, at.Add(-l.size) {
-			for p := range processes {
-				writes := slices.Clone(variants[(n+p)%2])
-				for k := range writes {
-					shard := writes[k].Key[len(l.name)+1 : len(writes[k].Key)-len(windowForm)-1]
-					writes[k].Key = l.key(shard, at)
-					if i == 0 {
-						writes[k].Key += fmt.Sprintf("/process-%d", p)
-					}
-					writes[k].Expect, writes[k].TTL = bellhop.ExpectAny, 30*24*time.Hour
-				}
-				put(l, writes)
-			}
-		}
-	}
-	return size
+	return h
 }
 
 // BenchmarkBig measures reads of two weeks of the big world: with an empty cache, and again.
@@ -146,10 +84,18 @@ func BenchmarkBig(b *testing.B) {
 	for _, s := range stores {
 		b.Run(s.name, func(b *testing.B) {
 			store := openStore(b, s.address(b))
-			for name, size := range fillBig(b, store, queues) {
-				b.Logf("%s: %d MB in %d records", name, size[0]>>20, size[1])
+			records, bytes := 0, 0
+			if err := bigHistory(queues).Fill(b.Context(), store, func(r, b int) { records, bytes = r, b }); err != nil {
+				b.Fatal(err)
 			}
+			b.Logf("%d MB in %d records", bytes>>20, records)
 			one := Series{Queue: "tenant-0007"}
+			table := func(q TableQuery) func(*Reader, context.Context, Range) error {
+				return func(r *Reader, ctx context.Context, rng Range) error {
+					_, err := r.Table(ctx, rng, q)
+					return err
+				}
+			}
 			for _, ago := range []time.Duration{5 * time.Minute, time.Hour, 3 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, Longest} {
 				for _, read := range []struct {
 					name string
@@ -164,16 +110,26 @@ func BenchmarkBig(b *testing.B) {
 						_, err := r.Chart(ctx, rng, Series{Kind: "orders.step1"})
 						return err
 					}},
-					{"counts", func(r *Reader, ctx context.Context, rng Range) error { _, err := r.Counts(ctx, rng); return err }},
-					{"kinds of a queue", func(r *Reader, ctx context.Context, rng Range) error {
-						_, err := r.Table(ctx, rng, ByKind, one)
+					{"counts", func(r *Reader, ctx context.Context, rng Range) error {
+						_, err := r.Counts(ctx, rng, CountsQuery{By: ByQueue})
 						return err
 					}},
-					{"table", func(r *Reader, ctx context.Context, rng Range) error {
-						_, err := r.Table(ctx, rng, ByQueue, Series{})
+					{"counts of 50", func(r *Reader, ctx context.Context, rng Range) error {
+						_, err := r.Counts(ctx, rng.Coarser(32), CountsQuery{By: ByQueue, Wanted: func(s Series) bool { return s.Queue < "tenant-0050" }})
 						return err
 					}},
-					{"failures", func(r *Reader, ctx context.Context, rng Range) error { _, err := r.Failures(ctx, rng, ""); return err }},
+					{"kinds of a queue", table(TableQuery{By: ByQueueAndKind, Only: one, Order: ByTime, Limit: 50})},
+					{"queues of a kind", table(TableQuery{By: ByQueueAndKind, Only: Series{Kind: "orders.step1"}, Order: ByTime, Limit: 50})},
+					{"kinds", table(TableQuery{By: ByKind, Order: ByTime, Limit: 50})},
+					{"queues", table(TableQuery{By: ByQueue, Order: ByTime, Limit: 50})},
+					{"all queues", table(TableQuery{By: ByQueue})},
+					{"failures", func(r *Reader, ctx context.Context, rng Range) error {
+						f, err := r.Failures(ctx, rng, "")
+						if err != nil {
+							return err
+						}
+						return r.Describe(ctx, rng, f.Groups[:min(len(f.Groups), 25)])
+					}},
 				} {
 					b.Run(fmt.Sprintf("%v/%s", ago, read.name), func(b *testing.B) {
 						var cold, cached []time.Duration

@@ -87,17 +87,12 @@ func (c *cache) name(b []byte) string {
 	return name
 }
 
-// open reads the names of pages, and failures as a whole.
-func (c *cache) open(shard string, raws [][]byte) (pages []encodedPage, err error) {
+// open reads the names of pages.
+func (c *cache) open(raws [][]byte) (pages []encodedPage, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, raw := range raws {
-		p := encodedPage{body: raw}
-		if shard == shardFailures {
-			p.failures, err = decodeFailures(raw)
-		} else {
-			p, err = open(raw, c.name)
-		}
+		p, err := open(raw, c.name)
 		if err != nil {
 			return nil, err
 		}

@@ -19,6 +19,10 @@
 // Enqueueing happens in processes without a worker too; so clients count it themselves, as records of their own for each minute
 // ([bellhop.EnqueuedSpace]), and whoever reads a minute here adds theirs (enqueued.go).
 //
+// What is read together is kept together: see [Space]. A page reads records that are small, or few, or known by name. A table of those queues
+// that matter most finds out from counts which they are, and reads the sketches of these alone (table.go); of failures it reads the
+// numbers, and the texts of those that it shows (failures.go).
+//
 // All else is kept in records of the space "rollup" (keys.go), under the store's clock as workers reckon it. What is not counted:
 // what people do to waiting jobs, and jobs that reach the store through an outbox.
 package rollup

@@ -1,8 +1,8 @@
 package rollup
 
 import (
-	"fmt"
 	"hash/fnv"
+	"strconv"
 	"time"
 )
 
@@ -11,25 +11,31 @@ import (
 //	<level>/<shard>/<window>             of a merged window
 //	<level>/<shard>/<window>/<process>   of a minute, as one process saw it
 //
-// where a window is the time at which it begins, 2006-01-02T15:04Z. The shard "a" holds the counts and sketches of all queues and
-// kinds together, "t" the counts of each kind within each queue, "f" the failures. The others hold counts and sketches, each of some of the queues (with
-// their kinds) and of some of the kinds (over all queues), by the hash of their names.
+// where a window is the time at which it begins, 2006-01-02T15:04Z. The shards are
+//
+//	a        the counts and sketches of all queues and kinds together
+//	t        the counts of each kind within each queue, and how long they ran in all, without sketches: to find out which matter
+//	q0, q1…  the counts and sketches of each kind within each queue, by the hash of the queue's name
+//	k0, k1…  those of each kind over all queues, by the hash of the kind's name
+//	f        how often jobs failed of what, and g in which words
 const Space = "rollup"
 
 // level is a length of windows.
 type level struct {
-	name   string
-	size   time.Duration
-	keep   time.Duration // how long after its end a window can be read
-	shards int           // a multiple of those of the level that it is merged from
+	name string
+	size time.Duration
+	keep time.Duration // how long after its end a window can be read
+	// queues and kinds are how many shards there are of them: few where windows are written often, many where a page reads hundreds of
+	// one queue. Each is a multiple of those of the level that it is merged from.
+	queues, kinds int
 }
 
 // levels from the shortest windows to the longest; each but the first is merged from the one before.
 var levels = [...]level{
-	{"1m", time.Minute, 3 * time.Hour, 4},
-	{"10m", 10 * time.Minute, 26 * time.Hour, 32},
-	{"1h", time.Hour, Kept, 32},
-	{"1d", 24 * time.Hour, Kept, 32},
+	{"1m", time.Minute, 3 * time.Hour, 8, 1},
+	{"10m", 10 * time.Minute, 26 * time.Hour, 32, 4},
+	{"1h", time.Hour, Kept, 128, 16},
+	{"1d", 24 * time.Hour, Kept, 128, 16},
 }
 
 // hours is the first level that is kept to the end.
@@ -46,14 +52,33 @@ const (
 	shardAll      = "a"
 	shardTotals   = "t"
 	shardFailures = "f"
+	shardTexts    = "g"
 )
 
 const windowForm = "2006-01-02T15:04Z"
 
-// shard names the shard of a level in which a name's series are.
-func (l *level) shard(name string) string { return shardName(int(hashOf(name) % uint32(l.shards))) }
+// shard names the shard of a level in which a series has its sketches.
+func (l *level) shard(s Series) string {
+	switch {
+	case s.Queue != "":
+		return "q" + strconv.Itoa(int(hashOf(s.Queue)%uint32(l.queues)))
+	case s.Kind != "":
+		return "k" + strconv.Itoa(int(hashOf(s.Kind)%uint32(l.kinds)))
+	}
+	return shardAll
+}
 
-func shardName(i int) string { return fmt.Sprintf("%02d", i) }
+// queueShards and kindShards name all shards of queues and of kinds.
+func (l *level) queueShards() []string { return numbered("q", l.queues) }
+func (l *level) kindShards() []string  { return numbered("k", l.kinds) }
+
+func numbered(letter string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = letter + strconv.Itoa(i)
+	}
+	return list
+}
 
 func hashOf(name string) uint32 {
 	h := fnv.New32a()

@@ -19,9 +19,8 @@ const (
 	mergeSpread = time.Minute
 	// lateGrace is how much later than a level's time its records expire, so that nothing is gone that is being read.
 	lateGrace = 15 * time.Minute
-	// lookAhead is how many windows are looked at together, and mergeBite how many of them are merged in one round.
+	// lookAhead is how many windows are looked at together. One of them is merged in a round: a merge takes half a dozen calls.
 	lookAhead = 12
-	mergeBite = 2
 	// mergeTries is how often a merge begins again because another has written meanwhile.
 	mergeTries = 10
 )
@@ -46,7 +45,7 @@ type merger struct {
 	anew time.Time
 }
 
-// round merges some windows of which the time has come.
+// round merges a window of which the time has come, if there is any.
 func (m *merger) round(ctx context.Context) error {
 	now := m.now()
 	if now.After(m.anew) {
@@ -60,7 +59,7 @@ func (m *merger) round(ctx context.Context) error {
 		if now.Before(m.at[l]) || m.due(l, m.next[l]).After(now) {
 			continue
 		}
-		if err := m.look(ctx, l, now); err != nil {
+		if merged, err := m.look(ctx, l, now); merged || err != nil {
 			return err
 		}
 	}
@@ -72,14 +71,14 @@ func (m *merger) due(l int, window time.Time) time.Time {
 	return window.Add(levels[l].size + time.Duration(l)*mergeAfter)
 }
 
-// look merges those of the next windows that have sources and were not merged.
-func (m *merger) look(ctx context.Context, l int, now time.Time) error {
+// look merges the first of the next windows that has sources and was not merged, and reports whether there was one.
+func (m *merger) look(ctx context.Context, l int, now time.Time) (merged bool, err error) {
 	at := &levels[l]
 	// Where nothing happened there is nothing to merge.
 	next := at.window(now)
 	switch first, any, err := m.firstOf(ctx, l-1, m.next[l]); {
 	case err != nil:
-		return m.failed(err)
+		return false, m.failed(err)
 	case any:
 		next = at.window(first)
 	}
@@ -91,35 +90,33 @@ func (m *merger) look(ctx context.Context, l int, now time.Time) error {
 	}
 	if len(windows) == 0 { // again when the window that is under way is over
 		m.at[l] = m.due(l, next).Add(rand.N(mergeSpread))
-		return nil
+		return false, nil
 	}
 	done, err := m.store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys})
 	if err != nil {
-		return fmt.Errorf("merge metrics: %w", err)
+		return false, m.failed(err)
 	}
-	have := map[string]bool{}
+	noted := map[string]bellhop.Record{}
 	for _, r := range done {
-		have[r.Key] = string(r.Value) == stateDone
+		noted[r.Key] = r
 	}
-	var bad error
-	bite := mergeBite
 	for i, t := range windows {
-		if !have[keys[i]] {
-			if bite == 0 {
-				return bad
-			}
-			bite--
-			switch err := m.merge(ctx, l, t); {
-			case errors.Is(err, errDamaged): // it will not get better
-				bad = err
-			case err != nil:
-				return err
+		if note := noted[keys[i]]; string(note.Value) != stateDone {
+			merged = true
+			if err = m.mergeAt(ctx, l, t, note.Version); err != nil && !errors.Is(err, errDamaged) { // which will not get better
+				return true, err
 			}
 		}
 		m.next[l] = t.Add(at.size)
+		if merged {
+			break
+		}
 	}
-	m.at[l] = m.due(l, m.next[l]).Add(rand.N(mergeSpread))
-	return bad
+	m.at[l] = now
+	if m.due(l, m.next[l]).After(now) {
+		m.at[l] = m.due(l, m.next[l]).Add(rand.N(mergeSpread))
+	}
+	return merged, err
 }
 
 // early merges the hour under way, as far as it has got, and the one before, which may not have been: what is shorter expires soon.
@@ -151,30 +148,37 @@ func (m *merger) state(l int, window time.Time, state string, expect int64) bell
 // if the window is over, it notes that this was done. It is all one write, under the condition that nobody has noted anything about
 // the window since before the sources were read: else it begins again. A window of which the sources may have expired is left as it is.
 func (m *merger) merge(ctx context.Context, l int, window time.Time) error {
+	return m.mergeAt(ctx, l, window, bellhop.ExpectAny)
+}
+
+// mergeAt is merge for one who has just read the version of what is noted about the window.
+func (m *merger) mergeAt(ctx context.Context, l int, window time.Time, version int64) error {
 	if m.now().Sub(window) > levels[l-1].keep+lateGrace {
 		return nil
 	}
-	return m.failed(retry(func() error {
-		version, err := m.mergeBelow(ctx, l, window)
-		if err != nil {
-			return err
+	return m.failed(retry(func() (err error) {
+		if l > 1 || version == bellhop.ExpectAny {
+			if version, err = m.mergeBelow(ctx, l, window); err != nil {
+				return err
+			}
 		}
-		totals, details, failed, err := m.sources(ctx, l, window)
+		p, failed, err := m.sources(ctx, l, window)
 		if err != nil {
 			return err
 		}
 		noted := m.state(l, window, stateDone, version)
+		version = bellhop.ExpectAny                   // the next try has to look
 		noted.Check = m.due(l, window).After(m.now()) // else there may be more, and it is not done yet
 		writes := []bellhop.RecordWrite{noted}
-		if len(totals) > 0 {
-			writes = append(writes, encodeShards(&levels[l], window, totals, details, failed, m.now())...)
+		if len(p) > 0 {
+			writes = append(writes, encodeWindow(&levels[l], window, p, failed, m.now())...)
 		}
 		return put(ctx, m.store, writes)
 	}))
 }
 
-// mergeBelow merges those windows that a window is merged from and that were not, and returns the version of the record that tells
-// how far the window itself is.
+// mergeBelow merges those windows that a window is merged from and that have something and were not, and returns the version of the
+// record that tells how far the window itself is.
 func (m *merger) mergeBelow(ctx context.Context, l int, window time.Time) (version int64, err error) {
 	keys := []string{levels[l].key(shardDone, window)}
 	below := &levels[l-1]
@@ -194,66 +198,97 @@ func (m *merger) mergeBelow(ctx context.Context, l int, window time.Time) (versi
 			version = r.Version
 		}
 	}
+	next := window // before it there is nothing that was not merged
 	for i, key := range keys[1:] {
-		if !done[key] {
-			if err := m.merge(ctx, l-1, window.Add(time.Duration(i)*below.size)); err != nil {
-				return 0, err
-			}
+		t := window.Add(time.Duration(i) * below.size)
+		if done[key] || t.Before(next) {
+			continue
+		}
+		first, any, err := m.firstOf(ctx, l-2, t)
+		if err != nil || !any {
+			return version, err
+		}
+		if next = below.window(first); next.After(t) {
+			continue
+		}
+		if err := m.merge(ctx, l-1, t); err != nil {
+			return 0, err
 		}
 	}
 	return version, nil
 }
 
-// sources reads what a window is merged from: the sums of the shard of totals, which tell what other shards there are, those of
-// these, and the failures.
-func (m *merger) sources(ctx context.Context, l int, window time.Time) (totals, details page, failed *failures, err error) {
+// sources reads what a window is merged from: the sums of kinds within queues, and the failures. The totals, which are read first, tell
+// which shards there are.
+func (m *merger) sources(ctx context.Context, l int, window time.Time) (p page, failed *failures, err error) {
 	below := &levels[l-1]
 	last := window.Add(levels[l].size - below.size)
-	read := func(shard string, take func(raw []byte) error) {
-		if err != nil {
-			return
-		}
-		var found map[time.Time][][]byte
-		found, err = below.readRecords(ctx, m.store, shard, window, last)
-		for _, raw := range inOrder(found) {
-			if err == nil {
-				err = take(raw)
-			}
-		}
-	}
-	totals, details, failed = page{}, page{}, &failures{}
-	read(shardTotals, totals.merge)
 	shards := map[string]bool{}
-	for s := range totals {
-		for _, name := range []string{s.Queue, s.Kind} {
-			if name != "" {
-				shards[below.shard(name)] = true
+	err = m.eachBelow(ctx, below, []string{shardTotals}, window, last, func(_ string, p *encodedPage) error {
+		return p.each(func(s Series, sums encodedSums) error {
+			var c Counts
+			_, err := sums.addTo(&c)
+			shards[below.shard(Series{Queue: s.Queue})] = true
+			if c.Failed() > 0 {
+				shards[shardFailures], shards[shardTexts] = true, true
 			}
-		}
-	}
-	shards[shardAll] = len(totals) > 0
-	for _, shard := range slices.Sorted(maps.Keys(shards)) {
-		read(shard, details.merge)
-	}
-	read(shardFailures, func(raw []byte) error {
-		part, err := decodeFailures(raw)
-		if err != nil {
 			return err
-		}
-		failed.rest += part.Rest
-		for _, g := range part.Groups {
-			failed.add(g)
-		}
-		return nil
+		})
 	})
-	failed.cut(mergedGroups)
+	if err != nil {
+		return nil, nil, err
+	}
+	p = page{}
+	var groups found
+	words := texts{}
+	err = m.eachBelow(ctx, below, slices.Sorted(maps.Keys(shards)), window, last, func(shard string, e *encodedPage) error {
+		switch shard {
+		case shardFailures:
+			return groups.take(frame{}, e, "", func(*FailureGroup, int64) {})
+		case shardTexts:
+			return words.take(e, func(uint64) bool { return true })
+		}
+		return p.merge(e)
+	})
 	if l == 1 && err == nil {
-		err = eachEnqueued(ctx, m.store, window, last, func(_ time.Time, p page) {
-			totals.add(p)
-			details.add(p.withSums())
+		err = eachEnqueued(ctx, m.store, window, last, func(_ time.Time, list []enqueued) {
+			for _, e := range list {
+				p.of(e.Series).Enqueued += e.n
+			}
 		})
 	}
-	return totals, details, failed, err
+	failed = groups.failures()
+	failed.cut(mergedGroups)
+	for _, g := range failed.groups {
+		words.describe(g)
+	}
+	return p, failed, err
+}
+
+// eachBelow calls fn with the pages of some shards in the windows from one to another.
+func (m *merger) eachBelow(ctx context.Context, l *level, shards []string, first, last time.Time, fn func(shard string, p *encodedPage) error) error {
+	var places []place
+	for _, shard := range shards {
+		for at := first; !at.After(last); at = at.Add(l.size) {
+			places = append(places, place{shard, at})
+		}
+	}
+	read, err := l.read(ctx, m.store, places)
+	if err != nil {
+		return err
+	}
+	for _, at := range places {
+		for _, raw := range read[at] {
+			p, err := open(raw, func(b []byte) string { return string(b) })
+			if err == nil {
+				err = fn(at.shard, &p)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // firstOf returns the first window of a level, from one on, in which something happened.
@@ -276,7 +311,7 @@ func (m *merger) firstOf(ctx context.Context, l int, from time.Time) (first time
 	}
 	after := from.UTC().Format(windowForm)
 	after = after[:len(after)-1] // it comes before all of the window
-	if err = query(Space, at.name+"/"+shardTotals+"/", after); err == nil && l == 0 {
+	if err = query(Space, at.name+"/"+shardTotals+"/", after); err == nil && l == 0 && !(any && levels[l+1].window(first).Equal(from)) {
 		err = query(bellhop.EnqueuedSpace, "", after)
 	}
 	return first, any, err
@@ -297,12 +332,4 @@ func (m *merger) failed(err error) error {
 		return fmt.Errorf("merge metrics: %w", err)
 	}
 	return nil
-}
-
-// inOrder returns what records held, the earliest first.
-func inOrder(sources map[time.Time][][]byte) (list [][]byte) {
-	for _, at := range slices.SortedFunc(maps.Keys(sources), time.Time.Compare) {
-		list = append(list, sources[at]...)
-	}
-	return list
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"maps"
+	"math/bits"
 	"slices"
 )
 
@@ -53,35 +54,52 @@ const pageVersion = 1
 const (
 	hasWait = 1 << (counters + iota)
 	hasRun
+	hasRan
 )
 
-// encode returns the page as bytes: a version, the names, and for each series its two names by number, the length of what
-// follows, a mask of what is there, and what is there. It is the same for equal pages. Sketches are left out if so
-// told.
+// pageWriter makes a page's bytes: a version, the names, and what refers to them by number.
+type pageWriter struct {
+	names map[string]uint64
+	list  []byte // the names
+	body  []byte
+}
+
+func newPageWriter() *pageWriter { return &pageWriter{names: map[string]uint64{"": 0}} }
+
+// name adds a name.
+func (w *pageWriter) name(name string) {
+	n, known := w.names[name]
+	if !known {
+		n = uint64(len(w.names))
+		w.names[name] = n
+		w.list = appendBytes(w.list, name)
+	}
+	w.body = binary.AppendUvarint(w.body, n)
+}
+
+func (w *pageWriter) bytes() []byte {
+	b := make([]byte, 0, len(w.list)+len(w.body)+8)
+	b = binary.AppendUvarint(append(b, pageVersion), uint64(len(w.names)-1))
+	return append(append(b, w.list...), w.body...)
+}
+
+// appendBytes appends a length and as many bytes.
+func appendBytes[T []byte | string](b []byte, value T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(value))), value...)
+}
+
+// encode returns the page as bytes: for each series its two names, the length of what follows, a mask of what is there, and what is there.
+// It is the same for equal pages. Instead of sketches it has, if so told, how long the attempts ran in all.
 func (p page) encode(sketches bool) []byte {
-	order := slices.SortedFunc(maps.Keys(p), Series.compare)
-	names := map[string]uint64{"": 0}
-	b, list := []byte{pageVersion}, []byte(nil)
-	for _, s := range order {
-		for _, name := range []string{s.Queue, s.Kind} {
-			if _, known := names[name]; !known {
-				names[name] = uint64(len(names))
-				list = binary.AppendUvarint(list, uint64(len(name)))
-				list = append(list, name...)
-			}
-		}
-	}
-	b = binary.AppendUvarint(b, uint64(len(names)-1))
-	b = append(b, list...)
+	w := newPageWriter()
 	var body []byte
-	for _, s := range order {
+	for _, s := range slices.SortedFunc(maps.Keys(p), Series.compare) {
+		w.name(s.Queue)
+		w.name(s.Kind)
 		body = p[s].appendTo(body[:0], sketches)
-		b = binary.AppendUvarint(b, names[s.Queue])
-		b = binary.AppendUvarint(b, names[s.Kind])
-		b = binary.AppendUvarint(b, uint64(len(body)))
-		b = append(b, body...)
+		w.body = appendBytes(w.body, body)
 	}
-	return b
+	return w.bytes()
 }
 
 func (s *Sums) appendTo(b []byte, sketches bool) []byte {
@@ -97,6 +115,9 @@ func (s *Sums) appendTo(b []byte, sketches bool) []byte {
 	if sketches && s.Run.n > 0 {
 		mask |= hasRun
 	}
+	if !sketches && s.Run.sum > 0 {
+		mask |= hasRan
+	}
 	b = binary.AppendUvarint(b, mask)
 	for _, n := range s.list() {
 		if *n != 0 {
@@ -108,6 +129,9 @@ func (s *Sums) appendTo(b []byte, sketches bool) []byte {
 	}
 	if mask&hasRun != 0 {
 		b = s.Run.appendTo(b)
+	}
+	if mask&hasRan != 0 {
+		b = binary.AppendUvarint(b, s.Run.sum)
 	}
 	return b
 }
@@ -126,14 +150,15 @@ func (s *Sums) mergeFrom(r *reading) {
 	if mask&hasRun != 0 {
 		s.Run.mergeFrom(r)
 	}
+	if mask&hasRan != 0 {
+		r.number()
+	}
 }
 
 // encodedPage is a page as a record holds it, with its names read.
 type encodedPage struct {
 	names []string // the first is empty
 	body  []byte
-	// failures are what the page holds instead, in the shard of failures.
-	failures *storedFailures
 }
 
 // open reads a page's names; name makes a text of one.
@@ -187,30 +212,21 @@ func (e encodedSums) mergeInto(s *Sums) error {
 	return r.err
 }
 
-// addTo adds the counts alone.
-func (e encodedSums) addTo(c *Counts) error {
+// addTo adds the counts alone, and returns how long the attempts ran in all, in microseconds: as the shard of totals has it.
+func (e encodedSums) addTo(c *Counts) (ran uint64, err error) {
 	r := reading{rest: e}
 	mask := r.number()
-	for i, n := range c.list() {
-		if mask&(1<<i) != 0 {
-			*n += int64(r.number())
-		}
+	list := c.list()
+	for left := mask & (1<<counters - 1); left != 0; left &= left - 1 {
+		*list[bits.TrailingZeros64(left)] += int64(r.number())
 	}
-	return r.err
-}
-
-// add adds another page.
-func (p page) add(o page) {
-	for s, sums := range o {
-		p.of(s).merge(sums)
+	if mask&hasRan != 0 {
+		ran = r.number()
 	}
+	return ran, r.err
 }
 
 // merge adds an encoded page.
-func (p page) merge(raw []byte) error {
-	e, err := open(raw, func(b []byte) string { return string(b) })
-	if err != nil {
-		return err
-	}
+func (p page) merge(e *encodedPage) error {
 	return e.each(func(s Series, sums encodedSums) error { return sums.mergeInto(p.of(s)) })
 }

@@ -37,6 +37,27 @@ func (r Range) Covers(i int) time.Duration { return min(max(r.Now.Sub(r.At(i)), 
 // Passed is how much of the range has passed.
 func (r Range) Passed() time.Duration { return min(max(r.Now.Sub(r.From), 0), r.To.Sub(r.From)) }
 
+// Coarser returns about the same stretch of time in fewer steps: at most so many, if there are steps long enough.
+func (r Range) Coarser(points int) Range {
+	c := r
+	for _, s := range steps {
+		if s < r.Step {
+			continue
+		}
+		c.Step, c.From, c.To = s, r.From.Truncate(s), r.To.Truncate(s)
+		if c.From.Before(r.From) {
+			c.From = c.From.Add(s)
+		}
+		if c.To.Before(r.To) || !c.From.Before(c.To) {
+			c.To = c.To.Add(s)
+		}
+		if c.Points() <= points {
+			break
+		}
+	}
+	return c
+}
+
 // Last returns the range of the last d, up to now: d from a minute to [Kept].
 func (r *Reader) Last(ctx context.Context, d time.Duration) (Range, error) {
 	if d < time.Minute || d > Kept {

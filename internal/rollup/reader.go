@@ -3,7 +3,6 @@ package rollup
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -60,83 +59,18 @@ func (r *Reader) Chart(ctx context.Context, rng Range, s Series) (*Chart, error)
 	for i := range c.Points {
 		c.Points[i].At, c.Points[i].Covers = rng.At(i), rng.Covers(i)
 	}
-	wanted := func(have Series) bool {
-		return have.Queue == s.Queue && (have.Kind == s.Kind || s.Kind == "" && s.Queue != "")
-	}
-	err := r.each(ctx, rng, rng.Step, shardOf(s), func(i int, p *encodedPage) error {
+	_, err := r.each(ctx, rng, rng.Step, of(s), func(in frame, p *encodedPage) error {
 		return p.each(func(have Series, sums encodedSums) error {
-			if !wanted(have) {
+			if have.Queue != s.Queue || have.Kind != s.Kind && (s.Kind != "" || s.Queue == "") {
 				return nil
 			}
-			return sums.mergeInto(&c.Points[i].Sums)
+			return sums.mergeInto(&c.Points[in.step].Sums)
 		})
 	})
 	for i := range c.Points {
 		c.Total.merge(&c.Points[i].Sums)
 	}
 	return c, err
-}
-
-// shardOf returns how a series' shard is named on each level.
-func shardOf(s Series) func(*level) string {
-	switch {
-	case s == Series{}:
-		return func(*level) string { return shardAll }
-	case s.Queue != "":
-		return func(l *level) string { return l.shard(s.Queue) }
-	}
-	return func(l *level) string { return l.shard(s.Kind) }
-}
-
-// CountsChart is the course of the counts of one kind within a queue.
-type CountsChart struct {
-	Series Series
-	// Points has the counts of each step.
-	Points []Counts
-	Total  Counts
-}
-
-// Counts reads the course of the counts of every kind within every queue, in the order of their names. It is the cheap way to many
-// small charts at once; times come with [Reader.Chart] and [Reader.Table].
-func (r *Reader) Counts(ctx context.Context, rng Range) ([]CountsChart, error) {
-	found := map[Series]*CountsChart{}
-	of := func(s Series) *CountsChart {
-		if found[s] == nil {
-			found[s] = &CountsChart{Series: s, Points: make([]Counts, rng.Points())}
-		}
-		return found[s]
-	}
-	var like []*CountsChart // the charts of the page before, in its order: the next is mostly the same
-	err := r.each(ctx, rng, rng.Step, func(*level) string { return shardTotals }, func(i int, p *encodedPage) error {
-		n := 0
-		return p.each(func(s Series, sums encodedSums) error {
-			if s.Queue == "" {
-				return nil
-			}
-			if n == len(like) {
-				like = append(like, of(s))
-			} else if like[n].Series != s {
-				like[n] = of(s)
-			}
-			n++
-			return sums.addTo(&like[n-1].Points[i])
-		})
-	})
-	list := make([]CountsChart, 0, len(found))
-	for _, c := range found {
-		for i := range c.Points {
-			c.Total.Add(&c.Points[i])
-		}
-		list = append(list, *c)
-	}
-	slices.SortFunc(list, func(a, b CountsChart) int { return a.Series.compare(b.Series) })
-	return list, err
-}
-
-// Row is one line of a table: the sums of a series over a range.
-type Row struct {
-	Series
-	Sums
 }
 
 // By says what a table has a line for.
@@ -149,47 +83,78 @@ const (
 	ByKind
 )
 
-// Table reads the sums of all series over a range, in the order of their names; a series with a queue or a kind narrows it
-// to them. Of one queue, and of one kind by kind, it is cheap; else it reads everything there is about the range.
-func (r *Reader) Table(ctx context.Context, rng Range, by By, only Series) ([]Row, error) {
-	found := page{}
-	wanted := func(have Series) bool {
-		if only.Kind != "" && have.Kind != only.Kind {
-			return false
-		}
-		if by == ByKind && only.Queue == "" {
-			return have.Queue == "" // kinds are there by themselves
-		}
-		return have.Queue != "" && (only.Queue == "" || have.Queue == only.Queue)
+// line returns in which line of a table a kind within a queue is counted.
+func (by By) line(s Series) Series {
+	switch by {
+	case ByQueue:
+		s.Kind = ""
+	case ByKind:
+		s.Queue = ""
 	}
-	take := func(_ int, p *encodedPage) error {
+	return s
+}
+
+// CountsChart is the course of the counts of one line.
+type CountsChart struct {
+	Series Series
+	// Points has the counts of each step.
+	Points []Counts
+	Total  Counts
+}
+
+// CountsQuery says of which lines counts are wanted.
+type CountsQuery struct {
+	By By
+	// Only narrows them to a queue, to a kind, or to a kind within a queue.
+	Only Series
+	// Wanted tells whether a line is wanted; nil wants all.
+	Wanted func(line Series) bool
+}
+
+// Counts reads the course of the counts of lines, in the order of their names. It is the cheap way to many small charts at once; times
+// come with [Reader.Chart] and [Reader.Table].
+func (r *Reader) Counts(ctx context.Context, rng Range, q CountsQuery) ([]CountsChart, error) {
+	found := map[Series]*CountsChart{}
+	type known struct {
+		Series
+		chart *CountsChart // nil: not wanted
+	}
+	find := func(s Series) known {
+		line := q.By.line(s)
+		if q.Only.Queue != "" && s.Queue != q.Only.Queue || q.Only.Kind != "" && s.Kind != q.Only.Kind {
+			return known{s, nil}
+		}
+		if found[line] == nil && (q.Wanted == nil || q.Wanted(line)) {
+			found[line] = &CountsChart{Series: line, Points: make([]Counts, rng.Points())}
+		}
+		return known{s, found[line]}
+	}
+	var like []known // what the page before had, in its order: the next is mostly the same
+	_, err := r.each(ctx, rng, rng.Step, just(shardTotals), func(in frame, p *encodedPage) error {
+		n := 0
 		return p.each(func(s Series, sums encodedSums) error {
-			if !wanted(s) {
+			if n == len(like) {
+				like = append(like, find(s))
+			} else if like[n].Series != s {
+				like[n] = find(s)
+			}
+			chart := like[n].chart
+			if n++; chart == nil {
 				return nil
 			}
-			switch by {
-			case ByQueue:
-				s.Kind = ""
-			case ByKind:
-				s.Queue = ""
-			}
-			return sums.mergeInto(found.of(s))
+			_, err := sums.addTo(&chart.Points[in.step])
+			return err
 		})
+	})
+	list := make([]CountsChart, 0, len(found))
+	for _, c := range found {
+		for i := range c.Points {
+			c.Total.Add(&c.Points[i])
+		}
+		list = append(list, *c)
 	}
-	var err error
-	switch top := longest(); {
-	case only.Queue != "":
-		err = r.each(ctx, rng, top, shardOf(Series{Queue: only.Queue}), take)
-	case by == ByKind && only.Kind != "":
-		err = r.each(ctx, rng, top, shardOf(Series{Kind: only.Kind}), take)
-	default:
-		err = r.everything(ctx, rng, take)
-	}
-	rows := make([]Row, 0, len(found))
-	for _, s := range slices.SortedFunc(maps.Keys(found), Series.compare) {
-		rows = append(rows, Row{s, *found[s]})
-	}
-	return rows, err
+	slices.SortFunc(list, func(a, b CountsChart) int { return a.Series.compare(b.Series) })
+	return list, err
 }
 
 func longest() time.Duration { return levels[len(levels)-1].size }

@@ -1,7 +1,6 @@
 package rollup
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,11 +48,36 @@ func TestAMinuteIsAFewRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		records, err := w.store.Records(t.Context(), &bellhop.RecordQuery{Space: Space})
-		if err != nil || len(records) > 7 {
-			t.Errorf("%d jobs in a minute are %d records, %v; want at most seven", jobs, len(records), err)
+		if err != nil || len(records) > 13 {
+			t.Errorf("%d jobs in a minute are %d records, %v; want at most 13", jobs, len(records), err)
 		}
 		now := w.clock.Now()
 		w.compare(w.rangeOf(now.Add(-10*time.Minute), now, 0), w.store.truth(begin))
+	}
+}
+
+// TestMergingIsAFewCalls, spread over rounds: idle workers wait for what it asks of the store.
+func TestMergingIsAFewCalls(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(0)
+	all, most := 0, 0
+	for round := range 3 * int(time.Hour/Every) {
+		if round%7 == 0 {
+			p.job("q", "k", bellhop.OutcomeSucceeded, time.Second, time.Second, nil)
+		}
+		if err := p.Write(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := w.store.calls
+		if err := p.Merge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		calls := w.store.calls - before
+		all, most = all+calls, max(most, calls)
+		w.clock.Advance(Every)
+	}
+	if all > 3*45 || most > 6 {
+		t.Errorf("%d calls in three hours, at most %d in a round", all, most)
 	}
 }
 
@@ -233,7 +257,11 @@ func TestFailuresAreGrouped(t *testing.T) {
 	}
 	now := w.clock.Now()
 	rng := w.rangeOf(now.Add(-30*time.Minute), now, 0)
-	found, err := w.reader().Failures(t.Context(), rng, "k")
+	r := w.reader()
+	found, err := r.Failures(t.Context(), rng, "k")
+	if err == nil {
+		err = r.Describe(t.Context(), rng, found.Groups)
+	}
 	if err != nil || len(found.Groups) != 1 || found.Rest != 0 {
 		t.Fatalf("%+v, %v", found, err)
 	}
@@ -338,12 +366,16 @@ func TestEnqueuedJobsAreCountedToo(t *testing.T) {
 	p := w.start(0)
 	put := func(client string, value map[string]map[string]int64) {
 		t.Helper()
-		raw, err := json.Marshal(value)
-		if err != nil {
-			t.Fatal(err)
+		var raw []byte
+		for queue, kinds := range value {
+			raw = append(raw, queue...)
+			for kind, n := range kinds {
+				raw = fmt.Appendf(raw, " %s=%d", kind, n)
+			}
+			raw = append(raw, '\n')
 		}
 		key := w.clock.Now().UTC().Truncate(time.Minute).Format(windowForm) + "/" + client
-		err = w.store.Put(t.Context(), []bellhop.RecordWrite{{Space: bellhop.EnqueuedSpace, Key: key, Value: raw, Expect: bellhop.ExpectAny, TTL: 4 * time.Hour}})
+		err := w.store.Put(t.Context(), []bellhop.RecordWrite{{Space: bellhop.EnqueuedSpace, Key: key, Value: raw, Expect: bellhop.ExpectAny, TTL: 4 * time.Hour}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -418,13 +450,19 @@ func TestStores(t *testing.T) {
 					t.Fatal(err)
 				}
 				chart, err := r.Chart(t.Context(), rng, Series{})
-				rows, err2 := r.Table(t.Context(), rng, ByQueue, Series{})
+				table, err2 := r.Table(t.Context(), rng, TableQuery{By: ByQueue, Order: ByAttempts, Limit: 2})
 				failed, err3 := r.Failures(t.Context(), rng, "k")
 				if err := errors.Join(err, err2, err3); err != nil {
 					t.Fatal(err)
 				}
-				if chart.Total.Retried != want || len(rows) != 3 || failed.Groups[0].Count != want {
-					t.Errorf("%v: %d of %d counted, %d rows, %+v", ago, chart.Total.Retried, want, len(rows), failed.Groups)
+				if err := r.Describe(t.Context(), rng, failed.Groups); err != nil {
+					t.Fatal(err)
+				}
+				if chart.Total.Retried != want || len(table.Rows) != 2 || table.More != 1 || failed.Groups[0].Count != want {
+					t.Errorf("%v: %d of %d counted, %d rows, %+v", ago, chart.Total.Retried, want, len(table.Rows), failed.Groups)
+				}
+				if g := failed.Groups[0]; g.Pattern != "no answer from <addr>" || g.Sample != "no answer from 10.1.1.1" {
+					t.Errorf("%v: the group's texts are %+v", ago, g)
 				}
 			}
 			if merged, err := store.Records(t.Context(), &bellhop.RecordQuery{Space: Space, Prefix: "10m/t/"}); err != nil || len(merged) < 5 {

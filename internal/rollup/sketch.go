@@ -276,8 +276,12 @@ func (r *reading) number() uint64 {
 
 // bytes reads a length and as many bytes, which are not copied.
 func (r *reading) bytes() []byte {
-	n := r.number()
-	if n > uint64(len(r.rest)) {
+	return r.fixed(int(min(r.number(), uint64(len(r.rest)+1))))
+}
+
+// fixed reads so many bytes, which are not copied.
+func (r *reading) fixed(n int) []byte {
+	if n > len(r.rest) {
 		r.fail()
 		return nil
 	}

@@ -10,14 +10,21 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// windows are windows of each level, with the step of the range in which each is.
+// frame is a window of a level, with the step of a range in which it is.
+type frame struct {
+	level int
+	at    time.Time
+	step  int
+}
+
+// windows are windows of each level, with their steps.
 type windows [len(levels)]map[time.Time]int
 
-func (w *windows) add(l int, at time.Time, step int) {
-	if w[l] == nil {
-		w[l] = map[time.Time]int{}
+func (w *windows) add(one frame) {
+	if w[one.level] == nil {
+		w[one.level] = map[time.Time]int{}
 	}
-	w[l][at] = step
+	w[one.level][one.at] = one.step
 }
 
 // cover adds the windows that make up the time from one moment to another, the longest that fit and have been merged by now,
@@ -33,77 +40,77 @@ func (w *windows) cover(below int, most time.Duration, from, to, now time.Time, 
 			}
 		}
 		if now.Sub(at) <= levels[l].keep+levels[l].size {
-			w.add(l, at, step)
+			w.add(frame{l, at, step})
 		}
 		at = at.Add(levels[l].size)
 	}
 }
 
-// each calls fn with the records of one shard that make up the range, each with the step in which it is. most bounds the length
+// shards names those shards of a level that are to be read.
+type shards func(*level) []string
+
+// just is one shard that each level has.
+func just(shard string) shards { return func(*level) []string { return []string{shard} } }
+
+// of is the shard of one series.
+func of(s Series) shards { return func(l *level) []string { return []string{l.shard(s)} } }
+
+// take is called with the pages of windows.
+type take func(in frame, p *encodedPage) error
+
+// each calls fn with the pages of one shard that make up the range, and returns the windows that have any. most bounds the length
 // of the windows that are used. Where a merged window is missing, what it would be merged from is read instead.
-func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard func(*level) string, fn func(step int, p *encodedPage) error) error {
+func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard shards, fn take) (have windows, err error) {
 	var need windows
-	for i := range rng.Points() {
-		need.cover(len(levels), most, rng.At(i), rng.At(i+1), rng.Now, i)
-	}
 	if most > rng.Step { // the steps do not matter
-		need = windows{}
 		need.cover(len(levels), most, rng.From, rng.To, rng.Now, 0)
+	} else {
+		for i := range rng.Points() {
+			need.cover(len(levels), most, rng.At(i), rng.At(i+1), rng.Now, i)
+		}
 	}
 	for l := len(levels) - 1; l >= 0; l-- {
 		if len(need[l]) == 0 {
 			continue
 		}
-		found, err := r.load(ctx, rng.Now, &levels[l], shard(&levels[l]), need[l])
+		there, err := r.load(ctx, rng.Now, l, shard(&levels[l]), need[l])
 		if err != nil {
-			return err
+			return have, err
 		}
 		for at, step := range need[l] {
-			pages := found[at]
-			if len(pages) == 0 && l > 0 {
+			in := frame{l, at, step}
+			pages := there[place{shard(&levels[l])[0], at}]
+			switch {
+			case len(pages) > 0:
+				have.add(in)
+			case l > 0:
 				need.cover(l, longest(), at, at.Add(levels[l].size), rng.Now, step)
 			}
-			for i := range pages {
-				if err := fn(step, &pages[i]); err != nil {
-					return fmt.Errorf("%s: %w", levels[l].key(shard(&levels[l]), at), err)
-				}
+			if err := in.tell(pages, fn); err != nil {
+				return have, err
 			}
 		}
 	}
-	return nil
+	return have, nil
 }
 
-// everything calls fn with all records of counts and sketches that make up the range. The totals of a window are the last of it
-// that is merged: where they are missing, what the window would be merged from is read instead.
-func (r *Reader) everything(ctx context.Context, rng Range, fn func(step int, p *encodedPage) error) error {
-	var need windows
-	need.cover(len(levels), longest(), rng.From, rng.To, rng.Now, 0)
-	for l := len(levels) - 1; l >= 0; l-- {
-		if len(need[l]) == 0 {
+// chunk is how many shards are read together.
+const chunk = 16
+
+// in calls fn with the pages of some shards in windows.
+func (r *Reader) in(ctx context.Context, now time.Time, list windows, which shards, fn take) error {
+	for l := range list {
+		if len(list[l]) == 0 {
 			continue
 		}
-		if l > 0 {
-			merged, err := r.load(ctx, rng.Now, &levels[l], shardTotals, need[l])
+		for some := range slices.Chunk(which(&levels[l]), chunk) {
+			there, err := r.load(ctx, now, l, some, list[l])
 			if err != nil {
 				return err
 			}
-			for at, step := range need[l] {
-				if len(merged[at]) == 0 {
-					delete(need[l], at)
-					need.cover(l, longest(), at, at.Add(levels[l].size), rng.Now, step)
-				}
-			}
-		}
-		for i := range levels[l].shards {
-			found, err := r.load(ctx, rng.Now, &levels[l], shardName(i), need[l])
-			if err != nil {
-				return err
-			}
-			for at, pages := range found {
-				for k := range pages {
-					if err := fn(0, &pages[k]); err != nil {
-						return fmt.Errorf("%s: %w", levels[l].key(shardName(i), at), err)
-					}
+			for p, pages := range there {
+				if err := (frame{l, p.at, list[l][p.at]}).tell(pages, fn); err != nil {
+					return err
 				}
 			}
 		}
@@ -111,55 +118,114 @@ func (r *Reader) everything(ctx context.Context, rng Range, fn func(step int, p 
 	return nil
 }
 
-// load returns what the records of a shard's windows hold, as far as there is any.
-func (r *Reader) load(ctx context.Context, now time.Time, l *level, shard string, want map[time.Time]int) (map[time.Time][]encodedPage, error) {
-	local := time.Now()
-	found := make(map[time.Time][]encodedPage, len(want))
-	var missing []time.Time
-	for at := range want {
-		if pages, known := r.cache.get(l.key(shard, at), local); !known {
-			missing = append(missing, at)
-		} else if len(pages) > 0 {
-			found[at] = pages
+func (w frame) tell(pages []encodedPage, fn take) error {
+	for i := range pages {
+		if err := fn(w, &pages[i]); err != nil {
+			return fmt.Errorf("read metrics: %s of %s: %w", levels[w.level].name, w.at.Format(windowForm), err)
 		}
 	}
-	slices.SortFunc(missing, time.Time.Compare)
-	for len(missing) > 0 {
-		n := 1 // windows that are near to each other are read together
-		for n < len(missing) && missing[n].Sub(missing[n-1]) <= 4*l.size {
-			n++
+	return nil
+}
+
+// place is a window of a shard.
+type place struct {
+	shard string
+	at    time.Time
+}
+
+// load returns what the records of some shards' windows hold, as far as there is any.
+func (r *Reader) load(ctx context.Context, now time.Time, l int, which []string, want map[time.Time]int) (map[place][]encodedPage, error) {
+	local, at := time.Now(), &levels[l]
+	there := make(map[place][]encodedPage, len(want))
+	var missing []place
+	for _, shard := range which {
+		for window := range want {
+			p := place{shard, window}
+			if pages, known := r.cache.get(at.key(shard, window), local); !known {
+				missing = append(missing, p)
+			} else if len(pages) > 0 {
+				there[p] = pages
+			}
 		}
-		run := missing[:n]
-		missing = missing[n:]
-		read, err := l.read(ctx, r.store, shard, run[0], run[n-1])
-		if err != nil {
+	}
+	read, err := at.read(ctx, r.store, missing)
+	if err != nil {
+		return nil, err
+	}
+	if l == 0 {
+		if err := readEnqueued(ctx, r.store, missing, read); err != nil {
 			return nil, err
 		}
-		for _, at := range run {
-			pages, err := r.cache.open(shard, read[at])
-			if err != nil {
-				return nil, fmt.Errorf("read metrics: %s: %w", l.key(shard, at), err)
+	}
+	for _, p := range missing {
+		pages, err := r.cache.open(read[p])
+		if err != nil {
+			return nil, fmt.Errorf("read metrics: %s: %w", at.key(p.shard, p.at), err)
+		}
+		r.cache.put(at.key(p.shard, p.at), pages, local, now.Sub(p.at.Add(at.size)))
+		if len(pages) > 0 {
+			there[p] = pages
+		}
+	}
+	return there, nil
+}
+
+// keysAtOnce is how many records are asked for in one call.
+const keysAtOnce = 500
+
+// read reads the records of places. A merged window has one, whose key is known; those of minutes are looked for.
+func (l *level) read(ctx context.Context, store bellhop.Store, places []place) (map[place][][]byte, error) {
+	found := make(map[place][][]byte, len(places))
+	if l == &levels[0] {
+		for shard, run := range runs(places) {
+			if err := l.readBetween(ctx, store, shard, run[0], run[len(run)-1], found); err != nil {
+				return nil, err
 			}
-			r.cache.put(l.key(shard, at), pages, local, now.Sub(at.Add(l.size)))
-			if len(pages) > 0 {
-				found[at] = pages
-			}
+		}
+		return found, nil
+	}
+	for some := range slices.Chunk(places, keysAtOnce) {
+		keys, whose := make([]string, len(some)), make(map[string]place, len(some))
+		for i, p := range some {
+			keys[i] = l.key(p.shard, p.at)
+			whose[keys[i]] = p
+		}
+		records, err := store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys, Limit: len(keys)})
+		if err != nil {
+			return nil, fmt.Errorf("read metrics: %w", err)
+		}
+		for _, rec := range records {
+			found[whose[rec.Key]] = [][]byte{rec.Value}
 		}
 	}
 	return found, nil
 }
 
-// read reads the records of a shard's windows from one to another, and of minutes what clients have enqueued.
-func (l *level) read(ctx context.Context, store bellhop.Store, shard string, first, last time.Time) (map[time.Time][][]byte, error) {
-	found, err := l.readRecords(ctx, store, shard, first, last)
-	if err == nil && l == &levels[0] {
-		err = readEnqueued(ctx, store, shard, first, last, found)
+// runs yields for each shard the minutes that are near to each other, in their order: they are read together.
+func runs(places []place) func(yield func(shard string, run []time.Time) bool) {
+	return func(yield func(string, []time.Time) bool) {
+		byShard := map[string][]time.Time{}
+		for _, p := range places {
+			byShard[p.shard] = append(byShard[p.shard], p.at)
+		}
+		for shard, list := range byShard {
+			slices.SortFunc(list, time.Time.Compare)
+			for len(list) > 0 {
+				n := 1
+				for n < len(list) && list[n].Sub(list[n-1]) <= 4*levels[0].size {
+					n++
+				}
+				if !yield(shard, list[:n]) {
+					return
+				}
+				list = list[n:]
+			}
+		}
 	}
-	return found, err
 }
 
-func (l *level) readRecords(ctx context.Context, store bellhop.Store, shard string, first, last time.Time) (map[time.Time][][]byte, error) {
-	found := map[time.Time][][]byte{}
+// readBetween reads the records of a shard's windows from one to another, whoever wrote them.
+func (l *level) readBetween(ctx context.Context, store bellhop.Store, shard string, first, last time.Time, found map[place][][]byte) error {
 	q := bellhop.RecordQuery{
 		Space: Space, Prefix: commonPrefix(l.key(shard, first), l.key(shard, last)), After: l.before(shard, first),
 		Limit: min(int(last.Sub(first)/l.size)+20, 200),
@@ -167,20 +233,21 @@ func (l *level) readRecords(ctx context.Context, store bellhop.Store, shard stri
 	for {
 		records, err := store.Records(ctx, &q)
 		if err != nil {
-			return nil, fmt.Errorf("read metrics: %w", err)
+			return fmt.Errorf("read metrics: %w", err)
 		}
 		for _, rec := range records {
 			at, ok := l.windowIn(shard, rec.Key)
 			if !ok {
-				return nil, fmt.Errorf("read metrics: the record %.100q has a key of another form; was it written by a later release?", rec.Key)
+				return fmt.Errorf("read metrics: the record %.100q has a key of another form; was it written by a later release?", rec.Key)
 			}
 			if at.After(last) {
-				return found, nil
+				return nil
 			}
-			found[at] = append(found[at], rec.Value)
+			p := place{shard, at}
+			found[p] = append(found[p], rec.Value)
 		}
 		if len(records) < q.Limit {
-			return found, nil
+			return nil
 		}
 		q.After = records[len(records)-1].Key
 	}

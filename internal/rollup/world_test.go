@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +47,11 @@ func (l *ledger) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
 	for _, w := range writes {
 		if strings.HasPrefix(w.Key, "1m/t/") {
 			p := page{}
-			if err := p.merge(w.Value); err != nil {
+			e, err := open(w.Value, func(b []byte) string { return string(b) })
+			if err == nil {
+				err = p.merge(&e)
+			}
+			if err != nil {
 				return err
 			}
 			l.minutes[w.Key] = p
@@ -180,7 +185,7 @@ func (w *world) compare(rng Range, want page) {
 		}
 		same(fmt.Sprintf("the chart of %+v", s), &chart.Total, truth)
 	}
-	counts, err := r.Counts(ctx, rng)
+	counts, err := r.Counts(ctx, rng, CountsQuery{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -190,15 +195,37 @@ func (w *world) compare(rng Range, want page) {
 		}
 	}
 	for by, table := range map[By]page{ByQueue: queues, ByKind: kinds} {
-		rows, err := r.Table(ctx, rng, by, Series{})
+		all, err := r.Table(ctx, rng, TableQuery{By: by})
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if len(rows) != len(table) {
-			w.t.Fatalf("%v: the table has %d rows, want %d", rng, len(rows), len(table))
+		if len(all.Rows) != len(table) || all.More != 0 {
+			w.t.Fatalf("%v: the table has %d rows and %d more, want %d", rng, len(all.Rows), all.More, len(table))
 		}
-		for _, row := range rows {
+		for _, row := range all.Rows {
 			same(fmt.Sprintf("the row of %+v", row.Series), &row.Sums, table[row.Series])
+		}
+		// With a limit, it is those that come first, with the same sums.
+		for _, order := range []Order{ByName, ByAttempts, ByTime} {
+			some, err := r.Table(ctx, rng, TableQuery{By: by, Order: order, Limit: 2})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if len(some.Rows) != min(len(table), 2) || some.More != max(len(table)-2, 0) {
+				w.t.Fatalf("%v: the table of two has %d rows and %d more of %d", rng, len(some.Rows), some.More, len(table))
+			}
+			rank := func(s *Sums) int64 { return [...]int64{0, s.Attempts(), int64(s.Run.Sum())}[order] }
+			least, shown := int64(math.MaxInt64), map[Series]bool{}
+			for _, row := range some.Rows {
+				same(fmt.Sprintf("the row of %+v of two", row.Series), &row.Sums, table[row.Series])
+				least = min(least, rank(table[row.Series]))
+				shown[row.Series] = true
+			}
+			for s, sums := range table {
+				if !shown[s] && rank(sums) > least {
+					w.t.Fatalf("%v: %+v is missing in the table of two", rng, s)
+				}
+			}
 		}
 	}
 }

@@ -158,23 +158,15 @@ func (w *Writer) Close(ctx context.Context, last bool) error {
 	return w.merger.early(ctx)
 }
 
-// split divides a page into those of a level's shards: of each queue with its kinds, and of each kind over all queues.
+// split divides a page into those of a level's shards.
 func (l *level) split(p page) map[string]page {
 	parts := map[string]page{}
-	part := func(name string) page {
-		shard := l.shard(name)
+	for s, sums := range p {
+		shard := l.shard(s)
 		if parts[shard] == nil {
 			parts[shard] = page{}
 		}
-		return parts[shard]
-	}
-	for s, sums := range p {
-		switch {
-		case s.Queue != "":
-			part(s.Queue)[s] = sums
-		case s.Kind != "":
-			part(s.Kind)[s] = sums
-		}
+		parts[shard][s] = sums
 	}
 	return parts
 }
@@ -194,21 +186,13 @@ func (p page) withSums() page {
 
 // encodeWindow returns the records of a window, of which p holds the sums of kinds within queues.
 func encodeWindow(l *level, window time.Time, p page, f *failures, now time.Time) []bellhop.RecordWrite {
-	return encodeShards(l, window, p, p.withSums(), f, now)
-}
-
-// encodeShards returns the records of a window's shards: totals holds the counts of kinds within queues, and details these with
-// their sketches, and the sums over queues and over all.
-func encodeShards(l *level, window time.Time, totals, details page, f *failures, now time.Time) []bellhop.RecordWrite {
-	all := page{{}: details.of(Series{})}
-	writes := []bellhop.RecordWrite{
-		l.write(shardTotals, window, totals.encode(false), now), l.write(shardAll, window, all.encode(true), now),
-	}
-	for shard, part := range l.split(details) {
+	writes := []bellhop.RecordWrite{l.write(shardTotals, window, p.encode(false), now)}
+	for shard, part := range l.split(p.withSums()) {
 		writes = append(writes, l.write(shard, window, part.encode(true), now))
 	}
 	if !f.isZero() {
-		writes = append(writes, l.write(shardFailures, window, f.encode(), now))
+		numbers, texts := f.encode()
+		writes = append(writes, l.write(shardFailures, window, numbers, now), l.write(shardTexts, window, texts, now))
 	}
 	return writes
 }

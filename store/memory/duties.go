@@ -43,13 +43,7 @@ func (s *Store) Prune(ctx context.Context, limit int) (int, error) {
 	for ; jobs < limit && s.expiring.len() > 0 && s.expiring.least().key <= now.UnixMicro(); jobs++ {
 		s.delete(s.expiring.first())
 	}
-	records := 0
-	for key, r := range s.records {
-		if records < limit && expired(r, now) {
-			delete(s.records, key)
-			records++
-		}
-	}
+	records := s.records.prune(now, limit)
 	maps.DeleteFunc(s.gone, func(_ bellhop.ID, at time.Time) bool { return now.Sub(at) > goneFor })
 	maps.DeleteFunc(s.queues, func(_ string, q *queue) bool {
 		return !q.paused && q.counts == [len(q.counts)]int{}

@@ -58,7 +58,7 @@ type Store struct {
 	exchanges map[bellhop.ID]*exchange // that have claimed running jobs
 	cancels   map[*job]struct{}        // running jobs that are to be cancelled
 
-	records map[recordKey]*bellhop.Record
+	records records
 	version int64 // of the record written last
 
 	listeners []*listener
@@ -79,7 +79,7 @@ func New(opts ...Option) *Store {
 		held:      map[bellhop.ID]*held{},
 		exchanges: map[bellhop.ID]*exchange{},
 		cancels:   map[*job]struct{}{},
-		records:   map[recordKey]*bellhop.Record{},
+		records:   records{byKey: map[recordKey]*bellhop.Record{}},
 	}
 	s.scheduled.jobs, s.expiring.jobs = &s.slab, &s.slab
 	for _, opt := range opts {
@@ -161,7 +161,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.jobs, s.order, s.queues, s.unique, s.records, s.listeners = nil, nil, nil, nil, nil, nil
+	s.jobs, s.order, s.queues, s.unique, s.records, s.listeners = nil, nil, nil, nil, records{}, nil
 	s.slab, s.scheduled, s.expiring = slab{}, heap{}, heap{}
 	s.processes, s.held, s.exchanges, s.cancels = nil, nil, nil, nil
 	return nil

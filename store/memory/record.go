@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,6 +14,50 @@ import (
 
 type recordKey struct{ space, key string }
 
+func (k recordKey) compare(o recordKey) int {
+	return cmp.Or(strings.Compare(k.space, o.space), strings.Compare(k.key, o.key))
+}
+
+// records are all records, with their keys in order.
+type records struct {
+	byKey map[recordKey]*bellhop.Record
+	keys  []recordKey
+}
+
+func (r *records) set(key recordKey, value *bellhop.Record) {
+	if r.byKey[key] == nil {
+		at, _ := slices.BinarySearchFunc(r.keys, key, recordKey.compare)
+		r.keys = slices.Insert(r.keys, at, key)
+	}
+	r.byKey[key] = value
+}
+
+func (r *records) delete(key recordKey) {
+	if at, there := slices.BinarySearchFunc(r.keys, key, recordKey.compare); there {
+		r.keys = slices.Delete(r.keys, at, at+1)
+		delete(r.byKey, key)
+	}
+}
+
+// prune deletes records that have expired, at most so many, and returns how many there were.
+func (r *records) prune(now time.Time, limit int) (n int) {
+	r.keys = slices.DeleteFunc(r.keys, func(key recordKey) bool {
+		if n >= limit || !expired(r.byKey[key], now) {
+			return false
+		}
+		n++
+		delete(r.byKey, key)
+		return true
+	})
+	return n
+}
+
+// from returns the keys of a space from a key on.
+func (r *records) from(space, key string) []recordKey {
+	at, _ := slices.BinarySearchFunc(r.keys, recordKey{space, key}, recordKey.compare)
+	return r.keys[at:]
+}
+
 // Records implements [bellhop.Store].
 func (s *Store) Records(ctx context.Context, q *bellhop.RecordQuery) ([]bellhop.Record, error) {
 	now, err := s.begin(ctx)
@@ -20,29 +65,27 @@ func (s *Store) Records(ctx context.Context, q *bellhop.RecordQuery) ([]bellhop.
 		return nil, err
 	}
 	defer s.end()
-	list := []bellhop.Record{}
-	add := func(r *bellhop.Record) {
-		if r != nil && r.Space == q.Space && r.Key > q.After && !expired(r, now) {
-			list = append(list, *r)
-		}
-	}
-	if len(q.Keys) > 0 {
-		for _, key := range slices.Compact(slices.Sorted(slices.Values(q.Keys))) {
-			add(s.records[recordKey{q.Space, key}])
-		}
-	} else {
-		for key, r := range s.records {
-			if strings.HasPrefix(key.key, q.Prefix) {
-				add(r)
-			}
-		}
-	}
-	slices.SortFunc(list, func(a, b bellhop.Record) int { return strings.Compare(a.Key, b.Key) })
 	limit := q.Limit
 	if limit <= 0 {
 		limit = 1000
 	}
-	list = list[:min(limit, len(list))]
+	list := []bellhop.Record{}
+	add := func(key recordKey) {
+		if r := s.records.byKey[key]; r != nil && key.key > q.After && !expired(r, now) && len(list) < limit {
+			list = append(list, *r)
+		}
+	}
+	for _, key := range slices.Compact(slices.Sorted(slices.Values(q.Keys))) {
+		add(recordKey{q.Space, key})
+	}
+	if len(q.Keys) == 0 {
+		for _, key := range s.records.from(q.Space, max(q.Prefix, q.After)) {
+			if len(list) == limit || key.space != q.Space || !strings.HasPrefix(key.key, q.Prefix) {
+				break
+			}
+			add(key)
+		}
+	}
 	for i := range list {
 		list[i].Value = bytes.Clone(list[i].Value)
 	}
@@ -76,7 +119,7 @@ func (s *Store) check(writes []bellhop.RecordWrite, now time.Time) error {
 		}
 		seen[key] = true
 		have := int64(0)
-		if r := s.records[key]; r != nil && !expired(r, now) {
+		if r := s.records.byKey[key]; r != nil && !expired(r, now) {
 			have = r.Version
 		}
 		if w.Expect != bellhop.ExpectAny && w.Expect != have {
@@ -93,14 +136,14 @@ func (s *Store) put(writes []bellhop.RecordWrite, now time.Time) {
 		switch {
 		case w.Check:
 		case w.Delete:
-			delete(s.records, key)
+			s.records.delete(key)
 		default:
 			s.version++
 			r := &bellhop.Record{Space: w.Space, Key: w.Key, Value: bytes.Clone(w.Value), Version: s.version}
 			if w.TTL > 0 {
 				r.Expires = micro(now.Add(w.TTL))
 			}
-			s.records[key] = r
+			s.records.set(key, r)
 		}
 	}
 }

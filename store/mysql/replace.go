@@ -31,6 +31,9 @@ var replacements = map[string]string{
 		(queue, priority, due, job, kind, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
 		select j.queue, j.priority, p.due, p.job, j.kind, p.generation, p.claim, p.attempt, p.failures, p.crashes, p.suspect, p.cancel, p.reason, p.progress
 		from ` + numbers + ` straight_join bellhop_scheduled p force index (primary) straight_join bellhop_jobs j force index (primary) where p.job = v.n and j.job = v.n`,
+	"records by key": `select r.name, r.value, r.version, r.expires_at
+		from json_table(?2, '$[*]' columns (t varchar(2048) path '$')) v straight_join bellhop_records r force index (primary)
+		where r.space = ?1 and r.name = cast(v.t as binary) and (r.expires_at is null or r.expires_at > ?3)`,
 
 	// No statement may change a table and look at it in a subquery.
 	"prune exchanges": `delete e from (select x.id from bellhop_exchanges x

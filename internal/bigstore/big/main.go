@@ -1,6 +1,7 @@
 // Command big fills a store with very many jobs, and measures what looking at it takes while a worker runs at full speed:
 //
-//	go run ./internal/bigstore/big fill ADDRESS            # ten million jobs and more; -part 10 for a tenth
+//	go run ./internal/bigstore/big fill ADDRESS            # ten million jobs and more; -part 10 for a tenth; and two weeks of metrics
+//	go run ./internal/bigstore/big history ADDRESS         # the metrics alone, up to now
 //	go run ./internal/bigstore/big look ADDRESS            # medians; -busy=false without a worker
 //	go run ./internal/bigstore/big pages ADDRESS           # of the dashboard's pages
 //	go run ./internal/bigstore/big commands ADDRESS        # of the commands that list something; -bellhop PATH
@@ -44,7 +45,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: big fill|look|pages|commands|cost [flags] ADDRESS")
+		return errors.New("usage: big fill|history|look|pages|commands|cost [flags] ADDRESS")
 	}
 	flags := flag.NewFlagSet("big", flag.ContinueOnError)
 	part := flags.Int("part", 1, "fill only one part of so many")
@@ -66,7 +67,12 @@ func run(ctx context.Context, args []string) error {
 	defer client.Close()
 	switch args[0] {
 	case "fill":
-		return fill(ctx, client, flags.Arg(0), bigstore.Full.Part(*part))
+		if err := fill(ctx, client, flags.Arg(0), bigstore.Full.Part(*part)); err != nil {
+			return err
+		}
+		return history(ctx, client)
+	case "history":
+		return history(ctx, client)
 	case "look", "pages", "commands", "cost":
 		var ended atomic.Int64
 		if *busy || args[0] == "cost" {
@@ -82,7 +88,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return look(ctx, client, *times, *only)
 	}
-	return fmt.Errorf("big: %s: want fill, look, pages, commands or cost", args[0])
+	return fmt.Errorf("big: %s: want fill, history, look, pages, commands or cost", args[0])
 }
 
 func fill(ctx context.Context, client *bellhop.Client, address string, size bigstore.Size) error {
@@ -117,6 +123,23 @@ func fill(ctx context.Context, client *bellhop.Client, address string, size bigs
 		return err
 	}
 	return dialect.Fill(ctx, size, have, func(ctx context.Context, statements ...string) error { return execute(ctx, conn, statements) }, told)
+}
+
+// history writes metrics up to now. What was written before is written over, as far as it is of the same times.
+func history(ctx context.Context, client *bellhop.Client) error {
+	begin, said := time.Now(), time.Now()
+	records, bytes := 0, 0
+	say := func() {
+		fmt.Printf("%d records of metrics, %d MB, %.0f s\n", records, bytes>>20, time.Since(begin).Seconds())
+	}
+	err := bigstore.History(bigstore.Full).Fill(ctx, client.Store(), func(r, b int) {
+		if records, bytes = r, b; time.Since(said) > 10*time.Second {
+			said = time.Now()
+			say()
+		}
+	})
+	say()
+	return err
 }
 
 func execute(ctx context.Context, conn *sql.Conn, statements []string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gobellhop/bellhop"
@@ -18,8 +19,8 @@ var (
 	lastVersion   = define("last version", `select value from bellhop_counters where name = 'record'`)
 	dropRecord    = define("drop record", `delete from bellhop_records where space = ? and name = ?`)
 	addRecord     = define("add record", `insert into bellhop_records (space, name, value, version, expires_at) values (?, ?, ?, ?, ?)`)
-	recordByKey   = define("record by key", `select `+recordColumns+` from bellhop_records
-		where space = ? and name = ? and (expires_at is null or expires_at > ?)`)
+	recordsByKey  = define("records by key", `select `+recordColumns+` from bellhop_records
+		where space = ? and name in ({list}) and (expires_at is null or expires_at > ?)`)  // they are sorted here: values may be large
 	recordsFrom = define("records", `select `+recordColumns+` from bellhop_records
 		where space = ? and name > ? and name >= ? and (expires_at is null or expires_at > ?) order by name {limit}`)
 	// With an end that the index knows: else what lies behind it would be looked through for want of enough records.
@@ -51,14 +52,15 @@ func (s *Store) Records(ctx context.Context, q *bellhop.RecordQuery) (records []
 			}
 			return t.Query(ctx, recordsFrom, scan, q.Space, q.After, q.Prefix, t.now, limit)
 		}
-		for _, key := range slices.Compact(slices.Sorted(slices.Values(q.Keys))) {
-			if key <= q.After || len(records) == limit {
-				continue
-			}
-			if err := t.Query(ctx, recordByKey, scan, q.Space, key, t.now); err != nil {
-				return err
-			}
+		keys := slices.DeleteFunc(uniqueTexts(q.Keys), func(key string) bool { return key <= q.After })
+		if len(keys) == 0 {
+			return nil
 		}
+		if err := t.Query(ctx, recordsByKey, scan, q.Space, Texts(keys), t.now); err != nil {
+			return err
+		}
+		slices.SortFunc(records, func(a, b bellhop.Record) int { return strings.Compare(a.Key, b.Key) })
+		records = records[:min(limit, len(records))]
 		return nil
 	})
 	if err != nil {
