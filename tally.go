@@ -11,7 +11,7 @@ import (
 
 // EnqueuedSpace is the space of the records in which clients keep how many jobs they have enqueued, for charts: one a client and
 // minute, with the key "<minute>/<client>", such as 2006-01-02T15:04Z/0192…, and as value a line for each queue with its kinds and their
-// numbers, such as "mail reset=1 welcome=20". They are written some ten seconds after an enqueue, by the store's clock, and kept for a few hours.
+// numbers, such as "mail reset=1 welcome=20"; the first line is of all queues together and begins with a blank. They are written some ten seconds after an enqueue, by the store's clock, and kept for a few hours.
 const EnqueuedSpace = "enqueued"
 
 const (
@@ -115,19 +115,32 @@ func (t *tally) write(timeout time.Duration) {
 		}
 		kinds[of.kind] += *n
 	}
-	var value []byte
-	for _, queue := range slices.Sorted(maps.Keys(t.all)) {
-		value = append(value, queue...)
-		kinds := t.all[queue]
-		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-			value = fmt.Appendf(value, " %s=%d", kind, kinds[kind])
-		}
-		value = append(value, '\n')
-	}
 	// It is the whole minute each time, so that one that fails is made good by the next.
 	_ = t.store.Put(ctx, []RecordWrite{{
-		Space: EnqueuedSpace, Key: t.minute.Format(minuteForm) + "/" + t.id, Value: value, Expect: ExpectAny, TTL: tallyTTL,
+		Space: EnqueuedSpace, Key: t.minute.Format(minuteForm) + "/" + t.id, Value: t.record(), Expect: ExpectAny, TTL: tallyTTL,
 	}})
+}
+
+// record returns the record of the minute. Called under t.writing.
+func (t *tally) record() []byte {
+	over := map[string]int64{} // all queues
+	for _, kinds := range t.all {
+		for kind, n := range kinds {
+			over[kind] += n
+		}
+	}
+	line := func(b []byte, queue string, kinds map[string]int64) []byte {
+		b = append(b, queue...)
+		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+			b = fmt.Appendf(b, " %s=%d", kind, kinds[kind])
+		}
+		return append(b, '\n')
+	}
+	b := line(nil, "", over)
+	for _, queue := range slices.Sorted(maps.Keys(t.all)) {
+		b = line(b, queue, t.all[queue])
+	}
+	return b
 }
 
 // close writes what is left.

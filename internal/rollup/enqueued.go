@@ -2,22 +2,14 @@ package rollup
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
 )
-
-// enqueued is how many jobs of a kind a client has enqueued in a queue within a minute.
-type enqueued struct {
-	Series
-	shard string // of the queue
-	n     int64
-}
 
 // readEnqueued adds to what was read of minutes what clients have enqueued in them, as pages of the same shards.
 func readEnqueued(ctx context.Context, store bellhop.Store, places []place, read map[place][][]byte) error {
@@ -33,12 +25,17 @@ func readEnqueued(ctx context.Context, store bellhop.Store, places []place, read
 		wanted[p.at] = append(wanted[p.at], p.shard)
 	}
 	for _, run := range runs(minutes) {
-		err := eachEnqueued(ctx, store, run[0], run[len(run)-1], func(at time.Time, list []enqueued) {
+		err := eachEnqueued(ctx, store, run[0], run[len(run)-1], func(at time.Time, value string) error {
 			for _, shard := range wanted[at] {
-				if raw := enqueuedPage(list, shard); raw != nil {
+				raw, err := enqueuedPage(value, shard)
+				if err != nil {
+					return err
+				}
+				if raw != nil {
 					read[place{shard, at}] = append(read[place{shard, at}], raw)
 				}
 			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -48,41 +45,39 @@ func readEnqueued(ctx context.Context, store bellhop.Store, places []place, read
 }
 
 // enqueuedPage returns the page of a shard of minutes; nil if there is nothing for it.
-func enqueuedPage(list []enqueued, shard string) []byte {
+func enqueuedPage(value, shard string) ([]byte, error) {
 	w := newPageWriter()
 	var body []byte
 	add := func(s Series, n int64) {
-		sums := Sums{Counts: Counts{Enqueued: n}}
 		w.name(s.Queue)
 		w.name(s.Kind)
-		body = sums.appendTo(body[:0], false)
+		body = binary.AppendUvarint(body[:0], hasEnqueued)
+		body = binary.AppendUvarint(body, uint64(n))
 		w.body = appendBytes(w.body, body)
 	}
-	over := map[Series]int64{} // all queues
-	for _, e := range list {
-		switch all := (Series{Kind: e.Kind}); {
-		case shard == shardTotals || shard == e.shard:
-			add(e.Series, e.n)
-		case shard == shardAll:
-			over[Series{}] += e.n
-		case shard == levels[0].shard(all):
-			over[all] += e.n
+	minutes := &levels[0]
+	err := parseEnqueued(value, func(queue string) bool {
+		if queue == "" {
+			return shard == shardAll || shard[0] == 'k'
 		}
+		return shard == shardTotals || shard == minutes.shard(Series{Queue: queue})
+	}, func(s Series, n int64) {
+		if shard == shardAll {
+			add(Series{}, n)
+		} else if s.Queue != "" || shard == minutes.shard(s) {
+			add(s, n)
+		}
+	})
+	if err != nil || len(w.body) == 0 {
+		return nil, err
 	}
-	for _, s := range slices.SortedFunc(maps.Keys(over), Series.compare) {
-		add(s, over[s])
-	}
-	if len(w.body) == 0 {
-		return nil
-	}
-	return w.bytes()
+	return w.bytes(), nil
 }
 
-// eachEnqueued calls fn with what each client has enqueued in each minute from one to another. The list is fn's until it returns.
-func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Time, fn func(at time.Time, list []enqueued)) error {
+// eachEnqueued calls fn with what each client has written of each minute from one to another.
+func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Time, fn func(at time.Time, value string) error) error {
 	from, to := first.UTC().Format(windowForm), last.UTC().Format(windowForm)
 	q := bellhop.RecordQuery{Space: bellhop.EnqueuedSpace, Prefix: commonPrefix(from, to), After: from[:len(from)-1], Limit: 200}
-	var list []enqueued
 	for {
 		records, err := store.Records(ctx, &q)
 		if err != nil {
@@ -93,10 +88,9 @@ func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Tim
 			if err != nil || at.After(last) {
 				continue
 			}
-			if list, err = parseEnqueued(list[:0], string(rec.Value)); err != nil {
+			if err := fn(at, string(rec.Value)); err != nil {
 				return fmt.Errorf("read metrics: the record %.100q: %w", rec.Key, err)
 			}
-			fn(at, list)
 		}
 		if len(records) < q.Limit {
 			return nil
@@ -105,19 +99,25 @@ func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Tim
 	}
 }
 
-// parseEnqueued adds what a client's record holds to a list: see [bellhop.EnqueuedSpace].
-func parseEnqueued(list []enqueued, value string) ([]enqueued, error) {
-	for line := range strings.Lines(value) {
-		queue, kinds, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		shard := levels[0].shard(Series{Queue: queue})
-		for kind := range strings.SplitSeq(kinds, " ") {
-			name, count, _ := strings.Cut(kind, "=")
-			n, err := strconv.ParseInt(count, 10, 64)
-			if err != nil || n < 0 || queue == "" || name == "" {
-				return list, errDamaged
+// parseEnqueued calls fn for each kind of those lines of a client's record that are wanted, by their queue: see [bellhop.EnqueuedSpace].
+func parseEnqueued(value string, wanted func(queue string) bool, fn func(s Series, n int64)) error {
+	for value != "" {
+		line, rest, _ := strings.Cut(value, "\n")
+		value = rest
+		queue, kinds, _ := strings.Cut(line, " ")
+		if !wanted(queue) {
+			continue
+		}
+		for kinds != "" {
+			var one string
+			one, kinds, _ = strings.Cut(kinds, " ")
+			kind, count, _ := strings.Cut(one, "=")
+			n, err := strconv.ParseUint(count, 10, 62)
+			if err != nil || kind == "" {
+				return errDamaged
 			}
-			list = append(list, enqueued{Series{queue, name}, shard, n})
+			fn(Series{queue, kind}, int64(n))
 		}
 	}
-	return list, nil
+	return nil
 }

@@ -3,6 +3,7 @@ package rollup
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -65,6 +66,14 @@ func (f *filler) level(ctx context.Context, i int) error {
 		turns[k] = f.page(f.Jobs*int(l.size/time.Minute)/processes, uint64(10*i+k))
 	}
 	var enqueued []byte
+	over := map[string]int{}
+	for _, s := range f.Series {
+		over[s.Kind] += f.Jobs / processes
+	}
+	for _, kind := range slices.Sorted(maps.Keys(over)) {
+		enqueued = fmt.Appendf(enqueued, " %s=%d", kind, over[kind])
+	}
+	enqueued = append(enqueued, '\n')
 	for _, s := range f.Series {
 		enqueued = fmt.Appendf(enqueued, "%s %s=%d\n", s.Queue, s.Kind, f.Jobs/processes)
 	}

@@ -251,10 +251,8 @@ func (m *merger) sources(ctx context.Context, l int, window time.Time) (p page, 
 		return p.merge(e)
 	})
 	if l == 1 && err == nil {
-		err = eachEnqueued(ctx, m.store, window, last, func(_ time.Time, list []enqueued) {
-			for _, e := range list {
-				p.of(e.Series).Enqueued += e.n
-			}
+		err = eachEnqueued(ctx, m.store, window, last, func(_ time.Time, value string) error {
+			return parseEnqueued(value, func(queue string) bool { return queue != "" }, func(s Series, n int64) { p.of(s).Enqueued += n })
 		})
 	}
 	failed = groups.failures()

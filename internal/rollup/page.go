@@ -50,6 +50,9 @@ func (p page) within(s Series) *Sums {
 
 const pageVersion = 1
 
+// hasEnqueued is the bit of Counts.Enqueued in a series' mask.
+const hasEnqueued = 1 << 3
+
 // Bits of a series' mask beyond those of the counters.
 const (
 	hasWait = 1 << (counters + iota)

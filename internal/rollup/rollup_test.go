@@ -3,6 +3,7 @@ package rollup
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -367,7 +368,15 @@ func TestEnqueuedJobsAreCountedToo(t *testing.T) {
 	put := func(client string, value map[string]map[string]int64) {
 		t.Helper()
 		var raw []byte
-		for queue, kinds := range value {
+		over := map[string]int64{}
+		for _, kinds := range value {
+			for kind, n := range kinds {
+				over[kind] += n
+			}
+		}
+		value[""] = over
+		for _, queue := range slices.Sorted(maps.Keys(value)) { // that of all comes first
+			kinds := value[queue]
 			raw = append(raw, queue...)
 			for kind, n := range kinds {
 				raw = fmt.Appendf(raw, " %s=%d", kind, n)

@@ -163,11 +163,11 @@ func FuzzPage(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p := page{}
-		if p.merge(raw) != nil {
+		if p.mergeRaw(raw) != nil {
 			return
 		}
 		again := page{}
-		if err := again.merge(p.encode(true)); err != nil {
+		if err := again.mergeRaw(p.encode(true)); err != nil {
 			t.Fatalf("%x: what was read and written cannot be read: %v", raw, err)
 		}
 		if !bytes.Equal(again.encode(true), p.encode(true)) {

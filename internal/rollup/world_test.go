@@ -47,11 +47,7 @@ func (l *ledger) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
 	for _, w := range writes {
 		if strings.HasPrefix(w.Key, "1m/t/") {
 			p := page{}
-			e, err := open(w.Value, func(b []byte) string { return string(b) })
-			if err == nil {
-				err = p.merge(&e)
-			}
-			if err != nil {
+			if err := p.mergeRaw(w.Value); err != nil {
 				return err
 			}
 			l.minutes[w.Key] = p
@@ -61,6 +57,15 @@ func (l *ledger) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
 		return l.after(writes)
 	}
 	return nil
+}
+
+// mergeRaw adds a page as a record holds it.
+func (p page) mergeRaw(raw []byte) error {
+	e, err := open(raw, func(b []byte) string { return string(b) })
+	if err != nil {
+		return err
+	}
+	return p.merge(&e)
 }
 
 func (l *ledger) Records(ctx context.Context, q *bellhop.RecordQuery) ([]bellhop.Record, error) {
