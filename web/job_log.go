@@ -81,18 +81,18 @@ const runsOver = 24 * time.Hour
 // the log, and the page goes without.
 func (s *Server) runTimes(ctx context.Context, job *bellhop.Snapshot) *runTimes {
 	rng, err := s.reader.Last(ctx, runsOver)
-	var rows []rollup.Row
+	table := &rollup.Table{}
 	if err == nil {
-		rows, err = s.reader.Table(ctx, rng, rollup.ByQueueAndKind, rollup.Series{Queue: job.Queue, Kind: job.Kind})
+		table, err = s.reader.Table(ctx, rng, rollup.TableQuery{Only: rollup.Series{Queue: job.Queue, Kind: job.Kind}})
 	}
 	if err != nil {
 		s.log.Warn("the run times of a kind could not be read; the page of a job goes without", bellhop.AttrKind, job.Kind, bellhop.AttrError, err.Error())
 		return nil
 	}
-	if len(rows) == 0 || rows[0].Run.Count() == 0 {
+	if len(table.Rows) == 0 || table.Rows[0].Run.Count() == 0 {
 		return nil
 	}
-	run := &rows[0].Run
+	run := &table.Rows[0].Run
 	t := &runTimes{Count: int(run.Count()), P50: run.Quantile(0.5), P95: run.Quantile(0.95), P99: run.Quantile(0.99)}
 	own := time.Duration(-1)
 	for _, a := range slices.Backward(job.History) {
