@@ -40,6 +40,19 @@ type Filter struct {
 	Error string
 	// Fingerprint is the group of that failure: see [Fingerprint].
 	Fingerprint string
+	// Seen, if it is not nil, is what the one who asks may see of a job: Text, Args
+	// and Error are judged by that, so that a search does not tell what no page
+	// shows. It is no condition of its own, and no part of the filter as JSON.
+	Seen Sight `json:"-"`
+}
+
+// Sight is what somebody may see of a job's arguments and failures. Stores call it
+// from several goroutines at once. It must not change what it is given.
+type Sight interface {
+	// Args returns the arguments, a JSON text, as they are shown.
+	Args(args []byte) []byte
+	// Failure returns a failure as it is shown. It is never called with nil.
+	Failure(f *Failure) *Failure
 }
 
 // MaxArgMatches is how many conditions on arguments one filter may have.
@@ -102,11 +115,19 @@ func (f *Filter) matchesFailure(kind string, last *Attempt) bool {
 		return false
 	}
 	e := last.Failure
-	return (f.Error == "" || strings.Contains(e.Message, f.Error) || strings.Contains(e.Class, f.Error)) &&
-		(f.Fingerprint == "" || Fingerprint(kind, e) == f.Fingerprint)
+	if f.Fingerprint != "" && Fingerprint(kind, e) != f.Fingerprint {
+		return false
+	}
+	if f.Error != "" && f.Seen != nil {
+		e = f.Seen.Failure(e)
+	}
+	return f.Error == "" || strings.Contains(e.Message, f.Error) || strings.Contains(e.Class, f.Error)
 }
 
 func (f *Filter) matchesArgs(args []byte) bool {
+	if f.ByArgs() && f.Seen != nil {
+		args = f.Seen.Args(args)
+	}
 	if f.Text != "" && !bytes.Contains(args, []byte(f.Text)) {
 		return false
 	}

@@ -157,6 +157,8 @@ type Store interface {
 	//   - [A4] With a filter, one call visits at most Limit jobs, and Next
 	//     continues; each job that fits at the time of its visit is acted on once.
 	//   - [A5] An action that ends a job sets FinishedAt, ExpiresAt and Reason and frees its unique key.
+	//   - [A6] With a Fence nothing is done unless the record is at that version
+	//     when the call takes effect: the error matches [ErrConflict].
 	Act(ctx context.Context, r *ActRequest) (*ActReply, error)
 
 	// Get returns the jobs with the given ids that exist, with history, in the order of ids.
@@ -373,6 +375,24 @@ type ActRequest struct {
 	After string
 	// Reason is kept with the jobs: who did it, and why.
 	Reason string
+	// Fence, if it is not nil, is the record by which the caller may act: see [A6].
+	// Whoever takes the right over writes the record first; what the former holder
+	// still sends then, however late it arrives, does nothing.
+	Fence *Fence
+}
+
+// Fence names a record and the version that it must have.
+type Fence struct {
+	Space, Key string
+	Version    int64
+}
+
+// Checks returns the fence as a write that only compares; none for a nil fence.
+func (f *Fence) Checks() []RecordWrite {
+	if f == nil {
+		return nil
+	}
+	return []RecordWrite{{Space: f.Space, Key: f.Key, Expect: f.Version, Check: true}}
 }
 
 // ActReply answers an [ActRequest].

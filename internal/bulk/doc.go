@@ -6,9 +6,10 @@
 //
 // The record also names its owner, who says at least every few seconds that it is alive. If that ceases, or the owner hands it
 // back as it shuts down, another process that has a [Runner] takes the operation over when it looks ([Runner.Look]), and goes
-// on at the place written last. All writes compare the record's version, so that one process owns an operation at a time; a former owner notices at its
-// next write and leaves it alone. A bite whose end was not written down is done again, which changes no job that is no
-// longer in one of the action's states.
+// on at the place written last. All writes compare the record's version, so that one process owns an operation at a time, and each bite is fenced
+// by it ([bellhop.Fence]): what a former owner, which stood still meanwhile, still sends does nothing; it notices and leaves the
+// operation alone. A bite whose end was not written down is done again, which changes no job that is no longer in one of the action's
+// states.
 //
 // A job passes through an operation at most once, in the order of a listing: newest first. Jobs that come to match behind that
 // place, or are enqueued after the beginning, are left alone.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 // State says how an operation is doing.
@@ -32,6 +33,8 @@ type Operation struct {
 	// Action is done to each job that Filter selects.
 	Action bellhop.Action `json:"action"`
 	Filter bellhop.Filter `json:"filter"`
+	// Shown says that Filter judges jobs by what is shown of them to those who may not see secrets, since one of those began it.
+	Shown bool `json:"shown,omitempty"`
 	// By and Reason say who wants it, and why. By is kept for people to read and gives no rights.
 	By     string `json:"by"`
 	Reason string `json:"reason,omitempty"`
@@ -78,6 +81,15 @@ func (o *Operation) Percent() int {
 		return 0
 	}
 	return min(100*(o.Done+o.Held)/o.Goal(), 99)
+}
+
+// filter returns the filter as stores take it.
+func (o *Operation) filter() bellhop.Filter {
+	f := o.Filter
+	if o.Shown {
+		f.Seen = redact.Sight
+	}
+	return f
 }
 
 // Ended reports whether the operation is over.

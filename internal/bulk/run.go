@@ -17,6 +17,7 @@ type work struct {
 	op       *Operation // as this process knows it; the record may be a write behind
 	now      func() time.Time
 	saved    time.Time // when the record was written last, by the local clock
+	unsaved  bool      // the last bite is not written down
 	failures int       // steps in a row that failed
 }
 
@@ -50,17 +51,18 @@ func (w *work) step() (rest time.Duration, err error) {
 	case <-w.life.Done():
 		return 0, nil
 	}
-	// It may be another's by now, the last bite may not be written down, or it was to stop before this process took it over.
-	if time.Since(w.saved) > w.lease/4 || w.failures > 0 || w.op.StopBy != "" {
-		if err := w.save(); err != nil || w.op.Ended() {
-			return 0, err
-		}
+	fence, err := w.fence()
+	if err != nil || w.op.Ended() {
+		return 0, err
 	}
 	began := time.Now()
 	size := min(Bite, w.op.Bound-w.op.Done)
 	reply, err := w.client.ActSome(w.life, bellhop.ActRequest{
-		Action: w.op.Action, Filter: w.op.Filter, Limit: size, After: w.op.Cursor, Reason: w.reason(),
+		Action: w.op.Action, Filter: w.op.filter(), Limit: size, After: w.op.Cursor, Reason: w.reason(), Fence: fence,
 	})
+	if errors.Is(err, bellhop.ErrConflict) {
+		return 0, nil // it was stopped, or is another's: the next fence tells
+	}
 	if err != nil {
 		return 0, w.failed(err)
 	}
@@ -73,10 +75,34 @@ func (w *work) step() (rest time.Duration, err error) {
 	case w.op.Done >= w.op.Bound:
 		w.op.State = Bounded
 	}
+	w.unsaved = true
 	if err = w.save(); err == nil {
 		w.failures = 0
 	}
 	return time.Duration(w.pace * float64(time.Since(began))), err
+}
+
+// fence returns what a bite is bound to: the version of the operation's record in which this process is its owner. However long this process
+// stands still after that, the bite does nothing once another has written the record. It writes down first what is not yet, says
+// that the process is alive if it has not for a while, and ends the operation if it is to stop.
+func (w *work) fence() (*bellhop.Fence, error) {
+	if w.unsaved || time.Since(w.saved) > w.lease/4 || w.op.StopBy != "" {
+		if err := w.save(); err != nil || w.op.Ended() {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), w.lease/3)
+	defer cancel()
+	o, version, err := w.read(ctx, w.op.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case o.Owner != w.name || o.Ended():
+		return nil, errOthers
+	case o.StopBy != "":
+		return nil, w.save()
+	}
+	return &bellhop.Fence{Space: space, Key: o.ID, Version: version}, nil
 }
 
 // reason is what is kept with each job.
@@ -144,7 +170,7 @@ func (w *work) save() error {
 		return nil
 	})
 	if err == nil {
-		w.op, w.saved = o, time.Now()
+		w.op, w.saved, w.unsaved = o, time.Now(), false
 	}
 	return err
 }

@@ -115,7 +115,7 @@ func (r *Runner) Close() {
 // Request asks for an operation.
 type Request struct {
 	Action bellhop.Action
-	// Filter selects the jobs; [Narrow] is applied to it.
+	// Filter selects the jobs; [Narrow] is applied to it. Seen is nil, or shows what [redact.Sight] does.
 	Filter bellhop.Filter
 	// Bound is the most jobs to change: 1 to [MaxBound]; 0 means [DefaultBound].
 	Bound int
@@ -148,7 +148,7 @@ func (r *Runner) Start(ctx context.Context, q Request) (*Operation, error) {
 		return nil, fmt.Errorf("bulk: ask the store for the time: %w", err)
 	}
 	o := &Operation{
-		ID: newID(now), Action: q.Action, Filter: f, Bound: q.Bound, State: Running,
+		ID: newID(now), Action: q.Action, Filter: f, Shown: f.Seen != nil, Bound: q.Bound, State: Running,
 		By: bellhop.CleanText(q.By, 128), Reason: bellhop.CleanText(q.Reason, 400), StartedAt: now, Owner: r.name, BeatAt: now,
 	}
 	o.Total, o.Capped = r.count(ctx, f, min(q.Bound, CountedTo))

@@ -126,6 +126,15 @@ func value(name, text string) string {
 	return Text(text)
 }
 
+// Sight is what those may see of jobs who may not see secrets: [JSON] of arguments, [Failure] of failures.
+var Sight bellhop.Sight = sight{}
+
+type sight struct{}
+
+func (sight) Args(args []byte) []byte { return JSON(args) }
+
+func (sight) Failure(f *bellhop.Failure) *bellhop.Failure { return Failure(f) }
+
 // Progress returns a [bellhop.Progress] in JSON without the secrets that [Text] finds in its note; raw itself if there are none.
 func Progress(raw []byte) []byte {
 	var p bellhop.Progress

@@ -18,6 +18,9 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 	if !r.Action.Valid() {
 		return nil, &bellhop.InvalidError{Index: -1, Field: "action", Reason: r.Action.String() + " is unknown"}
 	}
+	if err := s.check(r.Fence.Checks(), now); err != nil {
+		return nil, err
+	}
 	reply := &bellhop.ActReply{}
 	if len(r.IDs) > 0 {
 		seen := make(map[bellhop.ID]bool, len(r.IDs))

@@ -9,13 +9,19 @@ import (
 )
 
 // Act implements [bellhop.Store]. By id it asks all parts; by filter each part acts
-// on its share of the jobs that one call may visit.
+// on its share of the jobs that one call may visit. A fence is compared before any part
+// is asked, and holds to the end in the part where its record lives.
 func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActReply, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	if !r.Action.Valid() {
 		return nil, &bellhop.InvalidError{Index: -1, Field: "action", Reason: r.Action.String() + " is unknown"}
+	}
+	if r.Fence != nil {
+		if err := s.Put(ctx, r.Fence.Checks()); err != nil {
+			return nil, err
+		}
 	}
 	if len(r.IDs) > 0 {
 		return s.actByID(ctx, r)
@@ -37,7 +43,7 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 	open = slices.DeleteFunc(open, func(p *part) bool { return limits[p] == 0 }) // the next call will reach it
 	list, err := gather(ctx, open, forEver, func(ctx context.Context, p *part) (*bellhop.ActReply, error) {
 		own := *r
-		own.After, own.Limit = m[p.name], limits[p]
+		own.After, own.Limit, own.Fence = m[p.name], limits[p], s.fenceIn(p, r.Fence)
 		return p.store.Act(ctx, &own)
 	})
 	if err != nil {
@@ -58,8 +64,20 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 	return total, nil
 }
 
+// fenceIn returns the fence for a part: none where the record does not live.
+func (s *Store) fenceIn(p *part, f *bellhop.Fence) *bellhop.Fence {
+	if f == nil || s.router.record(f.Space, f.Key) != p.index {
+		return nil
+	}
+	return f
+}
+
 func (s *Store) actByID(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActReply, error) {
-	list, err := gather(ctx, s.parts, forEver, func(ctx context.Context, p *part) (*bellhop.ActReply, error) { return p.store.Act(ctx, r) })
+	list, err := gather(ctx, s.parts, forEver, func(ctx context.Context, p *part) (*bellhop.ActReply, error) {
+		own := *r
+		own.Fence = s.fenceIn(p, r.Fence)
+		return p.store.Act(ctx, &own)
+	})
 	if err != nil {
 		return nil, err
 	}

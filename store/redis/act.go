@@ -40,6 +40,9 @@ func (s *Store) act(ctx context.Context, r *bellhop.ActRequest, seen []*entry, r
 	if err != nil {
 		return nil, err
 	}
+	if l := list(answer); len(l) == 2 && text(l[0]) == "conflict" {
+		return nil, misfit(r.Fence.Checks(), integer(l[1]))
+	}
 	l, err := row(answer, 5)
 	if err != nil {
 		return nil, err
@@ -117,6 +120,9 @@ func actItems(r *bellhop.ActRequest, seen []*entry) (items, error) {
 		limit = maxPage
 	}
 	if err := appendPage(&in, r.After, limit); err != nil {
+		return in, err
+	}
+	if err := appendPuts(&in, r.Fence.Checks()); err != nil {
 		return in, err
 	}
 	for i := range r.IDs {

@@ -58,7 +58,7 @@ func appendFilter(in *items, f *bellhop.Filter) {
 	in.text(bound(f.FinishedAfter))
 	in.text(bound(f.FinishedBefore))
 	in.text(ifSet(f.ByFailure(), "1"))
-	in.text(f.Text)
+	in.text(ifSet(f.Seen == nil, f.Text)) // what the script reads is more than may be seen
 	ids := make([]byte, 0, 16*len(f.IDs))
 	for i := range f.IDs {
 		ids = append(ids, f.IDs[i][:]...)
@@ -104,8 +104,11 @@ func readMark(after string) (before uint64, err error) {
 }
 
 // judged reports whether a filter asks for what is judged here and not by a script:
-// single values in arguments, which Lua would round, and failures.
-func judged(f *bellhop.Filter) bool { return len(f.Args) > 0 || f.ByFailure() }
+// single values in arguments, which Lua would round, failures, and texts in what may
+// be seen of the arguments.
+func judged(f *bellhop.Filter) bool {
+	return len(f.Args) > 0 || f.ByFailure() || f.Text != "" && f.Seen != nil
+}
 
 // List implements [bellhop.Store].
 func (s *Store) List(ctx context.Context, q *bellhop.Query) (listing *bellhop.Listing, err error) {

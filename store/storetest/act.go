@@ -20,7 +20,37 @@ var actTests = []test{
 	{"by filter", "A1 A4", actFilter},
 	{"by filter in bites", "A4", actBites},
 	{"by filter while jobs come", "A4", actWhileEnqueueing},
+	{"fence", "A6", actFence},
 	{"delete leaves nothing", "A1 D2", actDeleteLeavesNothing},
+}
+
+func actFence(t *try) {
+	a, b := t.add(), t.add()
+	t.put(set("right", "mine", bellhop.ExpectAny))
+	request := func(version int64, ids ...bellhop.ID) *bellhop.ActRequest {
+		r := &bellhop.ActRequest{Action: bellhop.ActCancel, IDs: ids, Fence: &bellhop.Fence{Space: viewSpace, Key: "right", Version: version}}
+		if len(ids) == 0 {
+			r.Filter = bellhop.Filter{States: bellhop.States(bellhop.StateReady)}
+		}
+		return r
+	}
+	mine := t.record("right").Version
+	reply, err := t.s.Act(t.ctx, request(mine, a.ID))
+	must(t, err)
+	t.same("held", reply.Changed, ids(a))
+	t.same("the record", t.record("right").Version, mine)
+	judged := request(mine)
+	judged.Filter.Args = []bellhop.ArgMatch{{Path: "", Value: "nothing"}}
+	_, err = t.s.Act(t.ctx, judged)
+	must(t, err)
+	t.put(set("right", "another's", mine))
+	for what, r := range map[string]*bellhop.ActRequest{"by id": request(mine, b.ID), "by filter": request(mine), "of a version to come": request(mine+1000, b.ID)} {
+		t.changesNothing(what, func() error { _, err := t.s.Act(t.ctx, r); return err }, bellhop.ErrConflict)
+	}
+	now := t.record("right").Version
+	t.put(bellhop.RecordWrite{Space: viewSpace, Key: "right", Expect: now, Delete: true})
+	t.changesNothing("deleted", func() error { _, err := t.s.Act(t.ctx, request(now, b.ID)); return err }, bellhop.ErrConflict)
+	t.in(bellhop.StateReady, b.ID)
 }
 
 // inEachState makes a job in each state that a verb can lead to.

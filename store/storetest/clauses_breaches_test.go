@@ -310,6 +310,13 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 			return s.Act(ctx, &own)
 		}
 	},
+	"A6": func(b *spoiled, s bellhop.Store) {
+		b.act = func(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActReply, error) {
+			own := *r
+			own.Fence = nil
+			return s.Act(ctx, &own)
+		}
+	},
 	"Q1": func(b *spoiled, s bellhop.Store) {
 		b.get = got(s, func(j *bellhop.Snapshot) { j.History = j.History[:len(j.History)/2] })
 	},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"time"
@@ -85,20 +86,37 @@ func listContents(t *try) {
 		"a value and a queue": {
 			with(one("on=null"), func(f *bellhop.Filter) { f.Queues = []string{otherQueue, "none"} }), ids(b),
 		},
-		"a value and another queue": {with(one("on=null"), func(f *bellhop.Filter) { f.Queues = []string{testQueue} }), nil},
-		"a value and an id":         {with(one("on=null"), func(f *bellhop.Filter) { f.IDs = ids(a, b) }), ids(b)},
-		"not a queue":               {bellhop.Filter{NotQueues: []string{otherQueue}}, ids(c, a)},
-		"not two queues":            {bellhop.Filter{NotQueues: []string{otherQueue, "Other", "none"}}, ids(a)},
-		"a queue and not it":        {bellhop.Filter{Queues: []string{otherQueue, "Other"}, NotQueues: []string{otherQueue}}, ids(c)},
+		"a value and another queue":    {with(one("on=null"), func(f *bellhop.Filter) { f.Queues = []string{testQueue} }), nil},
+		"a value and an id":            {with(one("on=null"), func(f *bellhop.Filter) { f.IDs = ids(a, b) }), ids(b)},
+		"what may be seen":             {bellhop.Filter{Text: "sku", Seen: masked("Ünï")}, ids(a)},
+		"what may not be seen":         {bellhop.Filter{Text: "nï", Seen: masked("Ünï")}, nil},
+		"a value that may not be seen": {with(one("user.name=Ünï"), func(f *bellhop.Filter) { f.Seen = masked("Ünï") }), nil},
+		"not a queue":                  {bellhop.Filter{NotQueues: []string{otherQueue}}, ids(c, a)},
+		"not two queues":               {bellhop.Filter{NotQueues: []string{otherQueue, "Other", "none"}}, ids(a)},
+		"a queue and not it":           {bellhop.Filter{Queues: []string{otherQueue, "Other"}, NotQueues: []string{otherQueue}}, ids(c)},
 	} {
 		t.same("list by "+name, t.list(c.f, 50), c.want)
 		t.same("list by "+name+", one by one", t.list(c.f, 1), c.want)
 		t.same("count by "+name, t.count(c.f), len(c.want))
 	}
-	reply, err := t.s.Act(t.ctx, &bellhop.ActRequest{Action: bellhop.ActCancel, Filter: one("on=true")})
+	reply, err := t.s.Act(t.ctx, &bellhop.ActRequest{Action: bellhop.ActCancel, Filter: bellhop.Filter{Text: "nï", Seen: masked("Ünï")}})
+	must(t, err)
+	t.same("cancelled by what may not be seen", reply.Changed, []bellhop.ID(nil))
+	reply, err = t.s.Act(t.ctx, &bellhop.ActRequest{Action: bellhop.ActCancel, Filter: one("on=true")})
 	must(t, err)
 	t.same("cancelled by a value", reply.Changed, ids(a))
 	t.in(bellhop.StateReady, b.ID, c.ID)
+}
+
+// masked shows of arguments and failures all but one word.
+type masked string
+
+func (m masked) Args(args []byte) []byte { return bytes.ReplaceAll(args, []byte(m), []byte("…")) }
+
+func (m masked) Failure(f *bellhop.Failure) *bellhop.Failure {
+	shown := *f
+	shown.Message = strings.ReplaceAll(f.Message, string(m), "…")
+	return &shown
 }
 
 // failing ends a claim with a failure.
@@ -145,6 +163,8 @@ func listFailures(t *try) {
 		"group":                 {bellhop.Filter{Fingerprint: print(testKind, `dial 1.2.3.4:1: "x" 5%`)}, []bellhop.ID{b, a}},
 		"group of another kind": {bellhop.Filter{Fingerprint: print(otherKind, `dial 1.2.3.4:1: "x" 5%`)}, []bellhop.ID{d}},
 		"group of nothing":      {bellhop.Filter{Fingerprint: "0123456789abcdef"}, nil},
+		"what may be seen":      {bellhop.Filter{Error: "100%", Seen: masked("refused")}, []bellhop.ID{d, b, a}},
+		"what may not be seen":  {bellhop.Filter{Error: "refused", Seen: masked("refused")}, nil},
 		"text and state":        {bellhop.Filter{Error: "refused", States: bellhop.States(bellhop.StateDead)}, []bellhop.ID{b}},
 		"text and success":      {bellhop.Filter{Error: "user", States: bellhop.States(bellhop.StateSucceeded)}, nil},
 		"text and queue":        {bellhop.Filter{Error: "refused", Queues: []string{testQueue, otherQueue}}, []bellhop.ID{d, b, a}},

@@ -94,14 +94,19 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellhop.
 			}()
 			a := &actor{t, r, reply, which}
 			if len(r.IDs) > 0 {
-				return a.byID(ctx)
-			}
-			if !s.Shared {
-				if chosen, err = t.choose(ctx, &f, r.After, limit); err != nil {
-					return err
+				err = a.byID(ctx)
+			} else {
+				if !s.Shared {
+					if chosen, err = t.choose(ctx, &f, r.After, limit); err != nil {
+						return err
+					}
 				}
+				err = a.byFilter(ctx, &f, chosen)
 			}
-			return a.byFilter(ctx, &f, chosen)
+			if err != nil {
+				return err
+			}
+			return t.fenced(ctx, r.Fence)
 		})
 	}
 	if err = do(all); errors.Is(err, bellhop.ErrLocked) {

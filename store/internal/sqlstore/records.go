@@ -15,11 +15,13 @@ const recordColumns = `name, value, version, expires_at`
 var (
 	recordVersion = define("record version", `select version from bellhop_records where space = ? and name = ? and (expires_at is null or expires_at > ?)`)
 	holdVersion   = define("hold version", `select value from bellhop_counters where name = 'record' {lock}`)
-	raiseVersion  = define("raise version", `update bellhop_counters set value = value + 1 where name = 'record'`)
-	lastVersion   = define("last version", `select value from bellhop_counters where name = 'record'`)
-	dropRecord    = define("drop record", `delete from bellhop_records where space = ? and name = ?`)
-	addRecord     = define("add record", `insert into bellhop_records (space, name, value, version, expires_at) values (?, ?, ?, ?, ?)`)
-	recordsByKey  = define("records by key", `select `+recordColumns+` from bellhop_records
+	lockedVersion = define("locked record version", `select version from bellhop_records
+		where space = ? and name = ? and (expires_at is null or expires_at > ?) {lock}`)
+	raiseVersion = define("raise version", `update bellhop_counters set value = value + 1 where name = 'record'`)
+	lastVersion  = define("last version", `select value from bellhop_counters where name = 'record'`)
+	dropRecord   = define("drop record", `delete from bellhop_records where space = ? and name = ?`)
+	addRecord    = define("add record", `insert into bellhop_records (space, name, value, version, expires_at) values (?, ?, ?, ?, ?)`)
+	recordsByKey = define("records by key", `select `+recordColumns+` from bellhop_records
 		where space = ? and name in ({list}) and (expires_at is null or expires_at > ?)`)  // they are sorted here: values may be large
 	recordsFrom = define("records", `select `+recordColumns+` from bellhop_records
 		where space = ? and name > ? and name >= ? and (expires_at is null or expires_at > ?) order by name {limit}`)
@@ -123,6 +125,19 @@ func (t *txn) put(ctx context.Context, writes []bellhop.RecordWrite) error {
 		}
 	}
 	return nil
+}
+
+// fenced fails unless the fence's record is at its version, and keeps it there until the transaction ends. It comes last: a caller that
+// stands still within a transaction then holds the record only if it does so just before the end.
+func (t *txn) fenced(ctx context.Context, f *bellhop.Fence) error {
+	if f == nil {
+		return nil
+	}
+	have, err := t.count(ctx, lockedVersion, f.Space, f.Key, t.now)
+	if err == nil && have != f.Version {
+		err = fmt.Errorf("the fence, record %.64q in %.64q: %w", f.Key, f.Space, bellhop.ErrConflict)
+	}
+	return err
 }
 
 func (t *txn) putOne(ctx context.Context, w *bellhop.RecordWrite) error {

@@ -1,15 +1,17 @@
 #!lua flags=allow-oom
--- uses: base place held filter
+-- uses: base place puts held filter
 -- Act: does an action to jobs, by id or by filter.
 -- Items: the filter; the action's name, the states that it may start from, the state that it leads to, how long a
 -- job is kept then that does not say so itself, the reason, before which turn ('' for the newest), the limit, and how
--- many to look at; then ids, or none to go by the filter. Behind an id may stand the first 7 bytes of the place at
+-- many to look at; the puts, which only check; then ids, or none to go by the filter. Behind an id may stand the first 7 bytes of the place at
 -- which the caller has seen the job.
 -- Reply: {changed, signalled, {id, state or '', holder or '' ...} of those skipped, where to go on or '', ids of those
--- that are not where they were seen}.
+-- that are not where they were seen}; or {'conflict', the index of the put that does not fit}.
 
 local action, from, to, keep, reason = take(), take(), take(), tonumber(take()), take()
 local before, limit, most = tonumber(take()), tonumber(take()), tonumber(take())
+local checks, misfit = takePuts()
+if not checks then return {'conflict', misfit} end
 local changed, signalled, skipped = {}, {}, {}
 local keys, takers = {}, {} -- unique keys that this call takes
 
