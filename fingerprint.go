@@ -33,6 +33,7 @@ func Fingerprint(kind string, f *Failure) string {
 //	<addr>  an IP address with or without a port, or a mail address
 //	<time>  a date, a time of day, or both
 //	"…"     whatever stands in quotes
+//	<secret> what looks like one: behind password=, Authorization: and Bearer, and the user and password of a URL
 //
 // Names that everybody knows stay: sha256, x509, http2. White space becomes one
 // blank. Only the first KiB of the message counts, and the pattern is
@@ -41,7 +42,7 @@ func FailurePattern(message string) string {
 	if len(message) > patternInput {
 		message = message[:runeBoundary(message, patternInput)]
 	}
-	p := patternReader{rest: message}
+	p := patternReader{whole: message, rest: message}
 	p.out.Grow(min(len(message), patternSize+utf8.UTFMax))
 	for p.rest != "" && p.out.Len() <= patternSize {
 		p.step()
@@ -51,15 +52,16 @@ func FailurePattern(message string) string {
 
 // patternReader writes a message's pattern.
 type patternReader struct {
-	rest string
-	out  strings.Builder
-	last byte // the byte before rest; 0 at the beginning
+	whole, rest string
+	out         strings.Builder
+	last        byte // the byte before rest; 0 at the beginning
 }
 
 // step writes what stands for the next word, quotation or other character.
 func (p *patternReader) step() {
 	c := p.rest[0]
 	switch {
+	case (c == '=' || c == ':' || c == ' ') && p.secret():
 	case c == ' ' || c == '\t' || c == '\n' || c == '\r':
 		if p.last != ' ' {
 			p.out.WriteByte(' ')
@@ -90,7 +92,7 @@ func (p *patternReader) skip(n int) { p.last, p.rest = p.rest[n-1], p.rest[n:] }
 
 // mark keeps what an earlier pattern has put.
 func (p *patternReader) mark() bool {
-	for _, mark := range []string{"<n>", "<id>", "<hex>", "<addr>", "<time>"} {
+	for _, mark := range []string{"<n>", "<id>", "<hex>", "<addr>", "<time>", secretMark} {
 		if strings.HasPrefix(p.rest, mark) {
 			p.keep(len(mark))
 			p.last = 'n' // what follows is of the same word

@@ -373,3 +373,33 @@ func TestRestore(t *testing.T) {
 		t.Error("what is no JSON is restored")
 	}
 }
+
+// TestPatternsTellNoSecrets: what is hidden in a message decides nothing about its group, so that nobody finds a secret out by trying words until the
+// fingerprint, which is shown, is the same.
+func TestPatternsTellNoSecrets(t *testing.T) {
+	for _, form := range []string{
+		"login with password=§ failed", "dial: DB_PASSWORD='§'", `apiKey="§", retry`, "https://user:§@example.com/x refused", "dial postgres://u:§@db:5432/x?sslmode=off: refused",
+		"Authorization: Basic §", "GET /: authorization:§", "sent Bearer §abcdefgh", "token=§&user=anna", "https://x/?access_token=§#y", "smtp.pass=§", "card_number=§", "dsn=§",
+		"client-secret=§; next", "cookie: a=§; b=§", "session_id=§)", "{pin=§}", `body {"password": "§"}`, "csrf=§,x=1", "jwt=§", "x otp=§", "connectionString=§",
+	} {
+		message := func(secret string) string { return strings.ReplaceAll(form, "§", secret) }
+		if strings.Contains(redact.Text(message("hunter")), "hunter") {
+			t.Errorf("%q is shown, so that this test proves nothing", message("hunter"))
+		}
+		one, two := bellhop.FailurePattern(message("hunter")), bellhop.FailurePattern(message("wanter"))
+		if one != two || strings.Contains(one, "hunter") {
+			t.Errorf("of %q the pattern is %q, and with another secret %q", message("hunter"), one, two)
+		}
+		if again := bellhop.FailurePattern(one); again != one {
+			t.Errorf("the pattern of %q is %q", one, again)
+		}
+	}
+	for _, name := range []string{"password", "db_pwd", "smtp.pass", "auth", "X-Auth-Token", "apikey", "private_key", "passphrase", "userCredentials", "sessionKey", "creditcard", "securityCode", "one_time_code", "cvc"} {
+		if got := bellhop.FailurePattern(name + "=hunter"); !redact.Secret(name) || strings.Contains(got, "hunter") {
+			t.Errorf("%s: a secret's name %v, the pattern is %q", name, redact.Secret(name), got)
+		}
+	}
+	if got := bellhop.FailurePattern("status=timeout code=NotFound errno=EPIPE"); got != "status=timeout code=NotFound errno=EPIPE" {
+		t.Errorf("what is no secret is left out: %q", got)
+	}
+}
