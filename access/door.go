@@ -108,7 +108,7 @@ func (d *Door) Admit(r *http.Request) (*Viewer, *Refusal) {
 	if !d.answersFor(r.Host) {
 		return nil, refuse(WrongHost, "the host %.100q is not one that this server answers for: add it to the allowed hosts", r.Host)
 	}
-	if d.origins.Check(r) != nil {
+	if d.origins.Check(r) != nil || pulledIn(r) {
 		return nil, refuse(CrossOrigin, "the request comes from a page of another origin")
 	}
 	client := d.Client(r)
@@ -186,6 +186,16 @@ func (d *Door) recognise(r *http.Request, client netip.Addr) (*Viewer, *Refusal)
 		refusal.Challenges = []string{string(challengeBearer)}
 	}
 	return nil, refusal
+}
+
+// pulledIn reports whether a page of another site has a browser fetch something, as an image, a script or in a frame. Such a page cannot read the reply, but how long it takes
+// and whether it works tell it something, and it costs the store something. A link that somebody follows is no such thing.
+func pulledIn(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
+	}
+	return false
 }
 
 // mark returns the name under which credentials are remembered: a hash under a key that nobody else has.

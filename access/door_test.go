@@ -23,6 +23,8 @@ func request(header ...string) *http.Request {
 		switch header[i] {
 		case "Host":
 			r.Host = header[i+1]
+		case "method":
+			r.Method = header[i+1]
 		case "from":
 			r.RemoteAddr = header[i+1]
 		case "user":
@@ -92,6 +94,12 @@ func TestAdmit(t *testing.T) {
 		{"host", []string{"Authorization", "Bearer s3cret", "Host", ""}},
 		{"cross-origin", []string{"Authorization", "Bearer s3cret", "Sec-Fetch-Site", "cross-site"}},
 		{"cross-origin", []string{"Authorization", "Bearer s3cret", "Origin", "https://evil.example"}},
+		{"cross-origin", []string{"Authorization", "Bearer s3cret", "Origin", "null"}},
+		{"cross-origin", []string{"Authorization", "Bearer s3cret", "method", "GET", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}},
+		{"cross-origin", []string{"Authorization", "Bearer s3cret", "method", "GET", "Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}},
+		{"=token", []string{"Authorization", "Bearer s3cret", "method", "GET", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}},
+		{"=token", []string{"Authorization", "Bearer s3cret", "method", "GET", "Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}},
+		{"=token", []string{"Authorization", "Bearer s3cret", "method", "GET", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}},
 		{"unauthorized", nil},
 		{"unauthorized", []string{"Authorization", "Bearer s3cre"}},
 		{"unauthorized", []string{"Authorization", "Bearer s3crets"}},

@@ -1,6 +1,10 @@
 package access
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/gobellhop/bellhop"
+)
 
 // Role is how much somebody may do. A greater role may do all that a lesser one may.
 type Role uint8
@@ -45,4 +49,12 @@ func (r Role) MarshalText() ([]byte, error) {
 func (r *Role) UnmarshalText(text []byte) (err error) {
 	*r, err = ParseRole(string(text))
 	return err
+}
+
+// RoleFor returns the role that an action takes on the queue of the job that it is done to.
+func RoleFor(action bellhop.Action) Role {
+	if action == bellhop.ActDelete {
+		return Admin
+	}
+	return Act
 }

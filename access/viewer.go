@@ -111,21 +111,57 @@ func (v *Viewer) Sees(queue string) bool { return v.On(queue) >= Read }
 // SeesAll reports whether no queue is hidden from the viewer, so that nothing needs to be left out for him.
 func (v *Viewer) SeesAll() bool { return v.All() >= Read }
 
-// Narrow returns a filter that selects what f does, without the jobs of queues on which the viewer does not have the role Read.
-// some is false if nothing is left of it; a store must then not be asked, since a filter without queues selects all.
+// Narrow is [Viewer.NarrowTo] for looking: it leaves out the jobs of queues on which the viewer does not have the role Read.
 func (v *Viewer) Narrow(f bellhop.Filter) (narrow bellhop.Filter, some bool) {
+	return v.NarrowTo(Read, f)
+}
+
+// NarrowTo returns a filter that selects what f does, without the jobs of queues on which the viewer does not have the role.
+// some is false if nothing is left of it; a store must then not be asked, since a filter without queues selects all.
+func (v *Viewer) NarrowTo(need Role, f bellhop.Filter) (narrow bellhop.Filter, some bool) {
+	lacks := func(queue string) bool { return v.On(queue) < need }
 	switch {
-	case v.SeesAll():
+	case v.All() >= need:
 		return f, true
 	case len(f.Queues) > 0:
-		f.Queues = slices.DeleteFunc(slices.Clone(f.Queues), func(queue string) bool { return !v.Sees(queue) })
-	case v == nil || v.Role < Read:
-		f.Queues = v.Visible()
+		f.Queues = slices.DeleteFunc(slices.Clone(f.Queues), lacks)
+	case v == nil || v.cap(v.Role) < need:
+		f.Queues = v.own(func(queue string) bool { return !lacks(queue) && !slices.Contains(f.NotQueues, queue) })
 	default:
-		f.NotQueues = slices.Concat(f.NotQueues, v.own(func(queue string) bool { return !v.Sees(queue) }))
+		f.NotQueues = slices.Concat(f.NotQueues, v.own(lacks))
 		return f, true
 	}
 	return f, len(f.Queues) > 0
+}
+
+// Over returns the least role that the viewer has on any queue whose jobs a filter can select: what counts where all of them are
+// concerned, whatever queues there are.
+func (v *Viewer) Over(f *bellhop.Filter) Role {
+	if v == nil {
+		return None
+	}
+	least := v.Role
+	if len(f.Queues) > 0 {
+		least = Admin
+		for _, queue := range f.Queues {
+			least = min(least, v.On(queue))
+		}
+	} else {
+		for queue, role := range v.Queues {
+			if !slices.Contains(f.NotQueues, queue) {
+				least = min(least, role)
+			}
+		}
+	}
+	return v.cap(least)
+}
+
+// AllowOver returns nil if the viewer has at least the role on every queue whose jobs a filter can select, else a [*Refusal].
+func (v *Viewer) AllowOver(need Role, f *bellhop.Filter) error {
+	if v.Over(f) >= need {
+		return nil
+	}
+	return v.refuse(need, "on every queue that is asked for: name queues on which it has that")
 }
 
 // Visible returns the queues, among those that the viewer has a role of his own on, that he may look at, sorted.
@@ -144,15 +180,20 @@ func (v *Viewer) own(which func(queue string) bool) (list []string) {
 	return list
 }
 
-// Processes returns those processes that work a queue that the viewer sees, without the queues that he does not see. How many jobs a
-// process runs is told of all its queues together.
+// Processes returns those processes that work a queue that the viewer sees, without the queues that he does not see. Of a process that
+// works hidden queues too he is not told which kinds it knows, how many slots it has, and how many jobs it runs, since that would
+// tell of those queues: Kinds, Slots, Busy and Running are zero.
 func (v *Viewer) Processes(all []bellhop.ProcessStatus) []bellhop.ProcessStatus {
 	if v.SeesAll() {
 		return all
 	}
 	var seen []bellhop.ProcessStatus
 	for _, p := range all {
+		works := len(p.Queues)
 		p.Queues = slices.DeleteFunc(slices.Clone(p.Queues), func(queue string) bool { return !v.Sees(queue) })
+		if len(p.Queues) < works {
+			p.Kinds, p.Slots, p.Busy, p.Running = nil, 0, 0, 0
+		}
 		if len(p.Queues) > 0 {
 			seen = append(seen, p)
 		}

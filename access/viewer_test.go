@@ -88,14 +88,24 @@ func TestRolesByQueue(t *testing.T) {
 	})
 }
 
-// TestNarrowHidesAndKeeps: a narrowed filter selects exactly the jobs that the filter selects and the viewer may see.
+// TestNarrowHidesAndKeeps: a narrowed filter selects exactly the jobs that the filter selects and on whose queues the viewer has the role, and Over tells the
+// least role on the queues that a filter can select.
 func TestNarrowHidesAndKeeps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := viewers.Draw(t, "viewer")
-		f := bellhop.Filter{Kinds: []string{"k"}, Queues: rapid.SliceOfN(queues, 0, 3).Draw(t, "named")}
-		before := slices.Clone(f.Queues)
-		narrow, some := v.Narrow(f)
-		if !slices.Equal(f.Queues, before) || len(f.NotQueues) > 0 {
+		f := bellhop.Filter{
+			Kinds: []string{"k"}, Queues: rapid.SliceOfN(queues, 0, 3).Draw(t, "named"), NotQueues: rapid.SliceOfN(queues, 0, 2).Draw(t, "not"),
+		}
+		need := rapid.SampledFrom([]access.Role{access.Read, access.Act, access.Admin}).Draw(t, "need")
+		before, not := slices.Clone(f.Queues), slices.Clone(f.NotQueues)
+		narrow, some := v.NarrowTo(need, f)
+		if some && v.Over(&narrow) < need {
+			t.Fatalf("over what is left the role is %v, want %v", v.Over(&narrow), need)
+		}
+		if (v.AllowOver(need, &f) == nil) != (v.Over(&f) >= need) {
+			t.Fatalf("%v over %+v is answered %v", need, f, v.AllowOver(need, &f))
+		}
+		if !slices.Equal(f.Queues, before) || !slices.Equal(f.NotQueues, not) {
 			t.Fatalf("the filter itself was changed to %+v", f)
 		}
 		if some && narrow.IsZero() {
@@ -104,8 +114,11 @@ func TestNarrowHidesAndKeeps(t *testing.T) {
 		for _, q := range []string{"a", "b", "c", "d", "foo/bar.baz", "another"} {
 			j, p := &bellhop.Job{Kind: "k", Queue: q}, &bellhop.Place{State: bellhop.StateReady}
 			got := some && narrow.Matches(j, p, nil)
-			if want := f.Matches(j, p, nil) && v.Sees(q); got != want {
+			if want := f.Matches(j, p, nil) && v.On(q) >= need; got != want {
 				t.Fatalf("a job of %s is selected: %v, want %v (%+v)", q, got, want, narrow)
+			}
+			if f.Matches(j, p, nil) && v.On(q) < v.Over(&f) {
+				t.Fatalf("the role on %s is %v, and over all of them %v", q, v.On(q), v.Over(&f))
 			}
 		}
 	})
@@ -114,7 +127,7 @@ func TestNarrowHidesAndKeeps(t *testing.T) {
 // TestProcessesOfQueues: of processes and their queues a viewer is told what he sees, and the list itself stays as it is.
 func TestProcessesOfQueues(t *testing.T) {
 	all := []bellhop.ProcessStatus{
-		{Process: bellhop.Process{Name: "both", Queues: []string{"mail", "billing"}}},
+		{Process: bellhop.Process{Name: "both", Queues: []string{"mail", "billing"}, Kinds: []string{"k"}, Slots: 9, Busy: 3}, Running: 4},
 		{Process: bellhop.Process{Name: "hidden", Queues: []string{"billing"}}},
 		{Process: bellhop.Process{Name: "none"}},
 	}
@@ -127,6 +140,9 @@ func TestProcessesOfQueues(t *testing.T) {
 		got := ""
 		for _, p := range v.Processes(all) {
 			got += fmt.Sprint(p.Name, p.Queues, " ")
+			if told := p.Slots+p.Busy+p.Running+len(p.Kinds) > 0; told != (p.Name == "both" && len(p.Queues) == 2) {
+				t.Errorf("%+v is told of %+v", v, p)
+			}
 		}
 		if got != want {
 			t.Errorf("%+v sees %q, want %q", v, got, want)

@@ -10,6 +10,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/reach"
 )
 
 const (
@@ -95,7 +96,7 @@ func (s *Server) actOnOne(ctx context.Context, in *actOneRequest) (*actOneReply,
 
 // act does an action to one job, if the viewer may, and has it audited.
 func (s *Server) act(ctx context.Context, action bellhop.Action, reason string, id bellhop.ID) (*bellhop.ActReply, error) {
-	_, hidden, err := s.allowsJobs(ctx, roleFor(action), []bellhop.ID{id})
+	_, hidden, err := s.allowsJobs(ctx, access.RoleFor(action), []bellhop.ID{id})
 	if err != nil {
 		return nil, err
 	}
@@ -214,12 +215,12 @@ func (s *Server) actOnMany(ctx context.Context, in *actManyRequest) (*actManyRep
 	if in.ids != nil {
 		return s.actOnNamed(ctx, in)
 	}
-	filter, some, err := allowsFilter(ctx, in.action, in.filter)
+	if in.all && in.filter.States == 0 {
+		in.filter.States = in.action.From()
+	}
+	filter, some, err := reach.Act(access.From(ctx), in.action, in.filter)
 	if err != nil || !some {
 		return &actManyReply{Action: in.action.String(), Complete: true}, err
-	}
-	if in.all && filter.States == 0 {
-		filter.States = in.action.From()
 	}
 	limited, cancel := context.WithTimeout(ctx, actAllTimeout)
 	defer cancel()
@@ -233,26 +234,8 @@ func (s *Server) actOnMany(ctx context.Context, in *actManyRequest) (*actManyRep
 	return &actManyReply{Action: in.action.String(), Count: n, Complete: err == nil}, nil
 }
 
-// allowsFilter returns nil if the viewer may act on what a filter selects. What is bound to no queue takes an admin of all; of
-// queues that are named, the viewer needs the role on each that he sees, and those that he does not see are left out.
-func allowsFilter(ctx context.Context, action bellhop.Action, f bellhop.Filter) (_ bellhop.Filter, some bool, err error) {
-	v := access.From(ctx)
-	if len(f.Queues) == 0 {
-		return f, true, v.AllowAll(access.Admin)
-	}
-	if f, some, err = narrow(ctx, f); err != nil {
-		return f, false, err
-	}
-	for _, queue := range f.Queues {
-		if err := v.Allow(roleFor(action), queue); err != nil {
-			return f, false, err
-		}
-	}
-	return f, some, nil
-}
-
 func (s *Server) actOnNamed(ctx context.Context, in *actManyRequest) (*actManyReply, error) {
-	seen, hidden, err := s.allowsJobs(ctx, roleFor(in.action), in.ids)
+	seen, hidden, err := s.allowsJobs(ctx, access.RoleFor(in.action), in.ids)
 	if err != nil {
 		return nil, err
 	}

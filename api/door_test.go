@@ -72,7 +72,7 @@ func TestActionsAreAudited(t *testing.T) {
 	for _, e := range w.audited(audit.Query{}) {
 		lines = append(lines, strings.Join(strings.Fields(fmt.Sprint(e.Action, " ", e.Queue, " ", strings.ReplaceAll(e.Target, a, "A"), " ", e.Filter, " ", e.Count, " ", e.Reason)), " "))
 	}
-	want := "reveal mail A 0\nretry state=cancelled queue=mail text=x 0\ncancel 2 both\nresume mail 0\npause mail 0"
+	want := "reveal mail A 0\nretry state=cancelled&queue=mail&text=x 0\ncancel 2 both\nresume mail 0\npause mail 0"
 	if got := strings.Join(lines, "\n"); got != want {
 		t.Errorf("the audit has\n%s\nwant\n%s", got, want)
 	}

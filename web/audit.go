@@ -41,11 +41,16 @@ func (s *Server) auditStranger(r *http.Request, err error) {
 
 // allowed is need for actions: a refusal is written to the audit.
 func (v *view) allowed(role access.Role, queue string, e audit.Entry) error {
-	err := v.need(role, queue)
-	if err != nil {
-		e.Refused = err.Error()
-		v.s.audit.Write(v.Context(), v.entry(e))
+	if err := v.need(role, queue); err != nil {
+		return v.refused(e, err)
 	}
+	return nil
+}
+
+// refused writes to the audit that an action was refused, and returns why.
+func (v *view) refused(e audit.Entry, err error) error {
+	e.Refused = err.Error()
+	v.s.audit.Write(v.Context(), v.entry(e))
 	return err
 }
 

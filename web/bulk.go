@@ -15,7 +15,7 @@ import (
 	"github.com/gobellhop/bellhop/internal/audit"
 	"github.com/gobellhop/bellhop/internal/bulk"
 	"github.com/gobellhop/bellhop/internal/filterurl"
-	"github.com/gobellhop/bellhop/internal/redact"
+	"github.com/gobellhop/bellhop/internal/reach"
 )
 
 const (
@@ -29,6 +29,7 @@ type bulkAsk struct {
 	Action bellhop.Action
 	Query  string         // the filter, canonical
 	Filter bellhop.Filter // what of it the viewer may do the action to, in the states in which that means something
+	Some   bool           // that is something: else no store is to be asked
 	Picked int            // jobs that were picked one by one; 0: all that match
 	Chips  []chip
 }
@@ -64,15 +65,10 @@ func (s *Server) readAsk(v *view, form url.Values) (*bulkAsk, error) {
 	if filter, err = bulk.Narrow(action, filter); err != nil {
 		return nil, badInput("%s", strings.TrimPrefix(err.Error(), "bulk: "))
 	}
-	if err := v.mayAsk(&filter); err != nil {
-		return nil, err
+	e := audit.Entry{Action: "bulk " + action.String(), Filter: audit.FilterText(&filter)}
+	if ask.Filter, ask.Some, err = reach.Act(v.viewer, action, filter); err != nil {
+		return nil, v.refused(e, err)
 	}
-	role := roleFor(action)
-	narrow, some := v.narrowTo(role, filter)
-	if !some {
-		return nil, v.allowed(role, "", audit.Entry{Action: "bulk " + action.String(), Filter: filterForPeople(&filter)})
-	}
-	ask.Filter = narrow
 	shown := r
 	if ask.Picked > 0 {
 		shown = without(r, "id", "")
@@ -113,7 +109,10 @@ func (s *Server) askBulk(v *view) (*page, error) {
 	}
 	ctx, cancel := context.WithTimeout(v.Context(), countWithin)
 	defer cancel()
-	tally, err := s.client.Tally(ctx, ask.Filter, bulk.CountedTo)
+	var tally bellhop.Tally
+	if ask.Some {
+		tally, err = s.client.Tally(ctx, ask.Filter, bulk.CountedTo)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil && v.Context().Err() == nil:
 		d.Count, d.Unknown = "an unknown number of", true
@@ -122,12 +121,14 @@ func (s *Server) askBulk(v *view) (*page, error) {
 	default:
 		d.Count, d.None = tallyText(tally), tally.Count == 0 && !tally.More
 	}
-	sample, err := s.list(v, bellhop.Query{Filter: ask.Filter, Limit: sampleJobs, WithoutArgs: true, WithLast: true})
-	if err != nil {
-		return nil, err
-	}
 	var rows jobsData
-	rows.fill(sample)
+	if ask.Some {
+		sample, err := s.list(v, bellhop.Query{Filter: ask.Filter, Limit: sampleJobs, WithoutArgs: true, WithLast: true})
+		if err != nil {
+			return nil, err
+		}
+		rows.fill(sample)
+	}
 	d.Sample = rows.Jobs
 	title := actionWord(ask.Action) + " " + d.Count + " jobs?"
 	if d.Count == "1" {
@@ -151,6 +152,9 @@ func (s *Server) startBulk(v *view) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !ask.Some {
+		return nil, notFound("No job is selected: there are none in the queues that are named.")
+	}
 	bound := bulk.DefaultBound
 	if text := strings.TrimSpace(v.PostForm.Get("bound")); text != "" {
 		if bound, err = strconv.Atoi(text); err != nil || bound < 1 || bound > bulk.MaxBound {
@@ -165,7 +169,7 @@ func (s *Server) startBulk(v *view) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.audit.Write(v.Context(), v.entry(audit.Entry{Action: "bulk " + op.Action.String(), Target: op.ID, Filter: filterForPeople(&op.Filter), Reason: reason}))
+	s.audit.Write(v.Context(), v.entry(audit.Entry{Action: "bulk " + op.Action.String(), Target: op.ID, Filter: audit.FilterText(&op.Filter), Reason: reason}))
 	s.live.forget()
 	for deadline := time.Now().Add(startWait); time.Now().Before(deadline) && v.Context().Err() == nil; {
 		if now, err := s.ops.Get(v.Context(), op.ID); err == nil {
@@ -201,15 +205,9 @@ func (s *Server) outcome(ask *bulkAsk, op *bulk.Operation) string {
 func (s *Server) bulkEnded(ctx context.Context, o *bulk.Operation) {
 	s.audit.Write(ctx, audit.Entry{
 		Who: o.By, Via: audit.ViaWeb, Action: "bulk " + o.Action.String() + " " + string(o.State), Target: o.ID, Count: o.Done,
-		Filter: filterForPeople(&o.Filter), Reason: o.Reason,
+		Filter: audit.FilterText(&o.Filter), Reason: o.Reason,
 	})
 	s.live.forget()
-}
-
-// filterForPeople is the filter of an operation as the audit and others who may look at the operation are told it: without secrets.
-func filterForPeople(f *bellhop.Filter) string {
-	shown := redact.Filter(*f)
-	return filterurl.Encode(&shown)
 }
 
 // opRow is an operation as pages show it.
@@ -225,10 +223,10 @@ type opRow struct {
 }
 
 func (s *Server) opRow(v *view, o *bulk.Operation) opRow {
-	query, _ := url.ParseQuery(filterForPeople(&o.Filter)) // what Encode writes can be parsed
+	query, _ := url.ParseQuery(audit.FilterText(&o.Filter)) // what Encode writes can be parsed
 	row := opRow{
 		Operation: o, Chips: s.chips(filterurl.Read(query, v.now())), Past: bulk.Past(o.Action), Word: actionWord(o.Action), Percent: o.Percent(),
-		MayStop: !o.Ended() && v.mayOperate(o, roleFor(o.Action)),
+		MayStop: !o.Ended() && v.mayOperate(o, access.RoleFor(o.Action)),
 	}
 	end := o.BeatAt
 	if took := end.Sub(o.StartedAt).Seconds(); took > 0 {
@@ -238,20 +236,10 @@ func (s *Server) opRow(v *view, o *bulk.Operation) opRow {
 	return row
 }
 
-// mayOperate reports whether the viewer has the role on all that an operation may touch.
+// mayOperate reports whether the viewer has the role on all that an operation may touch. Who began it does not matter: its filter
+// was narrowed to queues on which he had the role then.
 func (v *view) mayOperate(o *bulk.Operation, role access.Role) bool {
-	if v.viewer.All() >= role {
-		return true
-	}
-	if len(o.Filter.Queues) == 0 {
-		return o.By != "" && o.By == v.viewer.Name && v.viewer.Any() >= role
-	}
-	for _, queue := range o.Filter.Queues {
-		if v.viewer.On(queue) < role {
-			return false
-		}
-	}
-	return true
+	return v.viewer.Over(&o.Filter) >= role
 }
 
 // operations lists the operations that the viewer may see, newest first.
@@ -283,7 +271,7 @@ func opsJSON(rows []opRow) []any {
 	list := make([]any, len(rows))
 	for i, o := range rows {
 		list[i] = map[string]any{
-			"id": o.ID, "action": o.Action.String(), "filter": filterForPeople(&o.Filter), "by": o.By, "reason": o.Reason, "state": o.State,
+			"id": o.ID, "action": o.Action.String(), "filter": audit.FilterText(&o.Filter), "by": o.By, "reason": o.Reason, "state": o.State,
 			"total": o.Total, "total_capped": o.Capped, "bound": o.Bound, "done": o.Done, "held": o.Held, "started_at": o.StartedAt,
 			"ended_at": o.EndedAt, "error": o.Error, "takeovers": o.Takeovers,
 		}
@@ -318,14 +306,15 @@ func (s *Server) actOnOperation(v *view) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
-	if role := roleFor(o.Action); !v.mayOperate(o, role) {
-		return nil, v.allowed(role, "", audit.Entry{Action: "bulk stop", Target: o.ID})
+	e := audit.Entry{Action: "bulk stop", Target: o.ID, Filter: audit.FilterText(&o.Filter)}
+	if err := v.viewer.AllowOver(access.RoleFor(o.Action), &o.Filter); err != nil {
+		return nil, v.refused(e, err)
 	}
 	by := v.viewer.Name
 	if o, err = s.ops.Stop(v.Context(), o.ID, by); err != nil {
 		return nil, err
 	}
-	s.audit.Write(v.Context(), v.entry(audit.Entry{Action: "bulk stop", Target: o.ID, Filter: filterForPeople(&o.Filter)}))
+	s.audit.Write(v.Context(), v.entry(e))
 	said := "It stops after the jobs that it is at. What is done is done."
 	if o.Ended() && o.State != bulk.Stopped {
 		said = "It had ended already."

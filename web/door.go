@@ -5,7 +5,6 @@ import (
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
-	"github.com/gobellhop/bellhop/internal/redact"
 )
 
 // newDoor makes the door of the options.
@@ -62,14 +61,6 @@ func refusalPage(r *access.Refusal) *problem {
 		p.title = "Nothing can be changed here"
 	}
 	return p
-}
-
-// mayAsk returns nil unless a filter has conditions on secrets, by which they could be found out, and the viewer may not see those.
-func (v *view) mayAsk(f *bellhop.Filter) error {
-	if !redact.Asks(f) {
-		return nil
-	}
-	return v.viewer.AllowAll(access.Admin)
 }
 
 // need returns nil if the viewer has at least the role on a queue; on all queues if it is empty. Every action asks, for the queue

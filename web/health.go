@@ -23,7 +23,7 @@ type note struct {
 	Advice string   `json:"advice"`
 	Link   string   `json:"-"` // a page that shows more: "/queues/mail"
 	Resume bool     `json:"-"` // resuming the queue is what to do
-	of     []string // the queues of the process that it is about; it is for those who see one of them
+	of     []string // the queues that it is about if they are several; it is for those who see one of them
 }
 
 // When what is normal becomes worth a note.
@@ -38,28 +38,13 @@ const (
 
 // healthNotes looks for what is wrong in what is known already; it asks the store for nothing.
 func healthNotes(shot *snapshot) []note {
-	var notes []note
-	notes = append(notes, processNotes(shot)...)
-	count := map[string]int{}
-	left := 0
+	notes := processNotes(shot)
 	for i := range shot.queues {
-		n, ok := queueNote(shot, &shot.queues[i])
-		if !ok {
-			continue
+		if n, ok := queueNote(shot, &shot.queues[i]); ok {
+			notes = append(notes, n)
 		}
-		if count[n.Level]++; count[n.Level] > maxNotes {
-			left++
-			continue
-		}
-		notes = append(notes, n)
 	}
 	slices.SortStableFunc(notes, func(a, b note) int { return rank(a.Level) - rank(b.Level) })
-	if left > 0 {
-		notes = append(notes, note{
-			Level: levelWarning, Text: plural(left, "more queue") + " have something to say", Link: "/queues?show=trouble",
-			Advice: "The list of queues tells them all.",
-		})
-	}
 	return notes
 }
 
@@ -72,14 +57,16 @@ func rank(level string) int {
 
 func processNotes(shot *snapshot) []note {
 	var notes []note
-	waiting := 0
+	var waiting []string
 	for _, q := range shot.queues {
-		waiting += q.Ready + q.Scheduled
+		if q.Ready+q.Scheduled > 0 {
+			waiting = append(waiting, q.Queue)
+		}
 	}
 	if len(shot.Processes) == 0 {
-		if waiting > 0 {
+		if len(waiting) > 0 {
 			notes = append(notes, note{
-				Level: levelProblem, Text: "There is no living process: nothing is run", Link: "/processes",
+				Level: levelProblem, of: waiting, Text: "There is no living process: nothing is run", Link: "/processes",
 				Advice: "Start your program's worker, bellhop work or bellhop serve. If one should be alive, its log tells why it is not.",
 			})
 		}
@@ -147,7 +134,8 @@ func waits(n int) string {
 	return capped(n) + " jobs wait"
 }
 
-// notesFor returns the notes that a viewer may see, with what is wrong with the look itself first.
+// notesFor returns the notes that a viewer may see, with what is wrong with the look itself first. Of the queues' notes of one level
+// there are a few only, and one that says how many more there are.
 func (shot *snapshot) notesFor(v *access.Viewer) []note {
 	var notes []note
 	if shot.err != nil {
@@ -156,13 +144,24 @@ func (shot *snapshot) notesFor(v *access.Viewer) []note {
 			Advice: "What is shown is as old as that. See to the store; this page goes on by itself.",
 		})
 	}
+	count, left := map[string]int{}, 0
 	for _, n := range shot.notes {
-		if len(n.of) > 0 && !v.SeesAll() && !slices.ContainsFunc(n.of, v.Sees) {
+		if n.Queue != "" && !v.Sees(n.Queue) || len(n.of) > 0 && !slices.ContainsFunc(n.of, v.Sees) {
 			continue
 		}
-		if n.Queue == "" || v.On(n.Queue) >= access.Read {
-			notes = append(notes, n)
+		if n.Queue != "" {
+			if count[n.Level]++; count[n.Level] > maxNotes {
+				left++
+				continue
+			}
 		}
+		notes = append(notes, n)
+	}
+	if left > 0 {
+		notes = append(notes, note{
+			Level: levelWarning, Text: plural(left, "more queue") + " have something to say", Link: "/queues?show=trouble",
+			Advice: "The list of queues tells them all.",
+		})
 	}
 	return notes
 }

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -68,22 +70,60 @@ func TestNotesOnHiddenProcessesAreHidden(t *testing.T) {
 	}
 }
 
+// TestTotalsTellNothingOfHiddenQueues: what a viewer is told is the same, whatever happens on queues that he does not see.
+func TestTotalsTellNothingOfHiddenQueues(t *testing.T) {
+	v := &access.Viewer{Queues: map[string]access.Role{"mail": access.Read}}
+	told := func(change func(*snapshot)) string {
+		shot, _ := healthy()
+		shot.Processes = append(shot.Processes, bellhop.ProcessStatus{
+			Process: bellhop.Process{Name: "both", Queues: []string{"mail", "hidden"}, Kinds: []string{"k"}, Slots: 7, Busy: 3}, Running: 3, BeatAt: shot.Now,
+		})
+		shot.queues[0].Rates = nil // a pointer, which is another each time
+		change(shot)
+		whoWorks(shot.queues, shot.Processes)
+		shot.notes = healthNotes(shot)
+		vw := &view{Request: httptest.NewRequest("GET", "/", nil), viewer: v}
+		sum := shot.totals(vw)
+		sum.Rates = nil
+		return fmt.Sprintf("%+v %+v %+v %+v %+v", sum, vw.queueTable(shot).Rows, *shot.bar(v), shot.notesFor(v), v.Processes(shot.Processes))
+	}
+	before := told(func(*snapshot) {})
+	for name, change := range map[string]func(*snapshot){
+		"jobs": func(s *snapshot) {
+			s.queues = append(s.queues, queueRow{QueueStats: bellhop.QueueStats{Queue: "hidden", Ready: 9, Dead: 7}, Oldest: time.Hour, Hint: "nobody"})
+		},
+		"a process": func(s *snapshot) {
+			s.Processes = append(s.Processes, bellhop.ProcessStatus{Process: bellhop.Process{Name: "h", Queues: []string{"hidden"}, Slots: 9, Busy: 9}})
+		},
+		"busy slots": func(s *snapshot) { s.Processes[1].Busy, s.Processes[1].Running = 7, 7 },
+		"kinds":      func(s *snapshot) { s.Processes[1].Kinds = []string{"k", "lawsuit"} },
+		"more slots": func(s *snapshot) { s.Processes[1].Slots = 100 },
+	} {
+		if after := told(change); after != before {
+			t.Errorf("%s of a hidden queue is told:\n%s\n%s", name, before, after)
+		}
+	}
+	shot := &snapshot{Queues: &look.Queues{}, queues: []queueRow{{QueueStats: bellhop.QueueStats{Queue: "hidden", Ready: 9}}}}
+	shot.notes = healthNotes(shot)
+	if notes := shot.notesFor(v); len(notes) > 0 {
+		t.Errorf("jobs of a hidden queue that nobody runs are told of: %+v", notes)
+	}
+}
+
 func TestNotesAreFewHoweverManyQueues(t *testing.T) {
 	shot, q := healthy()
 	q.Paused = true
 	for range 999 {
 		shot.queues = append(shot.queues, *q)
 	}
-	notes := healthNotes(shot)
-	if len(notes) != maxNotes+1 || !strings.Contains(notes[maxNotes].Text, "more queues") {
+	shot.notes = healthNotes(shot)
+	notes := shot.notesFor(&access.Viewer{Role: access.Read})
+	if len(notes) != maxNotes+1 || !strings.Contains(notes[maxNotes].Text, "988 more queues") {
 		t.Errorf("%d notes", len(notes))
 	}
 	hidden := &access.Viewer{Role: access.Read, Queues: map[string]access.Role{"mail": access.None}}
-	shot.notes = notes
-	for _, n := range shot.notesFor(hidden) {
-		if strings.Contains(n.Text, "mail") {
-			t.Errorf("a note tells of a hidden queue: %+v", n)
-		}
+	if notes := shot.notesFor(hidden); len(notes) > 0 {
+		t.Errorf("notes tell of hidden queues: %+v", notes)
 	}
 }
 

@@ -262,7 +262,7 @@ func (v *view) actionsOn(job *bellhop.Snapshot) []jobAction {
 		all[2].Question = "Ask the running job to stop?"
 	}
 	return slices.DeleteFunc(all, func(a jobAction) bool {
-		return !a.Action.From().Has(job.Place.State) || v.viewer.On(job.Queue) < roleFor(a.Action) || a.Action == bellhop.ActCancel && job.Place.CancelRequested
+		return !a.Action.From().Has(job.Place.State) || v.viewer.On(job.Queue) < access.RoleFor(a.Action) || a.Action == bellhop.ActCancel && job.Place.CancelRequested
 	})
 }
 
@@ -278,7 +278,7 @@ func (s *Server) actOnJob(v *view) (*done, error) {
 	}
 	reason := strings.TrimSpace(v.PostForm.Get("reason"))
 	e := v.entry(audit.Entry{Action: action.String(), Queue: job.Queue, Target: job.ID.String(), Reason: reason, Count: 1})
-	if err := v.allowed(roleFor(action), job.Queue, e); err != nil {
+	if err := v.allowed(access.RoleFor(action), job.Queue, e); err != nil {
 		return nil, err
 	}
 	reply, err := s.client.Act(v.Context(), action, byWhom(action, v.viewer.Name, reason), job.ID)

@@ -10,6 +10,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/api"
 	"github.com/gobellhop/bellhop/internal/filterurl"
+	"github.com/gobellhop/bellhop/internal/reach"
 	"github.com/gobellhop/bellhop/internal/redact"
 )
 
@@ -122,12 +123,9 @@ func (s *Server) jobs(v *view) (*page, error) {
 
 // list asks for a page of those jobs that the viewer may see, without their secrets.
 func (s *Server) list(v *view, q bellhop.Query) (*bellhop.Listing, error) {
-	if err := v.mayAsk(&q.Filter); err != nil {
-		return nil, err
-	}
-	narrow, some := v.viewer.Narrow(q.Filter)
-	if !some {
-		return &bellhop.Listing{}, nil
+	narrow, some, err := reach.Look(v.viewer, q.Filter)
+	if err != nil || !some {
+		return &bellhop.Listing{}, err
 	}
 	q.Filter = narrow
 	ctx, cancel := storeContext(v.Request) // an export's request has no bound of its own

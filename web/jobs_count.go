@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/reach"
 )
 
 // countWithin is how long the tabs' counts may take together.
@@ -51,12 +52,9 @@ func (s *Server) jobCounts(v *view) error {
 
 // tally counts what the viewer may see of a filter; false if that is nothing, whatever the store has.
 func (s *Server) tally(v *view, ctx context.Context, f bellhop.Filter) (stateCount, bool, error) {
-	if err := v.mayAsk(&f); err != nil {
-		return stateCount{}, false, err
-	}
-	narrow, some := v.viewer.Narrow(f)
-	if !some {
-		return stateCount{Text: "0"}, false, nil
+	narrow, some, err := reach.Look(v.viewer, f)
+	if err != nil || !some {
+		return stateCount{Text: "0"}, false, err
 	}
 	t, err := s.client.Tally(ctx, narrow, countedTo)
 	if err != nil {

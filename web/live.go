@@ -147,6 +147,9 @@ func (s *Server) stream(v *view) error {
 	r.Header.Del("Cookie") // what an action said is for the page itself
 	r.Header.Set("Accept", "text/html")
 	r.ContentLength, r.Body = 0, http.NoBody
+	if found, _ := s.mux.Handler(r); !isPage(found) { // before anything of it is run
+		return notFound("There is no page that changes at this address.")
+	}
 
 	h := v.w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -183,6 +186,12 @@ func (s *Server) stream(v *view) error {
 			return nil
 		}
 	}
+}
+
+// isPage reports whether a handler is a route that answers with a page.
+func isPage(h http.Handler) bool {
+	rt, ok := h.(*route)
+	return ok && rt.page != nil
 }
 
 // watched takes what a page's handler returns, in place of the browser.

@@ -185,7 +185,8 @@ func (s *Server) overview(v *view) (*page, error) {
 }
 
 func (shot *snapshot) totals(v *view) totals {
-	t := totals{Processes: len(shot.Processes), Rates: &queueRates{}}
+	processes := v.viewer.Processes(shot.Processes)
+	t := totals{Processes: len(processes), Rates: &queueRates{}}
 	for _, q := range shot.visible(v.viewer) {
 		t.Ready, t.Running, t.Scheduled, t.Dead = t.Ready+q.Ready, t.Running+q.Running, t.Scheduled+q.Scheduled, t.Dead+q.Dead
 		t.Capped = t.Capped || max(q.Ready, q.Running, q.Scheduled, q.Dead) >= countedTo
@@ -194,7 +195,7 @@ func (shot *snapshot) totals(v *view) totals {
 			t.Oldest, t.OldestQueue = q.Oldest, q.Queue
 		}
 	}
-	for _, p := range shot.Processes {
+	for _, p := range processes {
 		t.Slots, t.Busy = t.Slots+p.Slots, t.Busy+p.Busy
 	}
 	return t

@@ -69,7 +69,7 @@ func (s *Server) queue(v *view) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := queueData{Queue: *shot.queue(name)}
+	data := queueData{Queue: shot.queue(v.viewer, name)}
 	for _, n := range shot.notesFor(v.viewer) {
 		if n.Queue == name || n.Queue == "" && n.Level == levelProblem {
 			data.Notes = append(data.Notes, n)

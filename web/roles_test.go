@@ -39,9 +39,9 @@ var uses = map[string][]use{
 	"POST /queues/{queue...}":   {{path: "/queues/mail", form: form("action", "pause"), need: access.Act}},
 	"GET /processes":            {{need: access.Read, open: true}},
 	"GET /processes/{process}":  {{need: access.Read}},
-	"GET /jobs":                 {{need: access.Read, open: true}, {path: "/jobs?arg=password%3Dx", need: access.Admin, all: true}},
-	"GET /jobs/count":           {{need: access.Read, open: true}},
-	"GET /jobs/export":          {{path: "/jobs/export?format=ndjson", need: access.Read, open: true}},
+	"GET /jobs":                 {{need: access.Read, open: true}, {path: "/jobs?arg=password%3Dx", need: access.Admin, open: true}, {path: "/jobs?queue=mail&arg=a.token.b%3Dx", need: access.Admin, open: true}},
+	"GET /jobs/count":           {{need: access.Read, open: true}, {path: "/jobs/count?arg=password%3Dx", need: access.Admin, open: true}},
+	"GET /jobs/export":          {{path: "/jobs/export?format=ndjson", need: access.Read, open: true}, {path: "/jobs/export?format=ndjson&args=1&arg=password%3Dx", need: access.Admin, open: true}},
 	"GET /jobs/{id}":            {{need: access.Read}, {path: "/jobs/{id}?reveal=1", need: access.Admin}},
 	"POST /jobs/{id}":           {{form: form("action", "cancel"), need: access.Act}, {form: form("action", "delete"), need: access.Admin}},
 	"GET /jobs/{id}/edit":       {{need: access.Act}},
@@ -58,9 +58,13 @@ var uses = map[string][]use{
 	"POST /jobs/{id}/edit":      {{form: form("args", "{}", "action", "enqueue"), need: access.Act}},
 	"GET /failures":             {{need: access.Read, open: true}},
 	"GET /bulk/new":             {{path: "/bulk/new?action=cancel&id={id}", need: access.Act, open: true}, {path: "/bulk/new?action=delete&id={id}", need: access.Admin, open: true}},
-	"POST /bulk":                {{form: form("action", "cancel", "id", "{id}"), need: access.Act, open: true}, {form: form("action", "delete", "id", "{id}"), need: access.Admin, open: true}},
-	"POST /bulk/{operation}":    {{form: form("action", "stop"), need: access.Act}},
-	"GET /live":                 {{path: "/live?at=/jobs/{id}", need: access.Read}},
+	"POST /bulk": {
+		{form: form("action", "cancel", "id", "{id}"), need: access.Act, open: true}, {form: form("action", "delete", "id", "{id}"), need: access.Admin, open: true},
+		{form: form("action", "cancel", "all", "1", "q", "kind=pay"), need: access.Act, open: true}, {form: form("action", "delete", "all", "1", "q", "kind=pay&state=ready"), need: access.Admin, open: true},
+		{form: form("action", "cancel", "all", "1", "q", "queue=mail"), need: access.Act, open: true}, {form: form("action", "cancel", "all", "1", "q", "arg=user.password%3Dhunter2"), need: access.Admin, open: true},
+	},
+	"POST /bulk/{operation}": {{form: form("action", "stop"), need: access.Act}},
+	"GET /live":              {{path: "/live?at=/jobs/{id}", need: access.Read}},
 }
 
 // rolesWorld is a dashboard with a job, a worker and an operation of mail, and a job of another queue.

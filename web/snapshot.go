@@ -29,7 +29,8 @@ type snapshot struct {
 // queueRow is a queue as pages show it.
 type queueRow struct {
 	bellhop.QueueStats
-	// Processes work the queue; Slots and Busy are all of theirs, which they may share among queues.
+	// Processes work the queue; Slots and Busy are all of theirs, which they may share among queues. Who does not see all of
+	// those is told of neither: see [access.Viewer.Processes].
 	Processes, Slots, Busy int
 	// Concurrency is how many of its jobs are to run at once in each process, by order of a person; 0 if none was given.
 	Concurrency int
@@ -89,18 +90,34 @@ func queueRows(seen *look.Queues) []queueRow {
 	for _, q := range seen.Stats {
 		add(q)
 	}
-	for i := range seen.Processes {
-		p := &seen.Processes[i]
+	for _, p := range seen.Processes {
 		for _, name := range p.Queues {
 			if _, has := at[name]; !has {
 				add(bellhop.QueueStats{Queue: name})
 			}
-			row := &rows[at[name]]
-			row.Processes, row.Slots, row.Busy = row.Processes+1, row.Slots+p.Slots, row.Busy+p.Busy
 		}
 	}
 	sortRows(rows, "name", false)
+	whoWorks(rows, seen.Processes)
 	return rows
+}
+
+// whoWorks adds up, for each row, the processes that work its queue.
+func whoWorks(rows []queueRow, processes []bellhop.ProcessStatus) {
+	at := make(map[string]*queueRow, len(rows))
+	for i := range rows {
+		row := &rows[i]
+		row.Processes, row.Slots, row.Busy = 0, 0, 0
+		at[row.Queue] = row
+	}
+	for i := range processes {
+		p := &processes[i]
+		for _, name := range p.Queues {
+			if row := at[name]; row != nil {
+				row.Processes, row.Slots, row.Busy = row.Processes+1, row.Slots+p.Slots, row.Busy+p.Busy
+			}
+		}
+	}
 }
 
 // compare joins rates to queues, and finds out which waits grow.
@@ -128,26 +145,27 @@ func (shot *snapshot) compare(last *snapshot) {
 
 // visible returns the queues that a viewer may see.
 func (shot *snapshot) visible(v *access.Viewer) []queueRow {
-	if len(v.Queues) == 0 {
+	if v.SeesAll() {
 		return shot.queues
 	}
 	rows := make([]queueRow, 0, len(shot.queues))
 	for _, q := range shot.queues {
-		if v.On(q.Queue) >= access.Read {
+		if v.Sees(q.Queue) {
 			rows = append(rows, q)
 		}
 	}
+	whoWorks(rows, v.Processes(shot.Processes))
 	return rows
 }
 
-// queue returns a queue, an empty one if there is none of that name.
-func (shot *snapshot) queue(name string) *queueRow {
-	for i := range shot.queues {
-		if shot.queues[i].Queue == name {
-			return &shot.queues[i]
+// queue returns a queue as the viewer, who may see it, is told of it; an empty one if there is none of that name.
+func (shot *snapshot) queue(v *access.Viewer, name string) queueRow {
+	for _, q := range shot.visible(v) {
+		if q.Queue == name {
+			return q
 		}
 	}
-	return &queueRow{QueueStats: bellhop.QueueStats{Queue: name}}
+	return queueRow{QueueStats: bellhop.QueueStats{Queue: name}}
 }
 
 // bar is what the navigation tells on every page.
@@ -158,7 +176,7 @@ type bar struct {
 
 // bar sums up what a viewer may see.
 func (shot *snapshot) bar(v *access.Viewer) *bar {
-	b := &bar{Processes: len(shot.Processes)}
+	b := &bar{Processes: len(v.Processes(shot.Processes))}
 	for _, q := range shot.visible(v) {
 		b.Dead, b.Running, b.Ready = b.Dead+q.Dead, b.Running+q.Running, b.Ready+q.Ready
 		if q.Paused {

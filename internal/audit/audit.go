@@ -50,7 +50,7 @@ type Entry struct {
 	Queue string `json:"queue,omitempty"`
 	// Target is to what: the id of a job or process; empty if there were several.
 	Target string `json:"target,omitempty"`
-	// Filter selects what it was done to, if that was not named.
+	// Filter selects what it was done to, if that was not named: see [FilterText].
 	Filter string `json:"filter,omitempty"`
 	// Count is how many jobs were concerned. If an entry stands for several like actions, it is their sum, or how many they are.
 	Count int `json:"count,omitempty"`
@@ -75,7 +75,7 @@ func (e *Entry) clean() {
 		{&e.Action, 64},
 		{&e.Queue, 128},
 		{&e.Target, 256},
-		{&e.Filter, 1024},
+		{&e.Filter, maxFilter},
 		{&e.Reason, 512},
 		{&e.Refused, 256},
 	} {

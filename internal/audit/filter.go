@@ -1,56 +1,40 @@
 package audit
 
 import (
-	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/filterurl"
 	"github.com/gobellhop/bellhop/internal/redact"
 )
 
-// FilterText tells what a filter selects, in the words of the API's parameters: "state=dead queue=mail". Conditions on the values
-// of secrets are told without the value.
+// maxFilter is how many bytes of a filter an entry keeps.
+const maxFilter = 1024
+
+// cutMark ends a filter that was cut. It is no condition, so that nobody takes the rest for the whole.
+const cutMark = "&…"
+
+// FilterText tells what a filter selects, as the query of the address of a list of jobs: "state=dead&queue=mail". Every way to act writes
+// filters so. [redact.Mark] stands for the values of secrets that it looks for; a filter that is too long is cut behind one of its
+// conditions.
 func FilterText(f *bellhop.Filter) string {
-	var parts []string
-	add := func(name string, values ...string) {
-		for _, v := range values {
-			if v != "" {
-				parts = append(parts, name+"="+v)
-			}
-		}
+	shown := redact.Filter(*f)
+	text := filterurl.Encode(&shown)
+	if len(text) <= maxFilter {
+		return text
 	}
-	at := func(name string, t time.Time) {
-		if !t.IsZero() {
-			add(name, t.UTC().Format(time.RFC3339Nano))
-		}
+	return text[:max(strings.LastIndexByte(text[:maxFilter-len(cutMark)], '&'), 0)] + cutMark
+}
+
+// Leads reports whether the filter of an entry, as the query of a list, selects what the action was done to: not if it was cut, or looks for a
+// secret, or was written in another form.
+func (e *Entry) Leads() bool {
+	query, err := url.ParseQuery(e.Filter)
+	if err != nil || e.Filter == "" || strings.Contains(e.Filter, url.QueryEscape(redact.Mark)) {
+		return false
 	}
-	if f.States != 0 {
-		add("state", strings.ReplaceAll(f.States.String(), "|", ","))
-	}
-	add("queue", f.Queues...)
-	add("not_queue", f.NotQueues...)
-	add("kind", f.Kinds...)
-	add("tag", f.Tags...)
-	if len(f.IDs) > 0 {
-		add("ids", fmt.Sprint(len(f.IDs)))
-	}
-	if !f.Process.IsZero() {
-		add("process", f.Process.String())
-	}
-	at("enqueued_after", f.EnqueuedAfter)
-	at("enqueued_before", f.EnqueuedBefore)
-	at("finished_after", f.FinishedAfter)
-	at("finished_before", f.FinishedBefore)
-	add("text", redact.Text(f.Text))
-	for _, m := range f.Args {
-		value := m.Value
-		if redact.SecretPath(m.Path) {
-			value = redact.Mark
-		}
-		add("arg", m.Path+"="+value)
-	}
-	add("error", redact.Text(f.Error))
-	add("fingerprint", f.Fingerprint)
-	return strings.Join(parts, " ")
+	r := filterurl.Read(query, time.Now())
+	return len(r.Problems) == 0 && r.Query() != ""
 }
