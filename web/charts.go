@@ -103,13 +103,22 @@ func (v *view) series() (s rollup.Series, choose bool, err error) {
 	return s, !v.viewer.SeesAll(), nil
 }
 
-// rangeOf returns the range of a name; an unknown name is the default.
+// rangeOf returns the range of a name; for an unknown one, the default.
 func rangeOf(name string) chartRange {
 	i := slices.IndexFunc(chartRanges, func(r chartRange) bool { return r.Name == name })
 	if i < 0 {
 		return rangeOf(defaultRange)
 	}
 	return chartRanges[i]
+}
+
+// rangeNames lists the ranges that there are.
+func rangeNames() string {
+	names := make([]string, len(chartRanges))
+	for i, r := range chartRanges {
+		names[i] = r.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // charts shows how jobs of a queue, of a kind, or of all have fared, from minutes to weeks.
@@ -119,6 +128,9 @@ func (s *Server) charts(v *view) (*page, error) {
 		return nil, err
 	}
 	over := rangeOf(v.param("range"))
+	if named := v.param("range"); named != "" && named != over.Name {
+		return nil, badInput("the range %.20q is unknown: want %s", named, rangeNames())
+	}
 	data := chartsData{Range: over.Name, Queue: series.Queue, Kind: series.Kind, Choose: choose, Source: v.with(), AddMark: v.viewer.All() >= access.Act}
 	for _, r := range chartRanges {
 		data.Ranges = append(data.Ranges, link{r.Label, v.with("range", r.Name), r.Name == over.Name})

@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/api"
@@ -21,7 +23,8 @@ const (
 	exportPage     = 500             // jobs that are asked for at a time
 	exportPageArgs = 100             // with their arguments
 	exportFor      = 5 * time.Minute // for one export
-	maxExports     = 2               // at a time in a process
+	maxExports     = 4               // at a time in a process,
+	ownExports     = 2               // and of one viewer
 )
 
 // exportColumns are the columns of a CSV export.
@@ -40,16 +43,14 @@ func (s *Server) export(v *view) error {
 	if format != "csv" && format != "ndjson" {
 		return badInput("the format %.20q is unknown: want csv or ndjson", format)
 	}
-	select {
-	case s.exports <- struct{}{}:
-		defer func() { <-s.exports }()
-	default:
+	if !s.exports.begin(v.viewer.Name) {
 		return &problem{
 			status: http.StatusServiceUnavailable, title: "Too many exports are under way", retry: "30",
-			detail: fmt.Sprintf("This process makes at most %d at a time.", maxExports),
+			detail: fmt.Sprintf("This process makes at most %d at a time, %d of them for one viewer.", maxExports, ownExports),
 		}
 	}
-	e := &exporter{s: s, v: v, control: http.NewResponseController(v.w)}
+	defer s.exports.end(v.viewer.Name)
+	e := &exporter{s: s, v: v, to: &pacedWriter{pace: s.pace, to: v.w, control: http.NewResponseController(v.w)}}
 	e.query = bellhop.Query{Filter: r.Filter, Limit: exportPage, WithoutArgs: v.param("args") == "", WithLast: true}
 	if !e.query.WithoutArgs {
 		e.query.Limit = exportPageArgs
@@ -60,7 +61,7 @@ func (s *Server) export(v *view) error {
 	}
 	h := v.w.Header()
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="jobs-%s.%s"`, v.now().UTC().Format("20060102-150405"), format))
-	e.out = bufio.NewWriter(v.w)
+	e.out = bufio.NewWriterSize(e.to, 32<<10)
 	if format == "csv" {
 		h.Set("Content-Type", "text/csv; charset=utf-8")
 		e.rows = csv.NewWriter(e.out)
@@ -68,58 +69,89 @@ func (s *Server) export(v *view) error {
 	} else {
 		h.Set("Content-Type", "application/x-ndjson")
 	}
-	e.stream(first)
+	if err := e.stream(first); err != nil {
+		if v.Context().Err() == nil {
+			s.log.Info("an export was cut off", "viewer", bellhop.CleanText(v.viewer.Name, 64), "jobs", e.n, bellhop.AttrError, err)
+		}
+		panic(http.ErrAbortHandler) // so that nobody takes it for whole
+	}
 	return nil
+}
+
+// exports counts those under way, of all viewers and of each.
+type exports struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int
+}
+
+func (x *exports) begin(viewer string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.all >= maxExports || x.of[viewer] >= ownExports {
+		return false
+	}
+	if x.of == nil {
+		x.of = map[string]int{}
+	}
+	x.all++
+	x.of[viewer]++
+	return true
+}
+
+func (x *exports) end(viewer string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.all--
+	if x.of[viewer]--; x.of[viewer] == 0 {
+		delete(x.of, viewer)
+	}
 }
 
 // exporter writes one export.
 type exporter struct {
-	s       *Server
-	v       *view
-	query   bellhop.Query
-	control *http.ResponseController
-	out     *bufio.Writer
-	rows    *csv.Writer // nil: JSON lines
-	n       int
+	s     *Server
+	v     *view
+	query bellhop.Query
+	to    *pacedWriter
+	out   *bufio.Writer
+	rows  *csv.Writer // nil: JSON lines
+	n     int
 }
 
-// stream writes page after page until the end, a bound, or the browser's leaving.
-func (e *exporter) stream(l *bellhop.Listing) {
+// stream writes page after page until the end or a bound. The error is the reader's: he is gone, or too slow.
+func (e *exporter) stream(l *bellhop.Listing) error {
 	began := time.Now()
 	for {
 		asked := time.Now()
 		for i := range l.Jobs {
 			if e.n == exportedJobs {
-				e.cut(fmt.Sprintf("cut after %d jobs: narrow the filter for the rest", e.n))
-				return
+				return e.cut(fmt.Sprintf("cut after %d jobs: narrow the filter for the rest", e.n))
 			}
 			e.n++
 			e.job(&l.Jobs[i])
 		}
-		if e.flush() != nil {
-			return
+		if err := e.flush(); err != nil {
+			return err
 		}
 		switch {
 		case l.Next == "":
-			return
+			return nil
 		case time.Since(began) > exportFor:
-			e.cut(fmt.Sprintf("cut after %v: narrow the filter for the rest", exportFor))
-			return
+			return e.cut(fmt.Sprintf("cut after %v: narrow the filter for the rest", exportFor))
 		}
 		e.query.After = l.Next
 		var err error
 		if l, err = e.s.list(e.v, e.query); err != nil {
-			e.cut("cut, because the store failed: try again")
 			e.s.log.Error("an export failed", "jobs", e.n, bellhop.AttrError, err)
-			return
+			return e.cut("cut, because the store failed: try again")
 		}
 		select {
 		case <-time.After(time.Since(asked)):
 		case <-e.v.Context().Done():
-			return
+			return e.v.Context().Err()
 		case <-e.s.draining:
-			e.cut("cut, because the server stops: try again")
-			return
+			return e.cut("cut, because the server stops: try again")
 		}
 	}
 }
@@ -128,22 +160,21 @@ func (e *exporter) flush() error {
 	if e.rows != nil {
 		e.rows.Flush()
 	}
-	_ = e.control.SetWriteDeadline(time.Now().Add(writeLive)) // a writer without deadlines has none to set
 	if err := e.out.Flush(); err != nil {
 		return err
 	}
-	return e.control.Flush()
+	return e.to.Flush()
 }
 
 // cut says in a last line that not all is there.
-func (e *exporter) cut(why string) {
+func (e *exporter) cut(why string) error {
 	if e.rows != nil {
 		e.rows.Write(append([]string{"# " + why}, make([]string, len(exportColumns)-1)...)) //nolint:errcheck // see export
 	} else {
 		line, _ := json.Marshal(map[string]string{"cut": why}) // a string always encodes
 		e.line(line)
 	}
-	_ = e.flush() // whoever has gone needs no last line
+	return e.flush()
 }
 
 func (e *exporter) line(line []byte) {
@@ -180,9 +211,11 @@ func cellTime(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// cell keeps a spreadsheet from taking a text for a formula: such a text gets an apostrophe before it. Numbers stay.
+// cell keeps a spreadsheet from taking a text for a formula: such a text gets an apostrophe before it. Whole numbers stay. Some
+// programs pass over white space before a formula, and some take the wide forms of its first sign too.
 func cell(text string) string {
-	if text == "" || !strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, " \t\r\n"))
+	if text == "" || !strings.ContainsRune("=+-@＝＋－＠", first) && !strings.ContainsRune("\t\r\n", rune(text[0])) {
 		return text
 	}
 	if _, err := strconv.Atoi(text); err == nil {

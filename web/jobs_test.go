@@ -251,10 +251,32 @@ func TestExport(t *testing.T) {
 	if reply, _ := w.ask("GET", "/jobs/export?format=xls", nil); reply.StatusCode != http.StatusBadRequest {
 		t.Errorf("an unknown format: %s", reply.Status)
 	}
-	w.server.exports <- struct{}{}
-	w.server.exports <- struct{}{}
-	if reply, _ := w.ask("GET", "/jobs/export?format=csv", nil); reply.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("a third export at a time: %s", reply.Status)
+	for _, others := range [][]string{{"everyone", "everyone"}, {"a", "a", "b", "b"}} {
+		for _, viewer := range others {
+			if !w.server.exports.begin(viewer) {
+				t.Fatalf("an export of %s is refused", viewer)
+			}
+		}
+		if reply, _ := w.ask("GET", "/jobs/export?format=csv", nil); reply.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("an export beside those of %q: %s", others, reply.Status)
+		}
+		for _, viewer := range others {
+			w.server.exports.end(viewer)
+		}
+	}
+	if reply, _ := w.ask("GET", "/jobs/export?format=csv", nil); reply.StatusCode != http.StatusOK || len(w.server.exports.of) != 0 {
+		t.Errorf("after those: %s", reply.Status)
+	}
+}
+
+func TestCellsAreNoFormulas(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "plain": "plain", "-17": "-17", "+17": "+17", "=1+1": "'=1+1", "+cmd": "'+cmd", "-1e9": "'-1e9", "@sum": "'@sum", "\t=1": "'\t=1", "\r=1": "'\r=1",
+		"\n=1": "'\n=1", "＝1": "'＝1", "＋1": "'＋1", "－x": "'－x", "＠x": "'＠x", " =1": "' =1", "{}": "{}",
+	} {
+		if got := cell(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
 	}
 }
 

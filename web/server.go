@@ -65,7 +65,9 @@ type Server struct {
 	ops    *bulk.Runner
 	audit  *audit.Log
 
-	exports  chan struct{} // holds one of each export under way
+	signer   signer
+	exports  exports
+	pace     pace // of those who take them
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
 }
@@ -118,7 +120,7 @@ func New(client *bellhop.Client, opts Options) (*Server, error) {
 	}
 	s.live = newLive(s)
 	s.ops = bulk.New(client, bulk.Options{Ended: s.bulkEnded, Logger: s.log})
-	s.exports = make(chan struct{}, maxExports)
+	s.pace = exportPace
 	s.addRoutes()
 	return s, nil
 }
