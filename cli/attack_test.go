@@ -194,8 +194,10 @@ func (b *besieged) bodies(t *testing.T) {
 		"an endless body for the API": {"POST /b/v1/jobs HTTP/1.1\n{host}\n{auth}\nContent-Type: application/json\nTransfer-Encoding: chunked", chunks{}, 413},
 		"an endless form":             {"POST /b/bulk HTTP/1.1\n{host}\n{auth}\nContent-Type: application/x-www-form-urlencoded\nTransfer-Encoding: chunked", chunks{}, 413},
 		"a large form":                {"POST /b/bulk HTTP/1.1\n{host}\n{auth}\nContent-Type: application/x-www-form-urlencoded\nContent-Length: 104857600", io.LimitReader(zeros{}, 100<<20), 413},
-		"a bomb for a form": {fmt.Sprintf("POST /b/bulk HTTP/1.1\n{host}\n{auth}\nContent-Type: application/x-www-form-urlencoded\nContent-Encoding: gzip\nContent-Length: %d", bomb.Len()),
-			bytes.NewReader(bomb.Bytes()), 400},
+		"a bomb for a form": {
+			fmt.Sprintf("POST /b/bulk HTTP/1.1\n{host}\n{auth}\nContent-Type: application/x-www-form-urlencoded\nContent-Encoding: gzip\nContent-Length: %d", bomb.Len()),
+			bytes.NewReader(bomb.Bytes()), 400,
+		},
 	} {
 		if reply, body := b.send(c.request, c.body); reply == nil || reply.StatusCode != c.want {
 			t.Errorf("%s: %v, want %d\n%.200s", name, reply, c.want, body)
