@@ -71,7 +71,7 @@ func (s *Server) export(v *view) error {
 	}
 	if err := e.stream(first); err != nil {
 		if v.Context().Err() == nil {
-			s.log.Info("an export was cut off", "viewer", bellhop.CleanText(v.viewer.Name, 64), "jobs", e.n, bellhop.AttrError, err)
+			s.log.Info("an export was cut off", "who", bellhop.CleanText(v.viewer.Name, 64), "jobs", e.n, bellhop.AttrError, err)
 		}
 		panic(http.ErrAbortHandler) // so that nobody takes it for whole
 	}
