@@ -18,6 +18,7 @@ type freezing struct {
 	after bool
 	stuck chan struct{} // closed when it stands still
 	thaw  chan struct{} // closed to let it go on
+	done  chan struct{} // closed when that bite is over
 }
 
 func (f *freezing) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellhop.ActReply, err error) {
@@ -31,6 +32,9 @@ func (f *freezing) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellh
 	}
 	if !here || !f.after {
 		reply, err = f.Store.Act(ctx, r)
+	}
+	if here {
+		close(f.done)
 	}
 	return reply, err
 }
@@ -47,7 +51,7 @@ func TestFrozenOwnerDoesNothingMore(t *testing.T) {
 
 func frozenOwner(w *world, after bool) {
 	w.enqueue(2500, "mail")
-	f := &freezing{Store: w.store, after: after, stuck: make(chan struct{}), thaw: make(chan struct{})}
+	f := &freezing{Store: w.store, after: after, stuck: make(chan struct{}), thaw: make(chan struct{}), done: make(chan struct{})}
 	client, err := bellhop.NewClient(f)
 	w.must(err)
 	owner := bulk.New(client, bulk.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -69,6 +73,7 @@ func frozenOwner(w *world, after bool) {
 	_, err = client.ActAll(w.t.Context(), bellhop.ActRetry, "again", cancelled, nil)
 	w.must(err)
 	close(f.thaw)
+	<-f.done      // else its shutdown would be what ends it
 	owner.Close() // returns when it has seen that it is not the owner any more
 	if n := w.count(cancelled); n != 0 {
 		w.t.Errorf("the former owner has cancelled %d jobs that were retried meanwhile", n)
