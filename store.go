@@ -270,7 +270,7 @@ type ExchangeReply struct {
 	Claims []Claim
 	// Signals tell what has changed.
 	Signals   Signals
-	Unsettled []int // places of outcomes to hand in again, because a part of the store is out of reach ([Router]) or a transaction of a user is in the way
+	Unsettled []int // places of outcomes to hand in again, because a part of the store is out of reach ([Router]) or another transaction, which may be a user's, holds the claim
 }
 
 // Refusal says why one item of a request was not applied.

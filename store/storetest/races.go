@@ -101,12 +101,44 @@ func (w *hand) send(ctx context.Context) (*bellhop.ExchangeReply, error) {
 	case len(reply.Refused) > 0:
 		r := reply.Refused[0]
 		return nil, fmt.Errorf("exchange refused %v: %w, recorded is %v", w.request.Outcomes[r.Index], r.Err, r.Recorded)
-	case len(reply.Unsettled) > 0:
-		return nil, fmt.Errorf("X1: exchange left outcomes %v unsettled, and there is no transaction of a user", reply.Unsettled)
 	case len(reply.Claims) > w.request.Limit:
 		return nil, fmt.Errorf("X5: an exchange with limit %d claimed %d", w.request.Limit, len(reply.Claims))
+	case len(reply.Unsettled) == 0:
+		return reply, nil
 	}
-	return reply, nil
+	again, err := settle(ctx, w.s, those(w.request.Outcomes, reply.Unsettled))
+	if err == nil && len(again) > 0 {
+		err = fmt.Errorf("exchange refused an outcome that was unsettled before: %w, recorded is %v", again[0].Err, again[0].Recorded)
+	}
+	return reply, err
+}
+
+// settle hands outcomes in, in the name of nobody, until none is left unsettled because another call holds its claim just then.
+func settle(ctx context.Context, s bellhop.Store, outcomes []bellhop.Outcome) (refused []bellhop.Refusal, err error) {
+	at := make([]int, len(outcomes)) // places of those that are left
+	for i := range at {
+		at[i] = i
+	}
+	for len(at) > 0 {
+		reply, err := s.Exchange(ctx, &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: those(outcomes, at)})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range reply.Refused {
+			refused = append(refused, bellhop.Refusal{Index: at[r.Index], Err: r.Err, Recorded: r.Recorded})
+		}
+		at = those(at, reply.Unsettled)
+	}
+	return refused, nil
+}
+
+// those returns the elements at some places.
+func those[T any](list []T, places []int) []T {
+	some := make([]T, len(places))
+	for i, at := range places {
+		some[i] = list[at]
+	}
+	return some
 }
 
 // settled is the outcome of an attempt: err is what the handler returned.
@@ -266,15 +298,15 @@ func raceSweepFinish(t testing.TB, h Harness) {
 			if err != nil {
 				return err
 			}
-			_, err = s.Exchange(ctx, sweepRequest(claims, time.Now()))
+			_, err = settle(ctx, s, sweepRequest(claims, time.Now()).Outcomes)
 			return err
 		}
 		finish := func() error {
-			r, err := s.Exchange(ctx, &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: allSucceeded(reply.Claims)})
+			stale, err := settle(ctx, s, allSucceeded(reply.Claims))
 			if err != nil {
 				return err
 			}
-			for _, f := range r.Refused {
+			for _, f := range stale {
 				refused[reply.Claims[f.Index].Token.JobID] = true
 				if !errors.Is(f.Err, bellhop.ErrStale) || f.Recorded != bellhop.OutcomeSwept {
 					return fmt.Errorf("X4: refused with %v, recorded %v; want %v, %v", f.Err, f.Recorded, bellhop.ErrStale, bellhop.OutcomeSwept)

@@ -138,15 +138,12 @@ func (w *witness) acted(action bellhop.Action, reply *bellhop.ActReply) {
 
 // hand hands outcomes in, in the name of nobody.
 func (w *witness) hand(ctx context.Context, outcomes ...bellhop.Outcome) error {
-	reply, err := w.s.Exchange(ctx, &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: outcomes})
+	refusals, err := settle(ctx, w.s, outcomes)
 	if err != nil {
 		return err
 	}
-	if len(reply.Unsettled) > 0 {
-		return fmt.Errorf("X1: outcomes %v are unsettled, and there is no transaction of a user", reply.Unsettled)
-	}
 	refused := map[int]bellhop.OutcomeKind{}
-	for _, f := range reply.Refused {
+	for _, f := range refusals {
 		if !errors.Is(f.Err, bellhop.ErrStale) {
 			return fmt.Errorf("X1: refused with %w", f.Err)
 		}

@@ -218,12 +218,12 @@ func (st *storm) sweeper(ctx context.Context, _ *rand.Rand) (func() error, error
 			}
 		}
 		r := sweepRequest(claims, time.Now())
-		reply, err := st.s.Exchange(ctx, r)
+		stale, err := settle(ctx, st.s, r.Outcomes)
 		if err != nil {
 			return err
 		}
 		refused := map[int]bool{}
-		for _, f := range reply.Refused {
+		for _, f := range stale {
 			refused[f.Index] = true
 		}
 		for i, o := range r.Outcomes {
