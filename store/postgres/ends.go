@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,17 +12,19 @@ import (
 // The ends of claims go in arrays: plain successes, of which most are alike in all
 // but their jobs and times, by a short statement, all others by one that has a column for everything.
 var (
-	// endPlain ends claims with nothing to say but that they succeeded. What they
-	// have in common comes once; alike is where an end's exchange stands among the few there are.
+	// endPlain ends claims with nothing to say but that they succeeded. What is
+	// the same for many is sent once, in short arrays, and alike is where it stands in them.
 	endPlain = sqlstore.Define("end plain", `with n as materialized (select {now} + ? as now),
 		d as materialized (delete from bellhop_running r
-			using (select unnest(?::bigint[]) as job, unnest(?::bigint[]) as started, unnest(?::bigint[]) as ended, unnest(?::smallint[]) as alike) o
-			where r.job = o.job and r.claim = ?::bigint and r.exchange = (?::uuid[])[o.alike]
-			returning r.job, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, o.started, o.ended),
+			using (select unnest(?::bigint[]) as job, unnest(?::bigint[]) as claim, unnest(?::bigint[]) as started, unnest(?::bigint[]) as ended,
+				unnest(?::smallint[]) as alike) o
+			where r.job = o.job and r.claim = o.claim and r.exchange = (?::uuid[])[o.alike]
+			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, o.started, o.ended, o.alike),
 		f as (insert into bellhop_finished (job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, progress,
 				claimed_at, started, ended, number, process, exchange)
-			select job, 5, (select now from n), (select now from n) + ?::bigint, due, generation, ?::bigint, ?::int, ?::int, ?::int, 0, progress,
-				claimed_at, started, ended, ?::int, process, exchange from d)
+			select job, 5, (select now from n), (select now from n) + (?::bigint[])[alike], due, generation, claim,
+				(?::int[])[alike], (?::int[])[alike], (?::int[])[alike], 0, progress,
+				claimed_at, started, ended, (?::int[])[alike], process, exchange from d)
 		select count(*), null::text[] from d`)
 
 	// endAny ends claims by whatever has come of them.
@@ -63,63 +64,23 @@ var (
 		select count(*), array_agg(distinct queue) filter (where state = 3) from d`)
 )
 
-// ends are the outcomes of one call, sorted by the statements that take them.
-type ends struct {
-	plain  []*plainEnds
-	others columns
-}
-
-// mostPlain is how many statements for plain ends a call makes at most. Further kinds
-// of them, which only jobs with many retries have, go with the others.
-const mostPlain = 3
-
-func sortEnds(list []sqlstore.End) *ends {
-	s := &ends{}
+// requestsFor returns the statements for the ends of one call.
+func requestsFor(list []sqlstore.End, offset int64, ended func(pgx.Rows) error) (requests []request) {
+	plain, others := plainEnds{known: map[common]int16{}}, columns{}
 	for i := range list {
-		e := &list[i]
-		if p := s.plainFor(e, len(list)-i); p != nil {
-			p.add(e)
+		if e := &list[i]; isPlain(e) {
+			plain.add(e)
 		} else {
-			s.others.add(e)
+			others.add(e)
 		}
 	}
-	return s
-}
-
-// plainFor returns where a plain end goes; nil if it is none, or one of too many kinds.
-// Most often all that are left to sort go there.
-func (s *ends) plainFor(e *sqlstore.End, left int) *plainEnds {
-	if !isPlain(e) {
-		return nil
+	if len(plain.jobs) > 0 {
+		requests = append(requests, request{endPlain, plain.args(offset), ended})
 	}
-	c := commonOf(e.Outcome)
-	for _, p := range s.plain {
-		if p.common == c {
-			return p
-		}
+	if len(others.jobs) > 0 {
+		requests = append(requests, request{endAny, others.args(offset), ended})
 	}
-	if len(s.plain) == mostPlain {
-		return nil
-	}
-	if len(s.plain) > 0 {
-		left = 0
-	}
-	p := &plainEnds{
-		common: c, jobs: make(longs, 0, left), started: make(longs, 0, left), ended: make(longs, 0, left), alike: make([]int16, 0, left),
-	}
-	s.plain = append(s.plain, p)
-	return p
-}
-
-// requests are the statements for the ends.
-func (s *ends) requests(offset int64, ended func(pgx.Rows) error) (list []request) {
-	for _, p := range s.plain {
-		list = append(list, request{endPlain, p.args(offset), ended})
-	}
-	if len(s.others.jobs) > 0 {
-		list = append(list, request{endAny, s.others.args(offset), ended})
-	}
-	return list
+	return requests
 }
 
 // isPlain reports whether an end is a success with nothing to say.
@@ -127,16 +88,6 @@ func isPlain(e *sqlstore.End) bool {
 	o := e.Outcome
 	return o.Kind == bellhop.OutcomeSucceeded && !o.Suspect && o.Reason == "" && len(o.Result) == 0 && o.Failure == nil && len(o.Log) == 0 && !e.Keyed &&
 		o.Token.Number <= bellhop.KeptAttempts
-}
-
-// common is what plain ends have in common that go by one statement.
-type common struct {
-	claim, keep                        long
-	attempt, failures, crashes, number int32
-}
-
-func commonOf(o *bellhop.Outcome) common {
-	return common{long(o.Token.Number), keepOf(o), int32(o.Attempt), int32(o.Failures), int32(o.Crashes), int32(o.Number)}
 }
 
 // keepOf returns in microseconds how long the job is kept; null for ever.
@@ -147,30 +98,42 @@ func keepOf(o *bellhop.Outcome) long {
 	return long(o.Keep / time.Microsecond)
 }
 
-// plainEnds are plain ends as arrays.
+// common is what many plain ends have alike.
+type common struct {
+	exchange                           [16]byte
+	keep                               long
+	attempt, failures, crashes, number int32
+}
+
+// plainEnds are plain ends as arrays: those with an element for each, and those
+// that alike points into, with an element for each common that there is.
 type plainEnds struct {
-	common
-	jobs, started, ended longs
-	alike                []int16
-	exchanges            [][16]byte
+	jobs, claims, started, ended         longs
+	alike                                []int16
+	known                                map[common]int16
+	exchanges                            [][16]byte
+	keeps                                longs
+	attempts, failures, crashes, numbers []int32
 }
 
 func (p *plainEnds) add(e *sqlstore.End) {
 	o := e.Outcome
-	exchange := uuid(o.Token.Exchange)
-	at := slices.Index(p.exchanges, exchange)
-	if at < 0 {
-		at = len(p.exchanges)
-		p.exchanges = append(p.exchanges, exchange)
+	c := common{o.Token.Exchange, keepOf(o), int32(o.Attempt), int32(o.Failures), int32(o.Crashes), int32(o.Number)}
+	at := p.known[c]
+	if at == 0 {
+		p.exchanges, p.keeps = append(p.exchanges, c.exchange), append(p.keeps, c.keep)
+		p.attempts, p.failures = append(p.attempts, c.attempt), append(p.failures, c.failures)
+		p.crashes, p.numbers = append(p.crashes, c.crashes), append(p.numbers, c.number)
+		at = int16(len(p.exchanges))
+		p.known[c] = at
 	}
-	p.jobs, p.started, p.ended = append(p.jobs, long(e.Job)), append(p.started, moment(o.Started)), append(p.ended, moment(o.Ended))
-	p.alike = append(p.alike, int16(at+1))
+	p.jobs, p.claims, p.alike = append(p.jobs, long(e.Job)), append(p.claims, long(o.Token.Number)), append(p.alike, at)
+	p.started, p.ended = append(p.started, moment(o.Started)), append(p.ended, moment(o.Ended))
 }
 
 func (p *plainEnds) args(offset int64) []any {
 	return []any{
-		offset, p.jobs, p.started, p.ended, p.alike, &p.claim, p.exchanges,
-		&p.keep, &p.claim, p.attempt, p.failures, p.crashes, p.number,
+		offset, p.jobs, p.claims, p.started, p.ended, p.alike, p.exchanges, p.keeps, p.attempts, p.failures, p.crashes, p.numbers,
 	}
 }
 

@@ -71,7 +71,7 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	if claims {
 		requests = append(requests, request{holdExchange, []any{r.ID.String(), uuid(r.Process)}, nothing})
 	}
-	requests = append(requests, sortEnds(ends).requests(x.offset, x.ended)...)
+	requests = append(requests, requestsFor(ends, x.offset, x.ended)...)
 	began := time.Now()
 	var lanes *looks
 	if claims {
