@@ -12,10 +12,10 @@ import (
 const (
 	maxPage     = 1000    // jobs in one page
 	maxExamined = 5000    // jobs looked at for one page
-	maxLooked   = 1000    // jobs looked at in one run of a script, for the whole server waits meanwhile
-	maxLined    = 2000    // jobs that are looked up by the lines in which they wait
-	maxCounted  = 10_000  // jobs looked at for one count
-	maxJudged   = 5000    // the same if they are judged here
+	maxLooked   = 2000    // jobs looked at in one run of a script, for the whole server waits meanwhile
+	maxLined    = 5000    // jobs that are looked up by the lines in which they wait
+	maxCounted  = 4000    // jobs looked at for one count
+	maxJudged   = 2000    // the same if they are judged here
 	enoughBytes = 4 << 20 // bytes of jobs after which a page ends
 )
 

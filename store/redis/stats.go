@@ -9,7 +9,7 @@ import (
 )
 
 // enoughLanes is how many lanes one run of a script looks at, for the whole server waits meanwhile, and manyQueues of how many queues.
-const enoughLanes, manyQueues = 1000, 1000
+const enoughLanes, manyQueues = 2000, 1000
 
 // Stats implements [bellhop.Store]. The counts are of one moment; since when the oldest jobs are due is asked after that, of some
 // queues at a time.
