@@ -32,6 +32,7 @@ func newDialect(schema string) dialect {
 func (dialect) Name() string { return "postgres" }
 
 var macros = strings.NewReplacer(
+	"in ({numbers})", "= any(?::bigint[])", // as a query it would be joined, and might come after a look at all rows
 	"{list}", "select unnest(?::text[])",
 	"{numbers}", "select unnest(?::bigint[])",
 	"{tag}", "jsonb_exists(j.tags::jsonb, ?)",

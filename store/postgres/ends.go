@@ -11,6 +11,11 @@ import (
 
 // The ends of claims go in arrays: plain successes, of which most are alike in all
 // but their jobs and times, by a short statement, all others by one that has a column for everything.
+//
+// Rows are found by "between a and a", which an index finds as it does "= a". But by
+// "=" the planner could also go through all of the table, and through the arrays for each
+// of its rows, and does so when it is told that the table has no rows: so it is after
+// a vacuum that finds only deleted ones which an old snapshot still sees.
 var (
 	// endPlain ends claims with nothing to say but that they succeeded. What is
 	// the same for many is sent once, in short arrays, and alike is where it stands in them.
@@ -18,7 +23,7 @@ var (
 		d as materialized (delete from bellhop_running r
 			using (select unnest(?::bigint[]) as job, unnest(?::bigint[]) as claim, unnest(?::bigint[]) as started, unnest(?::bigint[]) as ended,
 				unnest(?::smallint[]) as alike) o
-			where r.job = o.job and r.claim = o.claim and r.exchange = (?::uuid[])[o.alike]
+			where r.job between o.job and o.job and r.claim = o.claim and r.exchange = (?::uuid[])[o.alike]
 			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, o.started, o.ended, o.alike),
 		f as (insert into bellhop_finished (job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, progress,
 				claimed_at, started, ended, number, process, exchange)
@@ -33,13 +38,13 @@ var (
 			using unnest(?::bigint[], ?::bigint[], ?::uuid[], ?::int[], ?::int[], ?::int[], ?::int[], ?::bigint[], ?::bigint[], ?::bigint[],
 				?::smallint[], ?::smallint[], ?::smallint[], ?::bigint[], ?::text[], ?::bytea[], ?::text[], ?::bytea[])
 				as o (job, claim, exchange, attempt, failures, crashes, number, keep, started, ended, outcome, state, suspect, wait, reason, result, failure, log)
-			where r.job = o.job and r.claim = o.claim and r.exchange = o.exchange
+			where r.job between o.job and o.job and r.claim = o.claim and r.exchange = o.exchange
 			returning r.job, r.claim, r.generation, r.due, r.claimed_at, r.process, r.exchange, r.progress, r.queue, r.cancel,
 				o.attempt, o.failures, o.crashes, o.number, o.keep, o.started, o.ended, o.outcome, o.state, o.suspect, o.wait, o.result, o.failure, o.log,
 				coalesce(o.reason, case when o.outcome = ? then r.reason end) as reason),
 		a as (insert into bellhop_attempts (job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure, log)
 			select job, claim, generation, process, exchange, due, claimed_at, number, outcome, started, ended, failure, log from d where state <> 5),
-		t as (delete from bellhop_attempts x using d where x.job = d.job and x.claim <= d.claim - ?),
+		t as (delete from bellhop_attempts x using d where x.job between d.job and d.job and x.claim <= d.claim - ?),
 		f as (insert into bellhop_finished
 			(job, state, finished_at, expires_at, due, generation, claim, attempt, failures, crashes, suspect, reason, progress, result,
 				claimed_at, started, ended, number, process, exchange, log)
@@ -59,8 +64,8 @@ var (
 		b as (insert into bellhop_ready
 			(job, queue, priority, kind, due, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress)
 			select d.job, d.queue, j.priority, j.kind, due, generation, claim, attempt, failures, crashes, suspect, cancel, reason, progress
-			from d join bellhop_jobs j on j.job = d.job where d.state = 3),
-		k as (delete from bellhop_unique_keys u using d where u.job = d.job and d.state >= 5)
+			from d join bellhop_jobs j on j.job between d.job and d.job where d.state = 3),
+		k as (delete from bellhop_unique_keys u using d where u.job between d.job and d.job and d.state >= 5)
 		select count(*), array_agg(distinct queue) filter (where state = 3) from d`)
 )
 

@@ -29,6 +29,7 @@ var (
 	// at pauses before the look at jobs, which locks them. A row of ready never
 	// changes while it is there: the one that was read and locked is the one that is deleted.
 	// The counters of a job that was never claimed are not sent: see [cells.counters].
+	// Its job is found by "between" for the reason that ends.go tells.
 	claimJobs = sqlstore.Define("claim", `with n as materialized (select {now} + ? as now),
 		c as materialized (
 			select x.* from (select * from unnest(?::text[], ?::int[], ?::int[]) as u (queue, want, n)
@@ -53,7 +54,7 @@ var (
 		select c.job, j.id, j.kind, c.queue, j.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta,
 			j.enqueued_at, c.due, case when c.claim = 1 and (c.generation | c.attempt | c.failures | c.crashes | c.suspect | c.cancel) = 0 then null
 				else concat_ws(' ', c.generation, c.claim, c.attempt, c.failures, c.crashes, c.suspect, c.cancel) end
-		from c join bellhop_jobs j on j.job = c.job`)
+		from c join bellhop_jobs j on j.job between c.job and c.job`)
 
 	lookAround = sqlstore.Define("look around", `select {now} + ?,
 		exists (select 1 from bellhop_processes where id = ? and gone_at is null),
