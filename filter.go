@@ -51,7 +51,8 @@ type Filter struct {
 type Sight interface {
 	// Args returns the arguments, a JSON text, as they are shown.
 	Args(args []byte) []byte
-	// Failure returns a failure as it is shown. It is never called with nil.
+	// Failure returns a failure's class and message as they are shown; its stack does
+	// not matter. It is never called with nil.
 	Failure(f *Failure) *Failure
 }
 

@@ -24,8 +24,9 @@ var (
 // Text returns a text for people in which [Mark] stands where secrets are usually written: behind name=, in "name": "…", in
 // headers such as Authorization, and in the addresses of URLs. It cannot find others.
 func Text(text string) string {
-	if !strings.ContainsAny(text, "=:") && !scheme.MatchString(text) {
-		return text
+	lower := strings.ToLower(text) // what a form needs is looked for before the form: most texts hold none
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(lower, part) })
 	}
 	named := func(form *regexp.Regexp, isSecret func(name string) bool, front, back string) {
 		text = form.ReplaceAllStringFunc(text, func(found string) string {
@@ -37,22 +38,35 @@ func Text(text string) string {
 		})
 	}
 	always := func(string) bool { return true }
-	named(header, always, "", "")
-	named(scheme, always, "", "")
-	named(userinfo, always, "", "@")
-	text = assigned.ReplaceAllStringFunc(text, func(found string) string {
-		end := 0
-		for name := range strings.SplitSeq(assigned.FindStringSubmatch(found)[1], "=") {
-			end += len(name) + 1
-			if Secret(name) {
-				return found[:end] + Mark
-			}
-		}
-		return found
-	})
-	named(member, Secret, `"`, "")
-	named(nested, Secret, `\"`, "")
+	if has("authorization", "cookie", "x-api-key") {
+		named(header, always, "", "")
+	}
+	if has("bearer", "basic") {
+		named(scheme, always, "", "")
+	}
+	if has("://") && has("@") {
+		named(userinfo, always, "", "@")
+	}
+	if has("=") {
+		text = assigned.ReplaceAllStringFunc(text, hideAssigned)
+	}
+	if has(`"`) && has(":") {
+		named(member, Secret, `"`, "")
+		named(nested, Secret, `\"`, "")
+	}
 	return text
+}
+
+// hideAssigned hides what stands behind the first name of a secret in name=name=value.
+func hideAssigned(found string) string {
+	end := 0
+	for name := range strings.SplitSeq(assigned.FindStringSubmatch(found)[1], "=") {
+		end += len(name) + 1
+		if Secret(name) {
+			return found[:end] + Mark
+		}
+	}
+	return found
 }
 
 // Meta returns metadata in which [Mark] stands for the values of secrets; meta itself if there are none. A value that is JSON
@@ -126,14 +140,16 @@ func value(name, text string) string {
 	return Text(text)
 }
 
-// Sight is what those may see of jobs who may not see secrets: [JSON] of arguments, [Failure] of failures.
+// Sight is what those may see of jobs who may not see secrets: [JSON] of arguments, and of failures the class and [Text] of the message.
 var Sight bellhop.Sight = sight{}
 
 type sight struct{}
 
 func (sight) Args(args []byte) []byte { return JSON(args) }
 
-func (sight) Failure(f *bellhop.Failure) *bellhop.Failure { return Failure(f) }
+func (sight) Failure(f *bellhop.Failure) *bellhop.Failure {
+	return &bellhop.Failure{Class: f.Class, Message: Text(f.Message)}
+}
 
 // Progress returns a [bellhop.Progress] in JSON without the secrets that [Text] finds in its note; raw itself if there are none.
 func Progress(raw []byte) []byte {
