@@ -1,7 +1,13 @@
 package postgres
 
+import "strings"
+
 // replacements are the statements that read differently here, by name. Why is told in docs/adr/0007-postgresql.md.
 var replacements = map[string]string{
+	// What claims have deleted lies at the beginning of a queue, until a vacuum: walked from the end, the index leads to jobs that are there.
+	"queues in ready":     queuesIn("ready", "priority desc, c.due desc, c.job desc"),
+	"queues in scheduled": queuesIn("scheduled", "due desc"),
+
 	// A lane's first row has its earliest due time, and its queue and priority too: one look into the index for each lane.
 	"oldest ready": `with recursive l (queue, priority, due) as (
 		(select f.queue, f.priority, f.due from bellhop_ready f order by f.queue, f.priority, f.due limit 1)
@@ -14,4 +20,13 @@ var replacements = map[string]string{
 		union all select n.queue, n.due from l cross join lateral (
 			select r.queue, r.due from bellhop_scheduled r where r.queue > l.queue order by r.queue, r.due limit 1) n)
 		select queue, due from l`,
+}
+
+// queuesIn counts in each queue of a table up to a limit, from the end of the table's index on queues, whose further columns are order.
+func queuesIn(table, order string) string {
+	return strings.ReplaceAll(`with recursive q (queue) as (
+		(select f.queue from TABLE f order by f.queue desc limit 1)
+		union all select (select n.queue from TABLE n where n.queue < q.queue order by n.queue desc limit 1) from q where q.queue is not null)
+		select q.queue, (select count(*) from (select 1 from TABLE c where c.queue = q.queue order by c.`+order+` {limit}) b)
+		from q where q.queue is not null`, "TABLE", "bellhop_"+table)
 }
