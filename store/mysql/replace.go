@@ -48,15 +48,15 @@ var replacements = map[string]string{
 		where job = ? and claim = ? and exchange = ?`,
 }
 
-// queuesIn counts in each queue of a table. A table of a size that is gone through at a glance is; in a larger one the queues come by a
-// loose scan of the index, which the optimizer makes of a grouping, and each is counted up to the limit, for which it has to be looked at twice.
+// queuesIn counts in each queue of a table. A table that is gone through at a glance is, for a high limit; else the queues come by a loose scan of
+// the index, which the optimizer makes of a grouping, and each is counted up to the limit, for which it has to be looked at twice.
 func queuesIn(table string) string {
 	return strings.NewReplacer("TABLE", "bellhop_"+table, "ROWS", `coalesce((
 		select table_rows from information_schema.tables where table_schema = database() and table_name = 'bellhop_`+table+`'), 0)`).Replace(
-		`select queue, least(count(*), ?1) from TABLE where ROWS <= 2000000 group by queue
+		`select queue, least(count(*), ?1) from TABLE where ROWS <= case when ?1 < 1000 then 0 else 2000000 end group by queue
 		union all select q.queue, case when (select 1 from TABLE c where c.queue = q.queue limit 1 offset ?1) = 1 then ?1
 			else (select count(*) from TABLE c where c.queue = q.queue) end
-		from (select queue from TABLE where ROWS > 2000000 group by queue) q`)
+		from (select queue from TABLE where ROWS > case when ?1 < 1000 then 0 else 2000000 end group by queue) q`)
 }
 
 // holdThese reads the rows of claims.
