@@ -26,8 +26,9 @@ const (
 	livelySpread = 0.05
 	livelyFor    = 30 * time.Second
 	// payOff is in how many parts what is owed is paid, so that no single poll is
-	// late; none is put off by more than idleSpread. mostOwed bounds the calls that are owed for.
+	// late; none is put off by more than mostPaid. mostOwed bounds the calls that are owed for.
 	payOff   = 8
+	mostPaid = 0.4
 	mostOwed = 100
 	// lookRound is how often the other processes are counted.
 	lookRound = time.Minute
@@ -76,7 +77,7 @@ func (p *polls) wait(now time.Time) time.Duration {
 	if p.last.IsZero() {
 		return 0
 	}
-	extra := max(time.Duration(p.part*float64(p.spread(now))), min(p.owed/payOff, time.Duration(idleSpread*float64(p.every))))
+	extra := max(time.Duration(p.part*float64(p.spread(now))), min(p.owed/payOff, time.Duration(mostPaid*float64(p.every))))
 	return max(p.last.Add(p.every+extra).Sub(now), 0)
 }
 
