@@ -45,6 +45,9 @@ func (d *dues) end(l dueLook, now, next int64) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.from < l.from { // what another has found meanwhile, this one has not looked for
+		from = min(from, d.from)
+	}
 	d.from = from
 	if l.full {
 		d.nextLook = nextLook(time.Since(l.began))

@@ -26,6 +26,9 @@ func TestDues(t *testing.T) {
 		l = look(false, first-late)
 		d.end(l, first, first-3*late) // a job that is due already is not behind the bound, wherever it came from
 		look(false, first-3*late)
+		slow := l // one that began before that was found does not lose it
+		d.end(slow, first, 0)
+		l = look(false, first-3*late)
 		d.end(l, first, first+1) // one that is due later does not hold it up
 		look(false, first-late)
 		time.Sleep(time.Second) // of the bubble
