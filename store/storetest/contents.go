@@ -93,6 +93,10 @@ func listContents(t *try) {
 		"a value that may not be seen": {with(one("user.name=Ünï"), func(f *bellhop.Filter) { f.Seen = masked("Ünï") }), nil},
 		"not a queue":                  {bellhop.Filter{NotQueues: []string{otherQueue}}, ids(c, a)},
 		"not two queues":               {bellhop.Filter{NotQueues: []string{otherQueue, "Other", "none"}}, ids(a)},
+		"queues that none is called":   {bellhop.Filter{Queues: []string{"nul \x00", "not UTF-8 \xff", `"`, "", "Other"}}, ids(c)},
+		"not queues that there are":    {bellhop.Filter{NotQueues: []string{"nul \x00", "not UTF-8 \xff", `"`, "", "Other"}}, ids(b, a)},
+		"a tag that none has":          {bellhop.Filter{Tags: []string{"nul \x00, not UTF-8 \xff"}}, nil},
+		"kinds that there are not":     {bellhop.Filter{Kinds: []string{"nul \x00", "not UTF-8 \xff"}}, nil},
 		"a queue and not it":           {bellhop.Filter{Queues: []string{otherQueue, "Other"}, NotQueues: []string{otherQueue}}, ids(c)},
 	} {
 		t.same("list by "+name, t.list(c.f, 50), c.want)

@@ -71,7 +71,7 @@ func (s *search) countAtOnce(ctx context.Context) (*bellhop.Counted, error) {
 			}
 			n += int(found)
 		}
-		for _, queue := range uniqueTexts(s.f.Queues) {
+		for _, queue := range uniqueTexts(names(s.f.Queues)) {
 			found, err := s.count(ctx, countQueue[p], queue, s.limit-n)
 			if err != nil {
 				return nil, err

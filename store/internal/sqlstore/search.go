@@ -109,8 +109,12 @@ func conditions(f *bellhop.Filter, p *place) (where string, args []any) {
 	if !f.FinishedBefore.IsZero() {
 		add("p.finished_at < ?", ceiling(f.FinishedBefore))
 	}
-	for _, tag := range f.Tags {
-		add("{tag}", tag)
+	if list := names(f.Tags); len(list) < len(f.Tags) {
+		add("1 = 0") // no job has a tag that is no name
+	} else {
+		for _, tag := range list {
+			add("{tag}", tag)
+		}
 	}
 	return b.String(), args
 }
@@ -198,7 +202,7 @@ func (s *search) byQueue(ctx context.Context, p *place) (numbers []int64, few bo
 		return nil, false, nil
 	}
 	st := compose("of queue in "+p.name, `select job from `+p.table+` where queue = ? {limit}`)
-	for _, queue := range uniqueTexts(s.f.Queues) {
+	for _, queue := range uniqueTexts(names(s.f.Queues)) {
 		err := s.Query(ctx, st, func(r Row) error {
 			var n num
 			err := r.Scan(&n)
