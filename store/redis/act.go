@@ -79,6 +79,11 @@ func (s *Store) actOnJudged(ctx context.Context, r *bellhop.ActRequest, reply *b
 		return err
 	}
 	seen := p.jobs
+	if len(seen) == 0 && r.Fence != nil { // no script of an action compares it
+		if err := s.put(ctx, bellhop.OpAct, r.Fence.Checks()); err != nil {
+			return err
+		}
+	}
 	for len(seen) > 0 {
 		own := *r
 		own.After, own.IDs = "", nil

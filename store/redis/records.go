@@ -52,16 +52,22 @@ func misfit(writes []bellhop.RecordWrite, i int64) error {
 
 // Put implements [bellhop.Store].
 func (s *Store) Put(ctx context.Context, writes []bellhop.RecordWrite) error {
+	return s.verb(ctx, bellhop.OpPut, func() error { return s.put(ctx, bellhop.OpPut, writes) })
+}
+
+func (s *Store) put(ctx context.Context, op bellhop.Op, writes []bellhop.RecordWrite) error {
 	in := items{}
 	if err := appendPuts(&in, writes); err != nil {
 		return err
 	}
-	return s.ask(ctx, bellhop.OpPut, scriptPut, in, func(reply any) error {
-		if i := integer(reply); i >= 0 {
-			return misfit(writes, i)
-		}
-		return nil
-	})
+	reply, err := s.run(ctx, op, scriptPut, in)
+	if err != nil {
+		return err
+	}
+	if i := integer(reply); i >= 0 {
+		return misfit(writes, i)
+	}
+	return nil
 }
 
 // Records implements [bellhop.Store].

@@ -44,7 +44,9 @@ func actFence(t *try) {
 	_, err = t.s.Act(t.ctx, judged)
 	must(t, err)
 	t.put(set("right", "another's", mine))
-	for what, r := range map[string]*bellhop.ActRequest{"by id": request(mine, b.ID), "by filter": request(mine), "of a version to come": request(mine+1000, b.ID)} {
+	for what, r := range map[string]*bellhop.ActRequest{
+		"by id": request(mine, b.ID), "by filter": request(mine), "by a filter that nothing fits": judged, "of a version to come": request(mine+1000, b.ID),
+	} {
 		t.changesNothing(what, func() error { _, err := t.s.Act(t.ctx, r); return err }, bellhop.ErrConflict)
 	}
 	now := t.record("right").Version
