@@ -91,8 +91,8 @@ func TestWhatDiesIsCountedAsCrashed(t *testing.T) {
 		if err != nil || err2 != nil || chart.Total.Crashed != 1 || chart.Total.Succeeded != 1 || chart.Total.Run.Count() != 1 {
 			t.Errorf("%+v, %d runs; %v, %v", chart.Total.Counts, chart.Total.Run.Count(), err, err2)
 		}
-		if len(failed.Groups) != 1 || failed.Groups[0].Class != "crash" {
-			t.Errorf("the failures are %+v", failed.Groups)
+		if err := reader.Describe(t.Context(), rng, failed.Groups); err != nil || len(failed.Groups) != 1 || failed.Groups[0].Class != "crash" {
+			t.Errorf("the failures are %+v; %v", failed.Groups, err)
 		}
 	})
 }
