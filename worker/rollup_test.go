@@ -88,6 +88,9 @@ func TestWhatDiesIsCountedAsCrashed(t *testing.T) {
 		}
 		chart, err := reader.Chart(t.Context(), rng, rollup.Series{})
 		failed, err2 := reader.Failures(t.Context(), rng, "")
+		if err2 == nil {
+			err2 = reader.Describe(t.Context(), rng, failed.Groups)
+		}
 		if err != nil || err2 != nil || chart.Total.Crashed != 1 || chart.Total.Succeeded != 1 || chart.Total.Run.Count() != 1 {
 			t.Errorf("%+v, %d runs; %v, %v", chart.Total.Counts, chart.Total.Run.Count(), err, err2)
 		}
