@@ -17,7 +17,7 @@ type work struct {
 	op       *Operation // as this process knows it; the record may be a write behind
 	now      func() time.Time
 	saved    time.Time // when the record was written last, by the local clock
-	unsaved  bool      // the last bite is not written down
+	unsaved  bool      // what the last bite came to is not written down
 	failures int       // steps in a row that failed
 }
 
@@ -25,7 +25,7 @@ type work struct {
 func (r *Runner) run(o *Operation, now func() time.Time) {
 	defer r.drop(o.ID)
 	w := &work{Runner: r, op: o, now: now, saved: time.Now()}
-	for !w.op.Ended() {
+	for !w.op.Ended() || w.unsaved {
 		wait, err := w.step()
 		if errors.Is(err, errOthers) || errors.Is(err, bellhop.ErrNotFound) {
 			r.log.Info("a bulk operation is no longer this process's", "operation", o.ID, bellhop.AttrError, err)
@@ -141,6 +141,7 @@ func (w *work) failed(err error) error {
 	if hopeless {
 		w.op.State = Failed
 	}
+	w.unsaved = true
 	if saving := w.save(); errors.Is(saving, errOthers) || saving == nil && w.op.Ended() {
 		return saving
 	}
