@@ -157,6 +157,36 @@ func TestKeyOfJobWithoutBytes(t *testing.T) {
 	}
 }
 
+// A search that looks into jobs goes past one whose bytes are lost or damaged, which fits nothing.
+func TestSearchAmongDamagedJobs(t *testing.T) {
+	for name, bytes := range map[string]string{"lost": "", "cut": "\x00", "damaged": "\xff\xff\xff\xff\xff\xff\xff"} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t, testservers.Redis(t).Address)
+			jobs := testJobs(2)
+			for _, j := range jobs {
+				j.Tags, j.Args = []string{"red"}, []byte(`"`+strings.Repeat("x", 300)+`"`)
+			}
+			enqueue(t, s, jobs...)
+			c, key := client(t, openingOf(s).address), "{bellhop:"+openingOf(s).namespace+"}:jobs"
+			if bytes == "" {
+				c.HDel(t.Context(), key, string(jobs[0].ID[:]))
+			} else {
+				c.HSet(t.Context(), key, string(jobs[0].ID[:]), bytes)
+			}
+			for _, f := range []bellhop.Filter{{Tags: []string{"red"}}, {Text: "xxx"}, {Args: []bellhop.ArgMatch{{Path: "", Value: strings.Repeat("x", 300)}}}} {
+				l, err := s.List(t.Context(), &bellhop.Query{Filter: f})
+				if err != nil || len(l.Jobs) != 1 || l.Jobs[0].ID != jobs[1].ID {
+					t.Errorf("%+v finds %+v, %v; want the job that is whole", f, l, err)
+				}
+			}
+			r, err := s.Act(t.Context(), &bellhop.ActRequest{Action: bellhop.ActCancel, Filter: bellhop.Filter{Tags: []string{"red"}}})
+			if err != nil || !slices.Equal(r.Changed, []bellhop.ID{jobs[1].ID}) {
+				t.Errorf("cancelled %+v, %v; want the job that is whole", r, err)
+			}
+		})
+	}
+}
+
 // A call that only reads may be too large for one command as well.
 func TestGetOfVeryMany(t *testing.T) {
 	s := newStore(t, testservers.Redis(t).Address)

@@ -22,10 +22,8 @@ local function laneFits(text)
   return fits
 end
 
--- jobFits looks at what stands in the job's own bytes.
-local function jobFits(id, p)
-  local job = jobOf(id, p)
-  if not job then return false end
+-- holds looks at what stands in a job's own bytes.
+local function holds(job)
   local o = 5 + number('>I4', job)
   o = o + 2 + number('>I2', job, o)
   local size = number('>I2', job, o)
@@ -34,6 +32,14 @@ local function jobFits(id, p)
     if not find(tags, '\0' .. tag .. '\0', 1, true) then return false end
   end
   return f.text == '' or find(job, f.text, o + 33 + size, true) ~= nil
+end
+
+-- jobFits does so for a job; one whose bytes are lost or damaged fits nothing.
+local function jobFits(id, p)
+  local job = jobOf(id, p)
+  if not job then return false end
+  local ok, fits = pcall(holds, job)
+  return ok and fits
 end
 
 -- endFits looks at when the job has ended.
