@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/gobellhop/bellhop/docs"
@@ -8,7 +9,7 @@ import (
 
 // explainCmd shows what the catalogue says of an error.
 type explainCmd struct {
-	Name string `arg:"" optional:"" help:"The error's name, such as unavailable. Without it the names are listed."`
+	Name string `arg:"" optional:"" help:"The error's name, such as unavailable. Without it all are listed."`
 }
 
 // explainResult is the JSON of explain.
@@ -18,7 +19,7 @@ type explainResult struct {
 	URL  string `json:"url"`
 }
 
-// Run shows one entry, or the names of all.
+// Run shows one entry, or all names with what they mean in a few words.
 func (c *explainCmd) Run(a *app) error {
 	if c.Name == "" {
 		list := []explainResult{}
@@ -29,7 +30,7 @@ func (c *explainCmd) Run(a *app) error {
 			return a.printJSON(list)
 		}
 		for _, e := range list {
-			a.print("%s", e.Name)
+			a.print("%-17s %s", e.Name, summary(e.Text))
 		}
 		return nil
 	}
@@ -46,6 +47,17 @@ func (c *explainCmd) Run(a *app) error {
 
 func explained(e docs.Entry) explainResult {
 	return explainResult{e.Name, e.Text, docs.Address + "#" + e.Name}
+}
+
+// subject is what an entry begins with before it says what the error means: its name in Go, or its status over HTTP.
+var subject = regexp.MustCompile("^(`bellhop\\.[A-Za-z]+`[^:]*: |[0-9]{3}[^.]*\\. )")
+
+// summary is the first sentence of an entry.
+func summary(text string) string {
+	text = plainText(strings.Join(strings.Fields(subject.ReplaceAllString(text, "")), " ")) + " "
+	text, _, _ = strings.Cut(text, ". ")
+	text, _, _ = strings.Cut(text, ": [") // a link
+	return strings.TrimSpace(text)
 }
 
 // plainText takes the marks of Markdown away that a terminal does not show.

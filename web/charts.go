@@ -234,14 +234,14 @@ func chartsOf(read *rollup.Chart) []chart {
 	}
 	return []chart{
 		{ID: "jobs", Title: "Jobs a minute", Unit: "rate", Lines: []chartLine{
-			rates("enqueued", "muted", func(p *rollup.Point) int64 { return p.Enqueued }),
+			rates("enqueued", "ready", func(p *rollup.Point) int64 { return p.Enqueued }),
 			rates("succeeded", "succeeded", func(p *rollup.Point) int64 { return p.Succeeded }),
 			rates("given up", "cancelled", func(p *rollup.Point) int64 { return p.Discarded + p.Cancelled }),
 		}},
 		{ID: "failures", Title: "Failed attempts a minute", Unit: "rate", Lines: []chartLine{
 			rates("retried", "warn", func(p *rollup.Point) int64 { return p.Retried }),
 			rates("dead", "dead", func(p *rollup.Point) int64 { return p.Dead }),
-			rates("crashed", "blocked", func(p *rollup.Point) int64 { return p.Crashed }),
+			rates("crashed", "scheduled", func(p *rollup.Point) int64 { return p.Crashed }),
 		}},
 		{ID: "wait", Title: "Wait, from due to start", Unit: "time", Lines: times(func(p *rollup.Point) *rollup.Sketch { return &p.Wait })},
 		{ID: "run", Title: "Run, from start to end", Unit: "time", Lines: times(func(p *rollup.Point) *rollup.Sketch { return &p.Run })},

@@ -15,7 +15,7 @@ const countWithin = 3 * time.Second
 // stateCount is how many jobs of one state match a filter.
 type stateCount struct {
 	bellhop.Tally
-	Text string `json:"text"` // for people: "1,204", "10,000+"
+	Text string `json:"text"` // for people: "1,204", "10,000+"; empty if it is not known whether there is one
 }
 
 // jobCounts answers how many jobs of each state match the filter, counted no further than [countedTo] and not for long: a list
@@ -61,7 +61,15 @@ func (s *Server) tally(v *view, ctx context.Context, f bellhop.Filter) (stateCou
 	if err != nil {
 		return stateCount{}, false, err
 	}
-	return stateCount{t, tallyText(t)}, true, nil
+	return stateCount{t, tabText(t)}, true, nil
+}
+
+// tabText writes a count where none is better than one that tells nothing: none was found among the jobs that were looked at.
+func tabText(t bellhop.Tally) string {
+	if t.Count == 0 && t.More {
+		return ""
+	}
+	return tallyText(t)
 }
 
 // tallyText writes a count and what it is worth.

@@ -161,6 +161,17 @@ func TestPagesVisitAllJobs(t *testing.T) {
 }
 
 // TestSearchSaysHowFarItLooked: a search that finds little among many jobs comes back with a way to go on.
+// A count of none among those that were looked at tells nothing, and the tab goes without; else a bound is told.
+func TestTabsWithoutAWorthyCount(t *testing.T) {
+	for want, tally := range map[string]bellhop.Tally{
+		"": {Count: 0, More: true}, "0": {}, "1,204": {Count: 1204}, "10,000+": {Count: 10_000, More: true},
+	} {
+		if got := tabText(tally); got != want {
+			t.Errorf("%+v: got %q, want %q", tally, got, want)
+		}
+	}
+}
+
 func TestSearchSaysHowFarItLooked(t *testing.T) {
 	w := newWorld(t)
 	w.enqueue("rare", "mail", 1)

@@ -53,6 +53,15 @@ func TestProcessesOnSeveralPages(t *testing.T) {
 	}
 }
 
+func TestTimeWithoutAttemptsHasNoFigures(t *testing.T) {
+	w := newWorld(t)
+	body := w.get("/")
+	w.has(body, "no attempt in 5 min", "nothing started in 5 min", "nothing ended in 5 min")
+	if strings.Contains(body, "p50 0") || strings.Contains(body, "0 of 0") {
+		t.Error("what did not happen has figures")
+	}
+}
+
 func TestChartsShowWhatWorkersHaveWritten(t *testing.T) {
 	w := newWorld(t)
 	if _, err := rollup.AddMark(t.Context(), w.client.Store(), "deploy <7>", "anna"); err != nil {
@@ -65,12 +74,24 @@ func TestChartsShowWhatWorkersHaveWritten(t *testing.T) {
 		Times  []float64 `json:"times"`
 		Charts []struct {
 			ID    string
-			Lines []struct{ Values []*float64 }
+			Lines []struct {
+				Class  string
+				Values []*float64
+			}
 		}
 		Marks []struct{ Text string }
 	}
 	if err := json.Unmarshal([]byte(w.get("/charts?range=15m", "Accept", "application/json")), &numbers); err != nil {
 		t.Fatal(err)
+	}
+	colours := map[string]bool{}
+	for _, c := range numbers.Charts {
+		for _, l := range c.Lines {
+			if colours[c.ID+l.Class] {
+				t.Errorf("two lines of chart %s are of one colour, %s", c.ID, l.Class)
+			}
+			colours[c.ID+l.Class] = true
+		}
 	}
 	if len(numbers.Charts) != 4 || len(numbers.Times) < 15 || len(numbers.Marks) != 1 || numbers.Step != 60 {
 		t.Errorf("%+v", numbers)
@@ -114,6 +135,8 @@ func TestChartsOfAllQueuesAreForThoseWhoSeeAll(t *testing.T) {
 
 func TestWhatIsDoneIsInTheAudit(t *testing.T) {
 	w := newWorld(t)
+	w.has(w.get("/audit"), "Nothing was done yet")
+	w.has(w.get("/audit?who=anna"), "No action fits", "Show all actions")
 	w.enqueue("kind", "mail", 1)
 	w.ask("POST", "/queues/mail", url.Values{"action": {"pause"}})
 	w.ask("POST", "/charts/marks", url.Values{"text": {"deploy"}})

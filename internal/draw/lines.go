@@ -75,6 +75,9 @@ func Lines(title string, times []time.Time, lines []Line, marks []Mark, format f
 				continue
 			}
 			d.WriteString(pen + num(x(i)) + " " + num(y(v)))
+			if pen == "M" {
+				d.WriteString("h0") // a value between two gaps is a dot
+			}
 			pen = "L"
 		}
 		s.add(`<path class="line line-%s" d="%s"><title>%s</title></path>`, esc(l.Class), d.String(), esc(l.Name))

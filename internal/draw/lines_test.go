@@ -47,3 +47,18 @@ func TestNiceStepReachesOverTheTop(t *testing.T) {
 		}
 	}
 }
+
+func TestLinesShowAValueBetweenGaps(t *testing.T) {
+	times := make([]time.Time, 5)
+	for i := range times {
+		times[i] = time.Date(2026, 1, 31, 12, i, 0, 0, time.UTC)
+	}
+	none := math.NaN()
+	draw := func(values ...float64) string {
+		return string(Lines("t", times, []Line{{"a", "ready", values}}, nil, func(float64) string { return "" }))
+	}
+	// A path of a single M draws nothing; with a line of no length its round ends are a dot.
+	if got := draw(none, none, 1, none, none); strings.Count(got, "h0\"") != 1 {
+		t.Errorf("a value between two gaps is not drawn: %s", got)
+	}
+}

@@ -102,7 +102,7 @@ func (s *Store) lookLocks(context.Context) ([]bellhop.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sqlstore.Found(sqlstore.LevelOK, "lock files", "", "%s, %d processes", folder, len(files))
+	return sqlstore.Found(sqlstore.LevelOK, "lock files", "", "%s, of living processes: %d", folder, len(files))
 }
 
 // bytes prints a size for people.

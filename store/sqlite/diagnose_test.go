@@ -33,7 +33,7 @@ func TestDiagnose(t *testing.T) {
 	s := openAt(t, path, sqlite.WithClock(clock))
 	for subject, detail := range map[string]string{
 		"schema": "version", "integrity": "is sound", "durability": "survives", "write-ahead log": "iB",
-		"lock files": "0 processes", "writing": "a write took", "processes": "0 alive", "blocked jobs": "none",
+		"lock files": "of living processes: 0", "writing": "a write took", "processes": "0 alive", "blocked jobs": "none",
 	} {
 		finding(t, s, subject, "ok", detail)
 	}

@@ -2,6 +2,13 @@
 (() => {
   if (!window.uPlot) return;
   const root = document.documentElement;
+  // lone names the values between two gaps, which no line reaches: each is drawn as a dot.
+  const lone = (u, series) => {
+    const v = u.data[series];
+    const none = (i) => v[i] === null || v[i] === undefined;
+    const list = [...v.keys()].filter((i) => !none(i) && none(i - 1) && none(i + 1));
+    return list.length ? list : null;
+  };
   const color = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
   const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
   const digits = (v) => v >= 100 ? v.toFixed(0) : v >= 10 ? v.toFixed(1).replace(/\.0$/, "") : v.toFixed(2).replace(/\.?0+$/, "");
@@ -89,7 +96,7 @@
         axes: [{ ...axis, space: 78, size: 28, values: (u, ticks) => ticks.map((t, i) => clock(t, ticks[i - 1])) }, { ...axis, size: 62, values: (u, ticks) => ticks.map((t) => t === null ? "" : text(t)) }],
         series: [
           { value: (u, t) => t === null || t === undefined ? "" : new Date(t * 1000).toLocaleString() },
-          ...chart.lines.map((l) => ({ label: l.name, stroke: color(l.class), width: 1.6, spanGaps: false, points: { show: false }, value: (u, v) => text(v) })),
+          ...chart.lines.map((l) => ({ label: l.name, stroke: color(l.class), width: 1.6, spanGaps: false, points: { show: false, filter: lone, size: 4, fill: color(l.class) }, value: (u, v) => text(v) })),
         ],
       }, values, body);
     }
