@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -324,9 +325,12 @@ func (s *search) verdict(r Row) (number int64, fits bool, err error) {
 	return int64(n), inner.Matches(&bellhop.Job{Kind: string(kind), Args: args}, &bellhop.Place{}, &last), nil
 }
 
-// names returns those of the texts that can be names: nothing is called by another.
+// names returns those of the texts that something can be called by: what a database
+// does not take as text, or what would end the text in a list of names, is none.
 func names(list []string) Texts {
-	return slices.DeleteFunc(slices.Clone(list), func(name string) bool { return bellhop.CheckName("name", name) != nil })
+	return slices.DeleteFunc(slices.Clone(list), func(name string) bool {
+		return !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\"\\")
+	})
 }
 
 // uniqueTexts returns the texts sorted, each once.
