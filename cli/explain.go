@@ -56,11 +56,13 @@ var subject = regexp.MustCompile("^(`bellhop\\.[A-Za-z]+`[^:]*: |[0-9]{3}[^.]*\\
 func summary(text string) string {
 	text = plainText(strings.Join(strings.Fields(subject.ReplaceAllString(text, "")), " ")) + " "
 	text, _, _ = strings.Cut(text, ". ")
-	text, _, _ = strings.Cut(text, ": [") // a link
 	return strings.TrimSpace(text)
 }
 
+// link is one of Markdown; its text stays.
+var link = regexp.MustCompile(`\[([^]]+)\]\([^)]+\)`)
+
 // plainText takes the marks of Markdown away that a terminal does not show.
 func plainText(text string) string {
-	return strings.NewReplacer("**", "", "`", "", "*", "").Replace(text)
+	return strings.NewReplacer("**", "", "`", "", "*", "").Replace(link.ReplaceAllString(text, "$1"))
 }

@@ -156,7 +156,7 @@ func (p *process) fact(name, value string) { p.a.fact(name, value) }
 
 // fact prints one line of a few about what goes on.
 func (a *app) fact(name, value string) {
-	a.print("  %s%s%s", a.out.paint(dim, name), strings.Repeat(" ", 9-len(name)), clean(value))
+	a.print("  %s%s%s", a.out.paint(dim, name), strings.Repeat(" ", 10-len(name)), clean(value))
 }
 
 // part is something else that runs in the process.

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -120,6 +122,7 @@ func (s *shop) check(err error) {
 func (s *shop) minute(ago time.Duration) {
 	at := s.clock.Now()
 	day := 0.65 + 0.35*math.Sin(2*math.Pi*(24-ago.Hours()+3)/24)
+	enqueued := map[string]string{} // by queue, and of all, as a client notes it
 	for _, l := range lines {
 		n := int(l.perMinute*day*(0.8+0.4*s.random.Float64()) + s.random.Float64())
 		failing, slow := l.failing, 1.0
@@ -128,6 +131,9 @@ func (s *shop) minute(ago time.Duration) {
 		}
 		if l.queue == "webhooks" && ago < 40*time.Minute {
 			failing = 0.3
+		}
+		for _, queue := range []string{"", l.queue} {
+			enqueued[queue] += fmt.Sprintf(" %s=%d", l.kind, n)
 		}
 		for range n {
 			c := &bellhop.Claim{Job: &bellhop.Job{ID: bellhop.NewID(), Kind: l.kind, Queue: l.queue, Attempts: 5}, Place: bellhop.Place{Due: at}}
@@ -138,6 +144,15 @@ func (s *shop) minute(ago time.Duration) {
 			}
 			s.counts.Outcome(c, o, at)
 		}
+	}
+	var note []byte
+	for _, queue := range slices.Sorted(maps.Keys(enqueued)) {
+		note = fmt.Appendf(note, "%s%s\n", queue, enqueued[queue])
+	}
+	if err := s.store.Put(context.Background(), []bellhop.RecordWrite{{
+		Space: bellhop.EnqueuedSpace, Key: at.UTC().Format("2006-01-02T15:04Z") + "/shop", Value: note, Expect: bellhop.ExpectAny, TTL: 48 * time.Hour,
+	}}); err != nil {
+		s.tb.Fatal(err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/gobellhop/bellhop/internal/browser"
 )
@@ -57,7 +58,7 @@ func (w *world) tour() []shot {
 		p.Wait("document.querySelector('#picked').textContent === '2 picked'")
 	}
 	return []shot{
-		light("overview", 1000), jobs, light("job", 1000), light("job-running", 760), light("job-edit", 800), light("failures", 900), ask, operation,
+		light("overview", 1000), jobs, light("job", 1180), light("job-running", 800), light("job-edit", 800), light("failures", 900), ask, operation,
 		light("queues", 760), light("queue", 1000), light("processes", 520), light("process", 720), charts, light("audit", 560), palette,
 		{name: "overview-phone", at: pages["overview"], scheme: "light", width: 390, most: 844},
 		{name: "job-phone", at: pages["job"], scheme: "dark", width: 390, most: 844},
@@ -69,6 +70,8 @@ func TestTour(t *testing.T) {
 	if *update {
 		w := newWorld(t)
 		w.check(os.MkdirAll(pictures, 0o755))
+		w.died("batch-5d8b6-9xw2c", 3*time.Hour, 2, 1, "running", "retried", "dead")
+		w.died("shop-7f9c4-ttq7d", 50*time.Hour, 12, 0, "ready")
 		for _, s := range w.tour() {
 			w.take(t, s)
 		}
