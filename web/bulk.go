@@ -118,8 +118,10 @@ func (s *Server) askBulk(v *view) (*page, error) {
 		d.Count, d.Unknown = "an unknown number of", true
 	case err != nil:
 		return nil, err
+	case tally.Count == 0 && tally.More: // none among those that were looked at
+		d.Count, d.Unknown = "an unknown number of", true
 	default:
-		d.Count, d.None = tallyText(tally), tally.Count == 0 && !tally.More
+		d.Count, d.None = tallyText(tally), tally.Count == 0
 	}
 	var rows jobsData
 	if ask.Some {
