@@ -82,7 +82,7 @@ type askData struct {
 	*bulkAsk
 	Count   string // how many jobs it will touch: "1,204", "100,000+"
 	None    bool
-	Unknown bool // they could not be counted in time
+	Unknown bool // they could not be counted within the limits
 	IDs     []string
 	States  string
 	Sample  []jobRow
