@@ -113,6 +113,13 @@ func (s *Server) askBulk(v *view) (*page, error) {
 	if ask.Some {
 		tally, err = s.client.Tally(ctx, ask.Filter, bulk.CountedTo)
 	}
+	if tally.Examined > 0 { // the look was bounded: going on is worth a moment, since people are asked for so many
+		ctx, cancel := context.WithTimeout(ctx, countOnFor)
+		defer cancel()
+		if n, err := s.client.Count(ctx, ask.Filter, bulk.CountedTo); err == nil || n > tally.Count {
+			tally = bellhop.Tally{Count: n, More: err != nil || n == bulk.CountedTo}
+		}
+	}
 	switch {
 	case err != nil && ctx.Err() != nil && v.Context().Err() == nil:
 		d.Count, d.Unknown = "an unknown number of", true

@@ -13,6 +13,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/rollup"
+	"github.com/gobellhop/bellhop/store/memory"
 )
 
 func TestBulkAsksWithTheNumber(t *testing.T) {
@@ -33,6 +34,34 @@ func TestBulkAsksWithTheNumber(t *testing.T) {
 			t.Errorf("%s: %s", query, reply.Status)
 		}
 	}
+}
+
+// shortLooks counts no more than 600 jobs in one look, as stores do that have to look at each.
+type shortLooks struct{ bellhop.Store }
+
+func (s shortLooks) Count(ctx context.Context, q *bellhop.Query) (*bellhop.Counted, error) {
+	page := *q
+	page.Limit = min(q.Limit, 600)
+	l, err := s.List(ctx, &page)
+	if err != nil {
+		return nil, err
+	}
+	return &bellhop.Counted{Count: len(l.Jobs), Next: l.Next, Examined: len(l.Jobs)}, nil
+}
+
+// Who is asked is told the number, also where one look does not find it.
+func TestBulkGoesOnCounting(t *testing.T) {
+	w := newWorldOn(t, shortLooks{memory.New()})
+	w.enqueue("k", "mail", 1500)
+	w.has(w.get("/bulk/new?action=cancel&all=1&q=kind%3Dk"), "Cancel 1,500 jobs?")
+}
+
+// The button that loses jobs for good does not wait for the next press of Enter.
+func TestDeleteIsNotInFocus(t *testing.T) {
+	w := newWorld(t)
+	w.enqueue("k", "mail", 1)
+	w.has(w.get("/bulk/new?action=delete&all=1&q=kind%3Dk"), `autofocus href="/jobs">No, go back`, `button-bad">Delete 1 job`)
+	w.has(w.get("/bulk/new?action=cancel&all=1&q=kind%3Dk"), `button-main" autofocus>Cancel 1 job`)
 }
 
 func TestBulkOnAllThatMatch(t *testing.T) {

@@ -12,6 +12,9 @@ import (
 // countWithin is how long the tabs' counts may take together.
 const countWithin = 3 * time.Second
 
+// countOnFor is how long a page goes on counting jobs that a person is about to act on.
+const countOnFor = 250 * time.Millisecond
+
 // stateCount is how many jobs of one state match a filter.
 type stateCount struct {
 	bellhop.Tally
