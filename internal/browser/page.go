@@ -64,24 +64,36 @@ func (p *Page) Reload() { p.tb.Helper(); p.run("reload", chromedp.Reload()) }
 // Back goes back, as the button does. The page may be loaded anew, or be shown as it was left.
 func (p *Page) Back() {
 	p.tb.Helper()
-	at := p.entry()
+	at, err := p.entry()
+	p.must("read the history", err)
 	p.Eval("history.back()", nil)
-	for deadline := time.Now().Add(patience); p.entry() == at; {
+	for deadline := time.Now().Add(patience); ; {
+		now, err := p.entry()
+		if err != nil && !strings.Contains(err.Error(), betweenPages) {
+			p.must("read the history", err)
+		}
+		if err == nil && now != at {
+			break
+		}
 		if time.Now().After(deadline) {
-			p.tb.Fatalf("browser: %s: back leads nowhere", p.title)
+			p.tb.Fatalf("browser: %s: back leads nowhere (%v)", p.title, err)
 		}
 	}
 	p.Wait("document.readyState === 'complete'")
 }
 
+// betweenPages is what the browser says to a question that meets the moment at which a tab's page gives way to one that was kept.
+const betweenPages = "Not attached to an active page"
+
 // entry is the place of the page in the tab's history.
-func (p *Page) entry() int64 {
-	p.tb.Helper()
+func (p *Page) entry() (int64, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	history, err := chromedp.Run(ctx, chromedp.NavigationEntries())
-	p.must("read the history", err)
-	return history.CurrentIndex
+	if err != nil {
+		return 0, err
+	}
+	return history.CurrentIndex, nil
 }
 
 // Leads does something that leads to another page, a press on a link or a button, and returns when that one has loaded.
