@@ -29,26 +29,14 @@ type route struct {
 
 var routes = []route{
 	{"postgres to redis", newPostgres, newRedis},
-	{"mariadb to postgres", newMariaDB, func(t *testing.T) string { return with(newPostgres(t), "migrate", "auto") }},
-	{"postgres to mariadb", newPostgres, func(t *testing.T) string { return with(newMariaDB(t), "migrate", "auto") }},
+	{"mariadb to postgres", newMariaDB, func(t *testing.T) string { return testservers.With(newPostgres(t), "migrate", "auto") }},
+	{"postgres to mariadb", newPostgres, func(t *testing.T) string { return testservers.With(newMariaDB(t), "migrate", "auto") }},
 }
 
 func newPostgres(t *testing.T) string { return testservers.Postgres(t).Database(t) }
 func newMariaDB(t *testing.T) string  { return testservers.MariaDB(t).Database(t) }
 func newRedis(t *testing.T) string {
-	return with(testservers.Redis(t).Address, "namespace", strings.ToLower(rand.Text()))
-}
-
-// with returns an address with one more parameter.
-func with(address, name, value string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		panic(err)
-	}
-	q := u.Query()
-	q.Set(name, value)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return testservers.With(testservers.Redis(t).Address, "namespace", strings.ToLower(rand.Text()))
 }
 
 // through opens the other end of a rig: a store at an address, and a pool of its own for the relays.
@@ -273,22 +261,22 @@ func TestSettings(t *testing.T) {
 	for name, address := range map[string]func(t *testing.T) string{
 		"sqlite": func(t *testing.T) string { return databases[0].make(t) },
 		"postgres, serializable": func(t *testing.T) string {
-			return with(newPostgres(t), "default_transaction_isolation", "serializable")
+			return testservers.With(newPostgres(t), "default_transaction_isolation", "serializable")
 		},
 		"postgres, simple protocol": func(t *testing.T) string {
-			return with(with(newPostgres(t), "default_query_exec_mode", "simple_protocol"), "timezone", "America/New_York")
+			return testservers.With(testservers.With(newPostgres(t), "default_query_exec_mode", "simple_protocol"), "timezone", "America/New_York")
 		},
 		"postgres, another session for each transaction": func(t *testing.T) string {
 			address := newPostgres(t)
-			return with(faultproxy.NewPooler(t, address).Through(address), "default_query_exec_mode", "exec")
+			return testservers.With(faultproxy.NewPooler(t, address).Through(address), "default_query_exec_mode", "exec")
 		},
 		"mariadb, serializable": func(t *testing.T) string {
-			return with(with(newMariaDB(t), "tx_isolation", "'SERIALIZABLE'"), "time_zone", "'-09:30'")
+			return testservers.With(testservers.With(newMariaDB(t), "tx_isolation", "'SERIALIZABLE'"), "time_zone", "'-09:30'")
 		},
 		"mariadb, interpolated, other quotes": func(t *testing.T) string {
-			return with(with(newMariaDB(t), "interpolateParams", "true"), "sql_mode", "'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,TRADITIONAL'")
+			return testservers.With(testservers.With(newMariaDB(t), "interpolateParams", "true"), "sql_mode", "'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,TRADITIONAL'")
 		},
-		"mariadb, latin1": func(t *testing.T) string { return with(newMariaDB(t), "charset", "latin1") },
+		"mariadb, latin1": func(t *testing.T) string { return testservers.With(newMariaDB(t), "charset", "latin1") },
 		"mariadb, small packets, not strict": func(t *testing.T) string {
 			return small.Database(t)
 		},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -33,28 +32,18 @@ var where = []struct {
 		return "sqlite:" + filepath.Join(t.TempDir(), "jobs.db") + "?synchronous=normal"
 	}},
 	{"postgres", 4_000, 20_000, newPostgres},
-	{"mariadb", 4_000, 10_000, func(t *testing.T) string { return with(testservers.MariaDB(t).Database(t), "migrate", "auto") }},
+	{"mariadb", 4_000, 10_000, func(t *testing.T) string {
+		return testservers.With(testservers.MariaDB(t).Database(t), "migrate", "auto")
+	}},
 	{"redis", 4_000, 50_000, newRedis},
 }
 
 func newPostgres(t *testing.T) string {
-	return with(testservers.Postgres(t).Database(t), "migrate", "auto")
+	return testservers.With(testservers.Postgres(t).Database(t), "migrate", "auto")
 }
 
 func newRedis(t *testing.T) string {
-	return with(testservers.Redis(t).Address, "namespace", strings.ToLower(bellhop.NewID().String()))
-}
-
-// with returns an address with one more parameter.
-func with(address, name, value string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		panic(err)
-	}
-	q := u.Query()
-	q.Set(name, value)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return testservers.With(testservers.Redis(t).Address, "namespace", strings.ToLower(bellhop.NewID().String()))
 }
 
 func open(t *testing.T, address string) bellhop.Store {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -24,13 +23,13 @@ func TestMain(m *testing.M) { testservers.Main(m) }
 var addresses = map[string]func(t *testing.T) string{
 	"sqlite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "jobs.db") },
 	"postgres": func(t *testing.T) string {
-		return with(t, testservers.Postgres(t).Database(t), "migrate", "auto", "pool_max_conns", "3")
+		return testservers.With(testservers.Postgres(t).Database(t), "migrate", "auto", "pool_max_conns", "3")
 	},
 	"mysql": func(t *testing.T) string {
-		return with(t, testservers.MariaDB(t).Database(t), "migrate", "auto", "connections", "3")
+		return testservers.With(testservers.MariaDB(t).Database(t), "migrate", "auto", "connections", "3")
 	},
 	"redis": func(t *testing.T) string {
-		return with(t, testservers.Redis(t).Address, "namespace", "calm-"+bellhop.NewID().String())
+		return testservers.With(testservers.Redis(t).Address, "namespace", "calm-"+bellhop.NewID().String())
 	},
 	"partition": func(t *testing.T) string {
 		type part struct {
@@ -39,7 +38,7 @@ var addresses = map[string]func(t *testing.T) string{
 		}
 		var parts []part
 		for _, name := range []string{"a", "b", "c"} {
-			parts = append(parts, part{name, with(t, testservers.Redis(t).Address, "namespace", "calm-"+bellhop.NewID().String())})
+			parts = append(parts, part{name, testservers.With(testservers.Redis(t).Address, "namespace", "calm-"+bellhop.NewID().String())})
 		}
 		text, err := json.Marshal(map[string]any{"by": "key", "parts": parts})
 		if err != nil {
@@ -51,21 +50,6 @@ var addresses = map[string]func(t *testing.T) string{
 		}
 		return "partition:" + path
 	},
-}
-
-// with sets parameters of an address: name, value, name, value.
-func with(t *testing.T, address string, parameters ...string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	for i := 0; i < len(parameters); i += 2 {
-		q.Set(parameters[i], parameters[i+1])
-	}
-	u.RawQuery = q.Encode()
-	return u.String()
 }
 
 // tally counts the calls to the stores of all workers, and the jobs that each has run.

@@ -44,7 +44,7 @@ func TestDiagnose(t *testing.T) {
 // What is wrong is found, and who is to blame.
 func TestDiagnoseTrouble(t *testing.T) {
 	server := testservers.StartPostgres(t)
-	s := open(t, with(t, server.Address, "migrate", "auto"))
+	s := open(t, testservers.With(server.Address, "migrate", "auto"))
 	admin := connect(t.Context(), t, server.Address)
 	defer admin.Close(context.Background())
 	for _, sql := range []string{

@@ -42,7 +42,7 @@ func schema(t testing.TB) string {
 	} else {
 		schemas.made++
 		name = fmt.Sprintf("test%d_%s", schemas.made, bellhop.NewID().String()[24:])
-		s, err := postgres.Open(t.Context(), with(t, server.Address, "schema", name, "migrate", "auto"))
+		s, err := postgres.Open(t.Context(), testservers.With(server.Address, "schema", name, "migrate", "auto"))
 		must(t, err)
 		must(t, s.Close())
 		grant(t, server.Address, name)
@@ -53,7 +53,7 @@ func schema(t testing.TB) string {
 		defer schemas.mu.Unlock()
 		schemas.free = append(schemas.free, name)
 	})
-	return as(t, with(t, server.Address, "schema", name), runRole)
+	return as(t, testservers.With(server.Address, "schema", name), runRole)
 }
 
 // runRole is the role of daily work: all tests of the contract run under it. It
@@ -119,19 +119,6 @@ func connect(ctx context.Context, t testing.TB, address string) *pgx.Conn {
 	conn, err := pgx.Connect(ctx, address)
 	must(t, err)
 	return conn
-}
-
-// with sets parameters of an address: name, value, name, value.
-func with(t testing.TB, address string, parameters ...string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	must(t, err)
-	q := u.Query()
-	for i := 0; i < len(parameters); i += 2 {
-		q.Set(parameters[i], parameters[i+1])
-	}
-	u.RawQuery = q.Encode()
-	return u.String()
 }
 
 // kept are the pools that outlive the stores on them while a test says so: a new

@@ -50,7 +50,7 @@ func migrated(t testing.TB) (s *postgres.Store, conn *pgx.Conn, name string) {
 	t.Helper()
 	address := testservers.Postgres(t).Address
 	name = "Migrations " + bellhop.NewID().String()[24:]
-	s = open(t, with(t, address, "schema", name, "migrate", "auto"))
+	s = open(t, testservers.With(address, "schema", name, "migrate", "auto"))
 	conn = connect(t.Context(), t, address)
 	t.Cleanup(func() {
 		_ = conn.Close(context.Background())
@@ -155,7 +155,7 @@ func TestMigrationSQL(t *testing.T) {
 	if got := schemaOf(t, conn, name); got != want {
 		t.Errorf("the printed statements make another schema:\n%s", got)
 	}
-	must(t, open(t, with(t, testservers.Postgres(t).Address, "schema", name)).Close()) // it is taken for migrated
+	must(t, open(t, testservers.With(testservers.Postgres(t).Address, "schema", name)).Close()) // it is taken for migrated
 	if _, err := s.MigrationSQL(0, newest+1); err == nil {
 		t.Error("there are statements for a version above the newest")
 	}
@@ -166,7 +166,7 @@ func TestMigrationChecksum(t *testing.T) {
 	_, conn, name := migrated(t)
 	_, err := conn.Exec(t.Context(), "update "+pgx.Identifier{name, "bellhop_schema"}.Sanitize()+" set checksum = 'other'")
 	must(t, err)
-	refused(t, with(t, testservers.Postgres(t).Address, "schema", name), "was made by another program")
+	refused(t, testservers.With(testservers.Postgres(t).Address, "schema", name), "was made by another program")
 }
 
 // A migration that was interrupted goes on: each step is there as a whole or not at all.
@@ -176,7 +176,7 @@ func TestMigrationInterrupted(t *testing.T) {
 	inTheWay := pgx.Identifier{name, "bellhop_counters"}.Sanitize()
 	_, err := conn.Exec(t.Context(), "create table "+inTheWay+" (x int)")
 	must(t, err)
-	address := with(t, testservers.Postgres(t).Address, "schema", name, "migrate", "auto")
+	address := testservers.With(testservers.Postgres(t).Address, "schema", name, "migrate", "auto")
 	refused(t, address, "already exists")
 	_, err = conn.Exec(t.Context(), "drop table "+inTheWay)
 	must(t, err)

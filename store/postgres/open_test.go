@@ -49,7 +49,7 @@ func TestOpenRefusals(t *testing.T) {
 		_, err := admin.Exec(t.Context(), sql)
 		must(t, err)
 	}
-	address := with(t, server.Address, "migrate", "auto")
+	address := testservers.With(server.Address, "migrate", "auto")
 	at := func(user *url.Userinfo, database string) string {
 		u, err := url.Parse(address)
 		must(t, err)
@@ -59,13 +59,13 @@ func TestOpenRefusals(t *testing.T) {
 	u, err := url.Parse(address)
 	must(t, err)
 	refused(t, at(u.User, "nowhere"), "no such database", "create it")
-	refused(t, with(t, at(url.UserPassword("guest", "hunter2"), "postgres"), "schema", "private"), "docs/postgres.md")
+	refused(t, testservers.With(at(url.UserPassword("guest", "hunter2"), "postgres"), "schema", "private"), "docs/postgres.md")
 	refused(t, at(url.UserPassword("guest", "hunter22"), "postgres"), "password is wrong")
-	refused(t, with(t, server.Address, "schema", "empty"), "bellhop migrate up", `schema "empty"`)
-	refused(t, with(t, address, "migrate", "perhaps"), "migrate=", "auto, off or only")
-	refused(t, with(t, address, "pooler", "statement"), "pooler=", "transaction")
-	refused(t, with(t, address, "schema", strings.Repeat("x", 64)), "63 bytes")
-	refused(t, with(t, address, "colour", "blue"), "colour")
+	refused(t, testservers.With(server.Address, "schema", "empty"), "bellhop migrate up", `schema "empty"`)
+	refused(t, testservers.With(address, "migrate", "perhaps"), "migrate=", "auto, off or only")
+	refused(t, testservers.With(address, "pooler", "statement"), "pooler=", "transaction")
+	refused(t, testservers.With(address, "schema", strings.Repeat("x", 64)), "63 bytes")
+	refused(t, testservers.With(address, "colour", "blue"), "colour")
 	refused(t, "postgres://postgres:hunter2@127.0.0.1:1/x?connect_timeout=2", "cannot be reached")
 	refused(t, "postgres://postgres:hunter2@127.0.0.1:port/x", "cannot be read")
 }
@@ -75,7 +75,7 @@ func TestSchemaNames(t *testing.T) {
 	server := testservers.Postgres(t)
 	for _, name := range []string{"Job Store", `a"b'c?d`, "größe", "select"} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, with(t, server.Address, "schema", name, "migrate", "auto"))
+			s := open(t, testservers.With(server.Address, "schema", name, "migrate", "auto"))
 			defer drop(t, server.Address, name)
 			use(t, s)
 			must(t, s.Close())
@@ -154,7 +154,7 @@ func onPool(t testing.TB, address string, set func(c *pgxpool.Config)) *postgres
 
 // Two connections are enough for a hundred callers, and a beat comes through.
 func TestSmallPool(t *testing.T) {
-	s := open(t, with(t, schema(t), "pool_max_conns", "2"))
+	s := open(t, testservers.With(schema(t), "pool_max_conns", "2"))
 	process := testProcess(t, s)
 	var group sync.WaitGroup
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
@@ -195,7 +195,7 @@ func TestEightAtOnce(t *testing.T) {
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
-				s, err := postgres.Open(t.Context(), with(t, server.Address, "schema", name, "migrate", "auto", "pool_max_conns", "2"))
+				s, err := postgres.Open(t.Context(), testservers.With(server.Address, "schema", name, "migrate", "auto", "pool_max_conns", "2"))
 				if err != nil {
 					t.Error(err)
 					return

@@ -52,7 +52,7 @@ func enqueueOne(s bellhop.Store) func(context.Context) error {
 // as another can be had.
 func TestReadOnlyServer(t *testing.T) {
 	server := testservers.StartPostgres(t)
-	s := open(t, with(t, server.Address, "migrate", "auto"))
+	s := open(t, testservers.With(server.Address, "migrate", "auto"))
 	admin := connect(t.Context(), t, server.Address)
 	defer admin.Close(context.Background())
 	set := func(to string) {
@@ -80,7 +80,7 @@ func TestReadOnlyServer(t *testing.T) {
 // is lost, errors are of the one kind, and the store goes on by itself.
 func TestServerIsKilled(t *testing.T) {
 	server := testservers.StartPostgres(t)
-	s := open(t, with(t, server.Address, "migrate", "auto"))
+	s := open(t, testservers.With(server.Address, "migrate", "auto"))
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	var mu sync.Mutex
@@ -125,7 +125,7 @@ func TestServerIsKilled(t *testing.T) {
 // A frozen server does not hold a caller longer than its context.
 func TestServerFreezes(t *testing.T) {
 	server := testservers.StartPostgres(t)
-	s := open(t, with(t, server.Address, "migrate", "auto"))
+	s := open(t, testservers.With(server.Address, "migrate", "auto"))
 	must(t, enqueueOne(s)(t.Context()))
 	server.Freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -434,7 +434,7 @@ func TestDefaultIsolation(t *testing.T) {
 	defer admin.Close(context.Background())
 	_, err := admin.Exec(t.Context(), `do $$ begin execute format('alter database %I set default_transaction_isolation = serializable', current_database()); end $$`)
 	must(t, err)
-	s := open(t, with(t, address, "migrate", "auto"))
+	s := open(t, testservers.With(address, "migrate", "auto"))
 	use(t, s)
 	level, err := s.Isolation(t.Context())
 	must(t, err)
@@ -451,7 +451,7 @@ func TestTransactionPooler(t *testing.T) {
 	pooler := faultproxy.NewPooler(t, admin)
 	h := storetest.Harness{
 		New: func(t testing.TB) bellhop.Store {
-			return open(t, with(t, pooler.Through(admin), "pooler", "transaction", "schema", schemaIn(t, schema(t))))
+			return open(t, testservers.With(pooler.Through(admin), "pooler", "transaction", "schema", schemaIn(t, schema(t))))
 		},
 		Reopen: harness.Reopen, Advance: harness.Advance,
 	}
@@ -470,7 +470,7 @@ func TestTransactionPooler(t *testing.T) {
 func TestListenBesideAPooler(t *testing.T) {
 	direct := testservers.Postgres(t).Address
 	pooler := faultproxy.NewPooler(t, direct)
-	address := with(t, pooler.Through(direct), "pooler", "transaction", "listen", direct, "schema", schemaIn(t, schema(t)))
+	address := testservers.With(pooler.Through(direct), "pooler", "transaction", "listen", direct, "schema", schemaIn(t, schema(t)))
 	a, b := open(t, address), open(t, address)
 	others := listenTo(t, b)
 	await(t, others, "", 5*time.Second)
