@@ -191,6 +191,16 @@ func TestUsersTransactionHoldsAKey(t *testing.T) {
 	}
 }
 
+// holding returns a user's open transaction that has completed a claim; it is rolled back at the end of the test.
+func holding(t *testing.T, s *postgres.Store, claim bellhop.Claim) pgx.Tx {
+	t.Helper()
+	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
+	must(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	must(t, postgres.FinishWithin(t.Context(), s, tx, claim.Settle(bellhop.Policy{}, bellhop.Return{})))
+	return tx
+}
+
 // A user's open transaction that holds a claim holds up no other outcome. The claim's own is not refused, since the
 // transaction may be rolled back: it is unsettled, and handed in again without waiting each time [X1].
 func TestUsersTransactionHoldsAClaim(t *testing.T) {
@@ -198,10 +208,7 @@ func TestUsersTransactionHoldsAClaim(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
 			held, other := claimOne(t, s), claimOne(t, s)
-			tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
-			must(t, err)
-			defer func() { _ = tx.Rollback(context.Background()) }()
-			must(t, postgres.FinishWithin(t.Context(), s, tx, held.Settle(bellhop.Policy{}, bellhop.Return{})))
+			tx := holding(t, s, held)
 			var waits atomic.Int32
 			s.SetStep(func(_ context.Context, _ bellhop.Op, statement string, done bool) error {
 				if !done && slices.Contains([]string{"hold running", "end", "end plain"}, statement) {
@@ -281,10 +288,7 @@ func TestLockedForAMoment(t *testing.T) {
 func TestUsersTransactionHoldsUpNoAction(t *testing.T) {
 	s := newStore(t)
 	held, other := claimOne(t, s), claimOne(t, s)
-	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
-	must(t, err)
-	defer func() { _ = tx.Rollback(context.Background()) }()
-	must(t, postgres.FinishWithin(t.Context(), s, tx, held.Settle(bellhop.Policy{}, bellhop.Return{})))
+	tx := holding(t, s, held)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, r := range []bellhop.ActRequest{{IDs: []bellhop.ID{held.Job.ID, other.Job.ID}}, {Filter: bellhop.Filter{Queues: []string{"default"}}}, {IDs: []bellhop.ID{held.Job.ID}}} {
@@ -308,14 +312,11 @@ func TestUsersTransactionHoldsUpNoAction(t *testing.T) {
 func TestUsersTransactionHoldsUpNoReport(t *testing.T) {
 	s := newStore(t)
 	held, other := claimOne(t, s), claimOne(t, s)
-	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
-	must(t, err)
-	defer func() { _ = tx.Rollback(context.Background()) }()
-	must(t, postgres.FinishWithin(t.Context(), s, tx, held.Settle(bellhop.Policy{}, bellhop.Return{})))
+	holding(t, s, held)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	done := []byte(`{"done":1}`)
-	_, err = s.Report(ctx, []bellhop.Report{{Token: held.Token, Progress: done}, {Token: other.Token, Progress: done}})
+	_, err := s.Report(ctx, []bellhop.Report{{Token: held.Token, Progress: done}, {Token: other.Token, Progress: done}})
 	if !errors.Is(err, bellhop.ErrUnavailable) || ctx.Err() != nil {
 		t.Errorf("reports of which one is held: %v, %v", err, ctx.Err())
 	}
