@@ -162,6 +162,9 @@ func (c *Client) ActSome(ctx context.Context, r ActRequest) (*ActReply, error) {
 	if len(r.IDs) > 1000 {
 		return nil, invalid("ids", "%d jobs are more than the limit of 1000", len(r.IDs))
 	}
+	if r.Fence != nil && r.Fence.Version < 1 {
+		return nil, invalid("fence", "no record has the version %d: give the one that was read", r.Fence.Version)
+	}
 	return c.act(ctx, &r)
 }
 

@@ -374,6 +374,19 @@ func TestAStoreThatIsCertain(t *testing.T) {
 	}
 }
 
+// A fence that no record can fit is a slip of the caller.
+func TestAFenceWithoutAVersionIsRefused(t *testing.T) {
+	c := newClient(t)
+	for _, version := range []int64{bellhop.ExpectAny, bellhop.ExpectNone} {
+		_, err := c.ActSome(t.Context(), bellhop.ActRequest{
+			Action: bellhop.ActCancel, IDs: []bellhop.ID{bellhop.NewID()}, Fence: &bellhop.Fence{Space: "rights", Key: "mine", Version: version},
+		})
+		if !errors.Is(err, bellhop.ErrInvalid) {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
+}
+
 // What would touch every job must be said, not left out.
 func TestAnEmptyFilterIsRefused(t *testing.T) {
 	c := newClient(t)

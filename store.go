@@ -377,11 +377,12 @@ type ActRequest struct {
 	Reason string
 	// Fence, if it is not nil, is the record by which the caller may act: see [A6].
 	// Whoever takes the right over writes the record first; what the former holder
-	// still sends then, however late it arrives, does nothing.
+	// still sends then, however late it arrives, does nothing. Where a store is made of
+	// several, that is so in the one that has the record, which acts first.
 	Fence *Fence
 }
 
-// Fence names a record and the version that it must have.
+// Fence names a record and the version that it must have: one that a write gave it, so at least 1.
 type Fence struct {
 	Space, Key string
 	Version    int64

@@ -9,19 +9,14 @@ import (
 )
 
 // Act implements [bellhop.Store]. By id it asks all parts; by filter each part acts
-// on its share of the jobs that one call may visit. A fence is compared before any part
-// is asked, and holds to the end in the part where its record lives.
+// on its share of the jobs that one call may visit. A fence holds in the part where its
+// record lives, which acts first; see [Store.askToAct].
 func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActReply, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	if !r.Action.Valid() {
 		return nil, &bellhop.InvalidError{Index: -1, Field: "action", Reason: r.Action.String() + " is unknown"}
-	}
-	if r.Fence != nil {
-		if err := s.Put(ctx, r.Fence.Checks()); err != nil {
-			return nil, err
-		}
 	}
 	if len(r.IDs) > 0 {
 		return s.actByID(ctx, r)
@@ -41,15 +36,8 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 		limit -= limits[p]
 	}
 	open = slices.DeleteFunc(open, func(p *part) bool { return limits[p] == 0 }) // the next call will reach it
-	list, err := gather(ctx, open, forEver, func(ctx context.Context, p *part) (*bellhop.ActReply, error) {
-		own := *r
-		own.After, own.Limit, own.Fence = m[p.name], limits[p], s.fenceIn(p, r.Fence)
-		return p.store.Act(ctx, &own)
-	})
+	list, err := s.askToAct(ctx, open, r, func(own *bellhop.ActRequest, p *part) { own.After, own.Limit = m[p.name], limits[p] })
 	if err != nil {
-		return nil, err
-	}
-	if err := someFailed(list, fmt.Sprintf("%s was done", r.Action)); err != nil {
 		return nil, err
 	}
 	total := &bellhop.ActReply{}
@@ -64,24 +52,49 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 	return total, nil
 }
 
-// fenceIn returns the fence for a part: none where the record does not live.
-func (s *Store) fenceIn(p *part, f *bellhop.Fence) *bellhop.Fence {
-	if f == nil || s.router.record(f.Space, f.Key) != p.index {
-		return nil
+// askToAct sends the request to parts, each in its own form. With a fence the part where its record lives is asked first and alone:
+// what the fence stops there is done nowhere, and what it lets pass is done in the others right after. They cannot compare it, so a
+// caller who stands still between the two is not stopped there.
+func (s *Store) askToAct(
+	ctx context.Context, parts []*part, r *bellhop.ActRequest, form func(own *bellhop.ActRequest, p *part),
+) ([]answer[*bellhop.ActReply], error) {
+	var list []answer[*bellhop.ActReply]
+	ask := func(parts []*part, fence *bellhop.Fence) error {
+		more, err := gather(ctx, parts, forEver, func(ctx context.Context, p *part) (*bellhop.ActReply, error) {
+			own := *r
+			own.Fence = fence
+			form(&own, p)
+			return p.store.Act(ctx, &own)
+		})
+		if err != nil {
+			return err
+		}
+		list = append(list, more...)
+		return someFailed(list, fmt.Sprintf("%s was done", r.Action))
 	}
-	return f
+	if r.Fence != nil {
+		home := s.parts[s.router.record(r.Fence.Space, r.Fence.Key)]
+		others := slices.DeleteFunc(slices.Clone(parts), func(p *part) bool { return p == home })
+		var err error
+		if len(others) < len(parts) {
+			err = ask([]*part{home}, r.Fence)
+		} else { // it has no more jobs to act on
+			err = s.Put(ctx, r.Fence.Checks())
+		}
+		if err != nil {
+			return nil, err
+		}
+		parts = others
+	}
+	if err := ask(parts, nil); err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 func (s *Store) actByID(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActReply, error) {
-	list, err := gather(ctx, s.parts, forEver, func(ctx context.Context, p *part) (*bellhop.ActReply, error) {
-		own := *r
-		own.Fence = s.fenceIn(p, r.Fence)
-		return p.store.Act(ctx, &own)
-	})
+	list, err := s.askToAct(ctx, s.parts, r, func(*bellhop.ActRequest, *part) {})
 	if err != nil {
-		return nil, err
-	}
-	if err := someFailed(list, fmt.Sprintf("%s was done", r.Action)); err != nil {
 		return nil, err
 	}
 	total := &bellhop.ActReply{}

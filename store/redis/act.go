@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -71,12 +72,12 @@ func (s *Store) actOnJudged(ctx context.Context, r *bellhop.ActRequest, reply *b
 	if q.Filter.States == 0 {
 		q.Filter.States = bellhop.AllStates
 	}
-	if q.Filter.States &= r.Action.From(); q.Filter.States == 0 {
-		return nil
-	}
-	p, err := s.search(ctx, bellhop.OpAct, q, limit)
-	if err != nil {
-		return err
+	p := &page{}
+	if q.Filter.States &= r.Action.From(); q.Filter.States != 0 {
+		var err error
+		if p, err = s.search(ctx, bellhop.OpAct, q, limit); err != nil {
+			return err
+		}
 	}
 	seen := p.jobs
 	if len(seen) == 0 && r.Fence != nil { // no script of an action compares it
@@ -84,13 +85,16 @@ func (s *Store) actOnJudged(ctx context.Context, r *bellhop.ActRequest, reply *b
 			return err
 		}
 	}
-	for len(seen) > 0 {
+	for round := 0; len(seen) > 0; round++ {
 		own := *r
 		own.After, own.IDs = "", nil
 		for _, e := range seen {
 			own.IDs = append(own.IDs, e.ID)
 		}
 		moved, err := s.act(ctx, &own, seen, reply)
+		if round > 0 && errors.Is(err, bellhop.ErrConflict) {
+			err = nil // the fence held for what was done; those that had moved stay as they are
+		}
 		if err != nil || len(moved) == 0 {
 			reply.Next = p.next
 			return err

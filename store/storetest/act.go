@@ -43,9 +43,14 @@ func actFence(t *try) {
 	judged.Filter.Args = []bellhop.ArgMatch{{Path: "", Value: "nothing"}}
 	_, err = t.s.Act(t.ctx, judged)
 	must(t, err)
+	idle := request(mine)
+	idle.Filter.States = bellhop.States(bellhop.StateSucceeded)
+	_, err = t.s.Act(t.ctx, idle)
+	must(t, err)
 	t.put(set("right", "another's", mine))
 	for what, r := range map[string]*bellhop.ActRequest{
-		"by id": request(mine, b.ID), "by filter": request(mine), "by a filter that nothing fits": judged, "of a version to come": request(mine+1000, b.ID),
+		"by id": request(mine, b.ID), "by filter": request(mine), "by a filter that nothing fits": judged,
+		"by a filter of states in which the action means nothing": idle, "of a version to come": request(mine+1000, b.ID),
 	} {
 		t.changesNothing(what, func() error { _, err := t.s.Act(t.ctx, r); return err }, bellhop.ErrConflict)
 	}

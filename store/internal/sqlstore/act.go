@@ -65,6 +65,11 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (reply *bellhop.
 		f.States = bellhop.AllStates
 	}
 	if f.States &= r.Action.From(); len(r.IDs) == 0 && f.States == 0 {
+		if r.Fence != nil { // compared all the same
+			if err := s.Put(ctx, r.Fence.Checks()); err != nil {
+				return nil, err
+			}
+		}
 		return &bellhop.ActReply{}, nil
 	}
 	var chosen *selection
