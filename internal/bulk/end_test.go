@@ -72,3 +72,34 @@ func TestEndIsWrittenDown(t *testing.T) {
 		})
 	}
 }
+
+// slow is a store whose bites take their time.
+type slow struct{ bellhop.Store }
+
+func (s slow) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActReply, error) {
+	defer time.Sleep(10 * time.Second) // of the bubble's clock
+	return s.Store.Act(ctx, r)
+}
+
+// TestStoppedAtShutdown: an operation that was asked to stop while its process rests, and then shuts down, ends there and is told of.
+func TestStoppedAtShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, memory.New(), 10, 10)
+		w.enqueue(bulk.Bite+1, "mail")
+		client, err := bellhop.NewClient(slow{w.store}, bellhop.Logger(slog.New(slog.DiscardHandler)))
+		w.must(err)
+		defer client.Close()
+		var told atomic.Int32
+		runner := bulk.New(client, bulk.Options{Ended: func(context.Context, *bulk.Operation) { told.Add(1) }})
+		o := w.begin(&process{Runner: runner}, bulk.Request{Action: bellhop.ActCancel, Filter: bellhop.Filter{Queues: []string{"mail"}}})
+		time.Sleep(15 * time.Second) // of the bubble's clock: the first bite is over, and the second not begun
+		_, err = runner.Stop(t.Context(), o.ID, "bob")
+		w.must(err)
+		runner.Close()
+		o, err = runner.Get(t.Context(), o.ID)
+		w.must(err)
+		if o.State != bulk.Stopped || o.Done != bulk.Bite || told.Load() != 1 {
+			t.Errorf("it ends as %+v, of which %d were told", o, told.Load())
+		}
+	})
+}

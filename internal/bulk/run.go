@@ -36,8 +36,10 @@ func (r *Runner) run(o *Operation, now func() time.Time) {
 			w.failures++
 		}
 		if !sleep(r.life, wait) {
-			w.handBack()
-			return
+			if !w.handBack() {
+				return
+			}
+			break
 		}
 	}
 	w.finish()
@@ -176,12 +178,14 @@ func (w *work) save() error {
 	return err
 }
 
-// handBack leaves the operation to others.
-func (w *work) handBack() {
+// handBack leaves the operation to others, and reports whether it ended with that: its last bite was done, or it was to stop.
+func (w *work) handBack() (ended bool) {
 	w.op.Owner = ""
-	if err := w.save(); err != nil && !errors.Is(err, errOthers) {
+	err := w.save()
+	if err != nil && !errors.Is(err, errOthers) {
 		w.log.Warn("a bulk operation could not be handed back: it goes on when its time is over", "operation", w.op.ID, bellhop.AttrError, err)
 	}
+	return err == nil && w.op.Ended()
 }
 
 // finish tidies up after the end.
