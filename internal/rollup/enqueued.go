@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,31 +12,45 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// readEnqueued adds to what was read of minutes what clients have enqueued in them, as pages of the same shards.
-func readEnqueued(ctx context.Context, store bellhop.Store, places []place, read map[place][][]byte) error {
-	wanted := map[time.Time][]string{}
+// clients is what the shard begins with that has, of minutes, what clients have enqueued of the shard's series. Nothing is kept under this
+// name: a client's record of a minute is taken apart into these, all that are wanted at once.
+const clients = "e"
+
+// withEnqueued adds to the shards of minutes those of the clients.
+func withEnqueued(which shards) shards {
+	return func(l *level) []string {
+		list := which(l)
+		if l != &levels[0] {
+			return list
+		}
+		both := slices.Clone(list)
+		for _, shard := range list {
+			both = append(both, clients+shard)
+		}
+		return both
+	}
+}
+
+// readEnqueued reads the clients' shards of minutes.
+func readEnqueued(ctx context.Context, store bellhop.Store, places []place, found map[place][][]byte) error {
+	shards := map[time.Time][]string{}
 	var minutes []place
 	for _, p := range places {
-		if p.shard == shardFailures || p.shard == shardTexts {
-			continue
-		}
-		if wanted[p.at] == nil {
+		if shards[p.at] == nil {
 			minutes = append(minutes, place{at: p.at})
 		}
-		wanted[p.at] = append(wanted[p.at], p.shard)
+		shards[p.at] = append(shards[p.at], p.shard)
 	}
 	for _, run := range runs(minutes) {
 		err := eachEnqueued(ctx, store, run[0], run[len(run)-1], func(at time.Time, value string) error {
-			for _, shard := range wanted[at] {
-				raw, err := enqueuedPage(value, shard)
-				if err != nil {
-					return err
-				}
-				if raw != nil {
-					read[place{shard, at}] = append(read[place{shard, at}], raw)
+			pages, err := enqueuedPages(value, shards[at])
+			for i, w := range pages {
+				if len(w.body) > 0 {
+					p := place{shards[at][i], at}
+					found[p] = append(found[p], w.bytes())
 				}
 			}
-			return nil
+			return err
 		})
 		if err != nil {
 			return err
@@ -44,34 +59,57 @@ func readEnqueued(ctx context.Context, store bellhop.Store, places []place, read
 	return nil
 }
 
-// enqueuedPage returns the page of a shard of minutes; nil if there is nothing for it.
-func enqueuedPage(value, shard string) ([]byte, error) {
-	w := newPageWriter()
-	var body []byte
-	add := func(s Series, n int64) {
-		w.name(s.Queue)
-		w.name(s.Kind)
-		body = binary.AppendUvarint(body[:0], hasEnqueued)
-		body = binary.AppendUvarint(body, uint64(n))
-		w.body = appendBytes(w.body, body)
+// enqueuedPages takes a client's record apart into the pages of shards.
+func enqueuedPages(value string, which []string) ([]*pageWriter, error) {
+	pages := make([]*pageWriter, len(which))
+	within := false // a queue
+	at := map[string]*pageWriter{}
+	for i, shard := range which {
+		pages[i] = newPageWriter()
+		shard = shard[len(clients):]
+		at[shard] = pages[i]
+		within = within || shard == shardTotals || shard[0] == 'q'
 	}
 	minutes := &levels[0]
-	err := parseEnqueued(value, func(queue string) bool {
-		if queue == "" {
-			return shard == shardAll || shard[0] == 'k'
-		}
-		return shard == shardTotals || shard == minutes.shard(Series{Queue: queue})
-	}, func(s Series, n int64) {
-		if shard == shardAll {
-			add(Series{}, n)
-		} else if s.Queue != "" || shard == minutes.shard(s) {
-			add(s, n)
-		}
-	})
-	if err != nil || len(w.body) == 0 {
-		return nil, err
+	queues := make([]*pageWriter, minutes.queues)
+	for i, shard := range minutes.queueShards() {
+		queues[i] = at[shard]
 	}
-	return w.bytes(), nil
+	all, totals, inAll := at[shardAll], at[shardTotals], int64(0)
+	add := func(w *pageWriter, s Series, n int64) {
+		if w == nil {
+			return
+		}
+		w.name(s.Queue)
+		w.name(s.Kind)
+		sums := binary.AppendUvarint(make([]byte, 0, 12), hasEnqueued)
+		w.body = appendBytes(w.body, binary.AppendUvarint(sums, uint64(n)))
+	}
+	var its *pageWriter // that of the line's queue
+	err := parseEnqueued(value, func(queue string) wish {
+		switch {
+		case queue == "":
+			return wanted
+		case !within:
+			return enough
+		}
+		if its = queues[minutes.queueShard(queue)]; its == nil && totals == nil {
+			return unwanted
+		}
+		return wanted
+	}, func(s Series, n int64) {
+		if s.Queue == "" {
+			inAll += n
+			add(at[minutes.shard(s)], s, n)
+			return
+		}
+		add(its, s, n)
+		add(totals, s, n)
+	})
+	if inAll > 0 {
+		add(all, Series{}, inAll)
+	}
+	return pages, err
 }
 
 // eachEnqueued calls fn with what each client has written of each minute from one to another.
@@ -99,14 +137,34 @@ func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Tim
 	}
 }
 
-// parseEnqueued calls fn for each kind of those lines of a client's record that are wanted, by their queue: see [bellhop.EnqueuedSpace].
-func parseEnqueued(value string, wanted func(queue string) bool, fn func(s Series, n int64)) error {
+// wish says whether a line of a client's record is wanted.
+type wish uint8
+
+const (
+	wanted wish = iota
+	unwanted
+	enough // nor are those wanted that come
+)
+
+// withinQueues wants all lines but that of all queues together.
+func withinQueues(queue string) wish {
+	if queue == "" {
+		return unwanted
+	}
+	return wanted
+}
+
+// parseEnqueued calls fn for each kind of those lines of a client's record that judge wants, by their queue: see [bellhop.EnqueuedSpace].
+func parseEnqueued(value string, judge func(queue string) wish, fn func(s Series, n int64)) error {
 	for value != "" {
 		line, rest, _ := strings.Cut(value, "\n")
 		value = rest
 		queue, kinds, _ := strings.Cut(line, " ")
-		if !wanted(queue) {
+		switch judge(queue) {
+		case unwanted:
 			continue
+		case enough:
+			return nil
 		}
 		for kinds != "" {
 			var one string

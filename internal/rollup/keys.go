@@ -1,7 +1,6 @@
 package rollup
 
 import (
-	"hash/fnv"
 	"strconv"
 	"time"
 )
@@ -61,12 +60,15 @@ const windowForm = "2006-01-02T15:04Z"
 func (l *level) shard(s Series) string {
 	switch {
 	case s.Queue != "":
-		return "q" + strconv.Itoa(int(hashOf(s.Queue)%uint32(l.queues)))
+		return "q" + strconv.Itoa(l.queueShard(s.Queue))
 	case s.Kind != "":
 		return "k" + strconv.Itoa(int(hashOf(s.Kind)%uint32(l.kinds)))
 	}
 	return shardAll
 }
+
+// queueShard returns the number of the shard in which a queue is.
+func (l *level) queueShard(queue string) int { return int(hashOf(queue) % uint32(l.queues)) }
 
 // queueShards and kindShards name all shards of queues and of kinds.
 func (l *level) queueShards() []string { return numbered("q", l.queues) }
@@ -81,9 +83,11 @@ func numbered(letter string, n int) []string {
 }
 
 func hashOf(name string) uint32 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name))
-	return h.Sum32()
+	h := uint32(2166136261) // FNV-1a, as hash/fnv has it, without a copy of the name
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * 16777619
+	}
+	return h
 }
 
 // window returns the beginning of the window in which t is.

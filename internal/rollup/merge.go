@@ -252,7 +252,7 @@ func (m *merger) sources(ctx context.Context, l int, window time.Time) (p page, 
 	})
 	if l == 1 && err == nil {
 		err = eachEnqueued(ctx, m.store, window, last, func(_ time.Time, value string) error {
-			return parseEnqueued(value, func(queue string) bool { return queue != "" }, func(s Series, n int64) { p.of(s).Enqueued += n })
+			return parseEnqueued(value, withinQueues, func(s Series, n int64) { p.of(s).Enqueued += n })
 		})
 	}
 	failed = groups.failures()

@@ -59,7 +59,7 @@ func (r *Reader) Chart(ctx context.Context, rng Range, s Series) (*Chart, error)
 	for i := range c.Points {
 		c.Points[i].At, c.Points[i].Covers = rng.At(i), rng.Covers(i)
 	}
-	_, err := r.each(ctx, rng, rng.Step, of(s), func(in frame, p *encodedPage) error {
+	_, err := r.each(ctx, rng, rng.Step, withEnqueued(of(s)), func(in frame, p *encodedPage) error {
 		return p.each(func(have Series, sums encodedSums) error {
 			if have.Queue != s.Queue || have.Kind != s.Kind && (s.Kind != "" || s.Queue == "") {
 				return nil
@@ -111,8 +111,8 @@ type CountsQuery struct {
 	Wanted func(line Series) bool
 }
 
-// Counts reads the course of the counts of lines, in the order of their names. It is the cheap way to many small charts at once; times
-// come with [Reader.Chart] and [Reader.Table].
+// Counts reads the course of how attempts ended in lines, in the order of their names. It is the cheap way to many small charts at once:
+// Enqueued, which comes from elsewhere, is 0, and lines without attempts are left out. What was enqueued, and times, come with [Reader.Chart] and [Reader.Table].
 func (r *Reader) Counts(ctx context.Context, rng Range, q CountsQuery) ([]CountsChart, error) {
 	found := map[Series]*CountsChart{}
 	type known struct {
@@ -149,9 +149,12 @@ func (r *Reader) Counts(ctx context.Context, rng Range, q CountsQuery) ([]Counts
 	list := make([]CountsChart, 0, len(found))
 	for _, c := range found {
 		for i := range c.Points {
+			c.Points[i].Enqueued = 0 // only windows that were merged have it
 			c.Total.Add(&c.Points[i])
 		}
-		list = append(list, *c)
+		if !c.Total.IsZero() {
+			list = append(list, *c)
+		}
 	}
 	slices.SortFunc(list, func(a, b CountsChart) int { return a.Series.compare(b.Series) })
 	return list, err

@@ -3,7 +3,6 @@ package rollup
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -360,67 +359,6 @@ func TestRangesThatCanBeHad(t *testing.T) {
 			t.Errorf("%v: the last point covers %v", ago, r.Covers(last))
 		}
 	}
-}
-
-func TestEnqueuedJobsAreCountedToo(t *testing.T) {
-	w := newWorld(t)
-	p := w.start(0)
-	put := func(client string, value map[string]map[string]int64) {
-		t.Helper()
-		var raw []byte
-		over := map[string]int64{}
-		for _, kinds := range value {
-			for kind, n := range kinds {
-				over[kind] += n
-			}
-		}
-		value[""] = over
-		for _, queue := range slices.Sorted(maps.Keys(value)) { // that of all comes first
-			kinds := value[queue]
-			raw = append(raw, queue...)
-			for kind, n := range kinds {
-				raw = fmt.Appendf(raw, " %s=%d", kind, n)
-			}
-			raw = append(raw, '\n')
-		}
-		key := w.clock.Now().UTC().Truncate(time.Minute).Format(windowForm) + "/" + client
-		err := w.store.Put(t.Context(), []bellhop.RecordWrite{{Space: bellhop.EnqueuedSpace, Key: key, Value: raw, Expect: bellhop.ExpectAny, TTL: 4 * time.Hour}})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	check := func(ago time.Duration) {
-		t.Helper()
-		now := w.clock.Now()
-		for s, want := range map[Series]int64{{}: 72, {Queue: "mail"}: 48, {Kind: "a"}: 48, {Queue: "mail", Kind: "b"}: 24} {
-			chart, err := w.reader().Chart(t.Context(), w.rangeOf(now.Add(-ago), now, 0), s)
-			if err != nil || chart.Total.Enqueued != want {
-				t.Errorf("%v, %+v: %d, %v; want %d", ago, s, chart.Total.Enqueued, err, want)
-			}
-		}
-	}
-	for minute := range 24 { // no worker has counted anything in most of them
-		put("c1", map[string]map[string]int64{"mail": {"a": 1, "b": 1}})
-		put("c2", map[string]map[string]int64{"slow": {"a": 1}})
-		if minute == 3 {
-			p.job("mail", "a", bellhop.OutcomeSucceeded, time.Second, time.Second, nil)
-		}
-		if err := p.Write(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w.clock.Advance(time.Minute)
-	}
-	check(time.Hour)
-	w.clock.Advance(time.Hour)
-	for range 5 {
-		w.clock.Advance(mergeSpread)
-		if err := p.Merge(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	check(150 * time.Minute)
-	w.clock.Advance(5 * time.Hour) // the minutes have expired
-	check(24 * time.Hour)
 }
 
 // TestStores writes, merges and reads on each store, with real time.

@@ -57,7 +57,7 @@ func (r *Reader) Table(ctx context.Context, rng Range, q TableQuery) (*Table, er
 	t := &Table{}
 	var err error
 	if shard := q.shard(); shard != nil {
-		_, err = r.each(ctx, rng, longest(), shard, add)
+		_, err = r.each(ctx, rng, longest(), withEnqueued(shard), add)
 	} else {
 		var have windows
 		if chosen, have, err = r.totals(ctx, rng, q); err != nil {
@@ -69,7 +69,7 @@ func (r *Reader) Table(ctx context.Context, rng Range, q TableQuery) (*Table, er
 				delete(chosen, s)
 			}
 		}
-		err = r.in(ctx, rng.Now, have, q.shards(chosen), add)
+		err = r.in(ctx, rng.Now, have, withEnqueued(q.shards(chosen)), add)
 	}
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ type total struct {
 // totals reads the totals of all lines, and tells in which windows something happened.
 func (r *Reader) totals(ctx context.Context, rng Range, q TableQuery) (map[Series]*total, windows, error) {
 	found := map[Series]*total{}
-	have, err := r.each(ctx, rng, longest(), just(shardTotals), func(_ frame, p *encodedPage) error {
+	have, err := r.each(ctx, rng, longest(), withEnqueued(just(shardTotals)), func(_ frame, p *encodedPage) error {
 		return p.each(func(s Series, sums encodedSums) error {
 			if q.Only.Kind != "" && s.Kind != q.Only.Kind || q.By == ByKind && s.Kind == "" {
 				return nil

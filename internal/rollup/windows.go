@@ -58,7 +58,7 @@ func of(s Series) shards { return func(l *level) []string { return []string{l.sh
 // take is called with the pages of windows.
 type take func(in frame, p *encodedPage) error
 
-// each calls fn with the pages of one shard that make up the range, and returns the windows that have any. most bounds the length
+// each calls fn with the pages of one shard, and of the clients' if need be, that make up the range, and returns the windows that have any. most bounds the length
 // of the windows that are used. Where a merged window is missing, what it would be merged from is read instead.
 func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard shards, fn take) (have windows, err error) {
 	var need windows
@@ -73,28 +73,33 @@ func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard 
 		if len(need[l]) == 0 {
 			continue
 		}
-		there, err := r.load(ctx, rng.Now, l, shard(&levels[l]), need[l])
+		which := shard(&levels[l])
+		there, err := r.load(ctx, rng.Now, l, which, need[l])
 		if err != nil {
 			return have, err
 		}
 		for at, step := range need[l] {
 			in := frame{l, at, step}
-			pages := there[place{shard(&levels[l])[0], at}]
+			any := false
+			for _, name := range which {
+				pages := there[place{name, at}]
+				any = any || len(pages) > 0
+				if err := in.tell(pages, fn); err != nil {
+					return have, err
+				}
+			}
 			switch {
-			case len(pages) > 0:
+			case any:
 				have.add(in)
 			case l > 0:
 				need.cover(l, longest(), at, at.Add(levels[l].size), rng.Now, step)
-			}
-			if err := in.tell(pages, fn); err != nil {
-				return have, err
 			}
 		}
 	}
 	return have, nil
 }
 
-// chunk is how many shards are read together.
+// chunk is how many shards are read together: all of queues in minutes, and what clients have of these, which is read once.
 const chunk = 16
 
 // in calls fn with the pages of some shards in windows.
@@ -152,11 +157,6 @@ func (r *Reader) load(ctx context.Context, now time.Time, l int, which []string,
 	if err != nil {
 		return nil, err
 	}
-	if l == 0 {
-		if err := readEnqueued(ctx, r.store, missing, read); err != nil {
-			return nil, err
-		}
-	}
 	for _, p := range missing {
 		pages, err := r.cache.open(read[p])
 		if err != nil {
@@ -177,7 +177,18 @@ const keysAtOnce = 500
 func (l *level) read(ctx context.Context, store bellhop.Store, places []place) (map[place][][]byte, error) {
 	found := make(map[place][][]byte, len(places))
 	if l == &levels[0] {
-		for shard, run := range runs(places) {
+		var enqueued, ended []place
+		for _, p := range places {
+			if strings.HasPrefix(p.shard, clients) {
+				enqueued = append(enqueued, p)
+			} else {
+				ended = append(ended, p)
+			}
+		}
+		if err := readEnqueued(ctx, store, enqueued, found); err != nil {
+			return nil, err
+		}
+		for shard, run := range runs(ended) {
 			if err := l.readBetween(ctx, store, shard, run[0], run[len(run)-1], found); err != nil {
 				return nil, err
 			}

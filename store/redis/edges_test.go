@@ -396,3 +396,36 @@ func TestListOfManyRunning(t *testing.T) {
 		}
 	}
 }
+
+// Records that have expired, and are still there, stand before those that are wanted.
+func TestRecordsAmongExpired(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	put := func(n int, prefix string, ttl time.Duration) {
+		t.Helper()
+		for first := 0; first < n; first += 1000 {
+			var writes []bellhop.RecordWrite
+			for i := range min(1000, n-first) {
+				writes = append(writes, bellhop.RecordWrite{Space: "test", Key: fmt.Sprintf("%s%05d", prefix, first+i), Expect: bellhop.ExpectAny, TTL: ttl})
+			}
+			if err := s.Put(t.Context(), writes); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put(2500, "a", time.Minute)
+	put(3, "b", 0)
+	put(1500, "c", time.Minute)
+	put(2, "d", 0)
+	advance(s, time.Hour)
+	for _, limit := range []int{1, 3, 4, 5, 6, 1000} {
+		var keys []string
+		records, err := s.Records(t.Context(), &bellhop.RecordQuery{Space: "test", Limit: limit})
+		for _, r := range records {
+			keys = append(keys, r.Key)
+		}
+		want := []string{"b00000", "b00001", "b00002", "d00000", "d00001"}
+		if want = want[:min(limit, 5)]; err != nil || !slices.Equal(keys, want) {
+			t.Errorf("of a limit of %d there are %v, %v; want %v", limit, keys, err, want)
+		}
+	}
+}

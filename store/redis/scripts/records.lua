@@ -25,10 +25,12 @@ if from == '' then
   for i = at + 1, #items do keys[#keys + 1] = items[i] end
   add(keys)
 else
+  local some = min(limit, 1000) -- values may be large: no more are read than are wanted, unless many have expired
   repeat
-    local keys = call('ZRANGEBYLEX', NS .. 'recordkeys|' .. space, from, to, 'LIMIT', 0, 1000)
+    local keys = call('ZRANGEBYLEX', NS .. 'recordkeys|' .. space, from, to, 'LIMIT', 0, some)
     add(keys)
     if keys[1] then from = '(' .. keys[#keys] end
+    some = min(2 * some, 1000)
   until #keys == 0 or n == limit
 end
 return reply

@@ -1,0 +1,100 @@
+package rollup
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gobellhop/bellhop"
+)
+
+func TestEnqueuedJobsAreCountedToo(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(0)
+	put := func(client string, value map[string]map[string]int64) {
+		t.Helper()
+		var raw []byte
+		over := map[string]int64{}
+		for _, kinds := range value {
+			for kind, n := range kinds {
+				over[kind] += n
+			}
+		}
+		value[""] = over
+		for _, queue := range slices.Sorted(maps.Keys(value)) { // that of all comes first
+			kinds := value[queue]
+			raw = append(raw, queue...)
+			for kind, n := range kinds {
+				raw = fmt.Appendf(raw, " %s=%d", kind, n)
+			}
+			raw = append(raw, '\n')
+		}
+		key := w.clock.Now().UTC().Truncate(time.Minute).Format(windowForm) + "/" + client
+		err := w.store.Put(t.Context(), []bellhop.RecordWrite{{Space: bellhop.EnqueuedSpace, Key: key, Value: raw, Expect: bellhop.ExpectAny, TTL: 4 * time.Hour}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(ago time.Duration) {
+		t.Helper()
+		now := w.clock.Now()
+		for s, want := range map[Series]int64{{}: 72, {Queue: "mail"}: 48, {Kind: "a"}: 48, {Queue: "mail", Kind: "b"}: 24} {
+			chart, err := w.reader().Chart(t.Context(), w.rangeOf(now.Add(-ago), now, 0), s)
+			if err != nil || chart.Total.Enqueued != want {
+				t.Errorf("%v, %+v: %d, %v; want %d", ago, s, chart.Total.Enqueued, err, want)
+			}
+		}
+		rng := w.rangeOf(now.Add(-ago), now, 0)
+		for _, q := range []TableQuery{{}, {Limit: 9, Order: ByTime}, {Only: Series{Kind: "a"}}, {By: ByQueue}, {By: ByKind}, {By: ByKind, Limit: 1}, {Only: Series{Queue: "mail"}}} {
+			table, err := w.reader().Table(t.Context(), rng, q)
+			got := map[Series]int64{}
+			for _, row := range table.Rows {
+				got[row.Series] = row.Enqueued
+			}
+			want := map[Series]int64{{"mail", "a"}: 24, {"mail", "b"}: 24, {"slow", "a"}: 24}
+			switch {
+			case q.Only.Kind != "":
+				delete(want, Series{"mail", "b"})
+			case q.Only.Queue != "":
+				delete(want, Series{"slow", "a"})
+			case q.By == ByQueue:
+				want = map[Series]int64{{Queue: "mail"}: 48, {Queue: "slow"}: 24}
+			case q.Limit == 1:
+				want = map[Series]int64{{Kind: "a"}: 48}
+			case q.By == ByKind:
+				want = map[Series]int64{{Kind: "a"}: 48, {Kind: "b"}: 24}
+			}
+			if err != nil || !maps.Equal(got, want) {
+				t.Errorf("%v, %+v: %v, %v; want %v", ago, q, got, err, want)
+			}
+		}
+		counts, err := w.reader().Counts(t.Context(), rng, CountsQuery{}) // of attempts alone
+		if err != nil || len(counts) != 1 || counts[0].Total != (Counts{Succeeded: 1}) {
+			t.Errorf("%v: the counts are %+v, %v; want those of one attempt", ago, counts, err)
+		}
+	}
+	for minute := range 24 { // no worker has counted anything in most of them
+		put("c1", map[string]map[string]int64{"mail": {"a": 1, "b": 1}})
+		put("c2", map[string]map[string]int64{"slow": {"a": 1}})
+		if minute == 3 {
+			p.job("mail", "a", bellhop.OutcomeSucceeded, time.Second, time.Second, nil)
+		}
+		if err := p.Write(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.Advance(time.Minute)
+	}
+	check(time.Hour)
+	w.clock.Advance(time.Hour)
+	for range 5 {
+		w.clock.Advance(mergeSpread)
+		if err := p.Merge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(150 * time.Minute)
+	w.clock.Advance(5 * time.Hour) // the minutes have expired
+	check(24 * time.Hour)
+}
