@@ -211,12 +211,9 @@ func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 	case w.remote.drained:
 		w.handBackDrained()
 	}
-	start := w.held.startable()
 	w.mu.Unlock()
 
-	for _, a := range start {
-		go w.work(a)
-	}
+	w.startNext()
 	for _, a := range stale {
 		w.stale(a)
 	}

@@ -190,28 +190,16 @@ func (h *held) next(q *queue) *attempt {
 	return a
 }
 
-// startable takes all attempts that can start now.
-func (h *held) startable() (list []*attempt) {
-	if h.slots < h.sum { // slots are short: each goes to the queue whose turn it is
-		for a := h.pick(); a != nil; a = h.pick() {
-			list = append(list, a)
-		}
-		return list
-	}
-	for _, q := range h.order {
-		for a := h.next(q); a != nil; a = h.next(q) {
-			list = append(list, a)
-		}
-	}
-	return list
-}
-
-// pick takes one attempt of the first queue in turn that has one, or nil.
-func (h *held) pick() *attempt {
+// startable takes one attempt that can start now, or nil.
+func (h *held) startable() *attempt {
 	if h.running >= h.slots {
 		return nil
 	}
-	for _, q := range h.inTurn() {
+	order := h.order
+	if h.slots < h.sum { // slots are short: each goes to the queue whose turn it is
+		order = h.inTurn()
+	}
+	for _, q := range order {
 		if a := h.next(q); a != nil {
 			return a
 		}
@@ -220,8 +208,8 @@ func (h *held) pick() *attempt {
 }
 
 // release frees the slot of an attempt that has ended, and returns what can
-// start for it.
-func (h *held) release(a *attempt, took time.Duration) (next *attempt, more []*attempt) {
+// start for it: one attempt, or two where a suspect has waited for another.
+func (h *held) release(a *attempt, took time.Duration) (next, other *attempt) {
 	a.queue.running--
 	a.queue.done++
 	a.queue.spent += took
@@ -234,10 +222,10 @@ func (h *held) release(a *attempt, took time.Duration) (next *attempt, more []*a
 	if !freed && h.slots >= h.sum {
 		return h.next(a.queue), nil // the common case: nobody else waits for this slot
 	}
-	if more = h.startable(); len(more) == 0 {
-		return nil, nil
+	if next = h.startable(); next != nil {
+		other = h.startable()
 	}
-	return more[0], more[1:]
+	return next, other
 }
 
 // reckon brings the queues' rates up to date. The rate is slow to believe in
