@@ -68,9 +68,7 @@ func (j *job) claim() bellhop.Claim {
 func (j *job) snapshot(attempts int) bellhop.Snapshot {
 	s := bellhop.Snapshot{Job: copyJob(&j.Job), Place: copyPlace(&j.place)}
 	for i := max(0, len(j.history)-attempts); i < len(j.history); i++ {
-		a := j.history[i].Attempt
-		a.Failure, a.Log = copyFailure(a.Failure), copyBytes(a.Log)
-		s.History = append(s.History, a)
+		s.History = append(s.History, j.history[i].snapshot())
 	}
 	return s
 }

@@ -37,7 +37,7 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*bell
 	case r.Process.IsZero():
 	case s.processes[r.Process] == nil:
 		err = fmt.Errorf("memory store: process %v: %w", r.Process, bellhop.ErrProcessGone)
-	case s.exchanges[r.ID] != nil:
+	case s.exchanges[claimer{r.ID, r.Process}] != nil:
 		reply.Claims = s.repeat(r)
 	}
 	if err == nil && !r.Process.IsZero() && len(reply.Claims) == 0 {
@@ -50,13 +50,13 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*bell
 // apply ends a claim. If the token does not fit it changes nothing and tells
 // what is recorded for the claim; ok is true also if that is the same outcome.
 func (s *Store) apply(o *bellhop.Outcome, now time.Time) (recorded bellhop.OutcomeKind, ok bool) {
-	j := s.running(o.Token)
+	j := s.claimed(o.Token)
 	if j == nil {
 		recorded = s.recorded(o.Token)
 		return recorded, recorded == o.Kind
 	}
 	p := &j.place
-	j.record(o, now)
+	j.record(o)
 	s.leave(j)
 	p.Attempt, p.Failures, p.Crashes, p.Suspect = o.Attempt, o.Failures, o.Crashes, o.Suspect
 	if o.Reason != "" || o.Kind != bellhop.OutcomeCancelled {
@@ -75,39 +75,24 @@ func (s *Store) apply(o *bellhop.Outcome, now time.Time) (recorded bellhop.Outco
 	return o.Kind, true
 }
 
-// running returns the job that is running under the token, or nil.
-func (s *Store) running(t bellhop.Token) *job {
-	j := s.find(t.JobID)
-	if j == nil || j.place.State != bellhop.StateRunning || j.token() != t {
-		return nil
+// claimed returns the job that is running under the token, or nil.
+func (s *Store) claimed(t bellhop.Token) *job {
+	if j := s.running[t.JobID]; j != nil && j.token() == t {
+		return j
 	}
-	return j
+	return nil
 }
 
 // recorded returns what is recorded for a claim that has ended, or 0.
 func (s *Store) recorded(t bellhop.Token) bellhop.OutcomeKind {
 	if j := s.find(t.JobID); j != nil {
 		for i := range j.history {
-			if a := &j.history[i]; a.Claim == t.Number && a.exchange == t.Exchange {
-				return a.Outcome
+			if a := &j.history[i]; a.claim == t.Number && a.exchange.id == t.Exchange {
+				return a.outcome
 			}
 		}
 	}
 	return 0
-}
-
-// record appends the record of the attempt that o ends.
-func (j *job) record(o *bellhop.Outcome, now time.Time) {
-	p := &j.place
-	if len(j.history) == bellhop.KeptAttempts {
-		j.history = slices.Delete(j.history, 0, 1)
-	}
-	a := attempt{exchange: p.Exchange}
-	a.Claim, a.Generation, a.Number = p.Claim, p.Generation, o.Number
-	a.Process, a.Outcome, a.Due, a.ClaimedAt = p.Process, o.Kind, p.Due, p.ClaimedAt
-	a.Started, a.Ended = micro(o.Started), micro(o.Ended)
-	a.Failure, a.Log = copyFailure(o.Failure), copyBytes(o.Log)
-	j.history = append(j.history, a)
 }
 
 // repeat returns what an exchange has claimed and what is still held, in the order of its reply.

@@ -55,7 +55,8 @@ type Store struct {
 	processes map[bellhop.ID]*process  // alive
 	gone      map[bellhop.ID]time.Time // swept or left, and when
 	held      map[bellhop.ID]*held     // running jobs by process, alive or not
-	exchanges map[bellhop.ID]*exchange // that have claimed running jobs
+	running   map[bellhop.ID]*job      // few, and asked for most
+	exchanges map[claimer]*exchange    // that have claimed running jobs
 	cancels   map[*job]struct{}        // running jobs that are to be cancelled
 
 	records records
@@ -77,7 +78,8 @@ func New(opts ...Option) *Store {
 		processes: map[bellhop.ID]*process{},
 		gone:      map[bellhop.ID]time.Time{},
 		held:      map[bellhop.ID]*held{},
-		exchanges: map[bellhop.ID]*exchange{},
+		running:   map[bellhop.ID]*job{},
+		exchanges: map[claimer]*exchange{},
 		cancels:   map[*job]struct{}{},
 		records:   records{byKey: map[recordKey]*bellhop.Record{}},
 	}
@@ -163,7 +165,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.jobs, s.order, s.queues, s.unique, s.records, s.listeners = nil, nil, nil, nil, records{}, nil
 	s.slab, s.scheduled, s.expiring = slab{}, heap{}, heap{}
-	s.processes, s.held, s.exchanges, s.cancels = nil, nil, nil, nil
+	s.processes, s.held, s.running, s.exchanges, s.cancels = nil, nil, nil, nil, nil
 	return nil
 }
 

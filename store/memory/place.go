@@ -27,13 +27,6 @@ type job struct {
 	slot     int       // where in heap or held
 }
 
-// attempt is an attempt's record, with the exchange that made the claim, so
-// that a repeated outcome can be told from one under a wrong token.
-type attempt struct {
-	bellhop.Attempt
-	exchange bellhop.ID
-}
-
 type ordered struct {
 	seq int64
 	job ref // 0 once deleted
@@ -45,11 +38,14 @@ type held struct {
 	jobs    []*job
 }
 
-// exchange is one that has claimed jobs, and how many of them still run.
+// exchange is one by which a process has claimed jobs, and how many of them still run.
 type exchange struct {
-	id   bellhop.ID
+	claimer
 	jobs int
 }
+
+// claimer names an exchange.
+type claimer struct{ id, process bellhop.ID }
 
 const priorities = bellhop.MaxPriority - bellhop.MinPriority + 1
 
@@ -91,6 +87,7 @@ func (s *Store) leave(j *job) {
 	if j.place.State != bellhop.StateRunning {
 		return
 	}
+	delete(s.running, j.ID)
 	last := len(j.held.jobs) - 1
 	moved := j.held.jobs[last]
 	j.held.jobs[j.slot], moved.slot = moved, j.slot
@@ -101,7 +98,7 @@ func (s *Store) leave(j *job) {
 	}
 	j.held = nil
 	if j.exchange.jobs--; j.exchange.jobs == 0 {
-		delete(s.exchanges, j.exchange.id)
+		delete(s.exchanges, j.exchange.claimer)
 	}
 	j.exchange = nil
 	if j.place.CancelRequested {
@@ -122,6 +119,7 @@ func (s *Store) enter(j *job, state bellhop.State) {
 		s.lane(j.queue, j.Priority, j.Kind).push(j, j.place.Due.UnixMicro())
 		s.wake(j.Queue)
 	case bellhop.StateRunning:
+		s.running[j.ID] = j
 		h := s.held[j.place.Process]
 		if h == nil {
 			h = &held{process: j.place.Process}
@@ -129,10 +127,11 @@ func (s *Store) enter(j *job, state bellhop.State) {
 		}
 		j.held, j.slot = h, len(h.jobs)
 		h.jobs = append(h.jobs, j)
-		j.exchange = s.exchanges[j.place.Exchange]
+		by := claimer{j.place.Exchange, j.place.Process}
+		j.exchange = s.exchanges[by]
 		if j.exchange == nil {
-			j.exchange = &exchange{id: j.place.Exchange}
-			s.exchanges[j.exchange.id] = j.exchange
+			j.exchange = &exchange{claimer: by}
+			s.exchanges[by] = j.exchange
 		}
 		j.exchange.jobs++
 		if j.place.CancelRequested {

@@ -28,7 +28,7 @@ func (s *Store) Report(ctx context.Context, reports []bellhop.Report) ([]bellhop
 	defer s.end()
 	var refused []bellhop.Refusal
 	for i := range reports {
-		j := s.running(reports[i].Token)
+		j := s.claimed(reports[i].Token)
 		if j == nil {
 			refused = append(refused, bellhop.Refusal{Index: i, Err: bellhop.ErrStale, Recorded: s.recorded(reports[i].Token)})
 			continue
@@ -67,7 +67,7 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, 
 	named := make(map[bellhop.Token]bool, len(b.Held))
 	for _, token := range b.Held {
 		named[token] = true
-		if j := s.running(token); j == nil || j.place.Process != id {
+		if j := s.claimed(token); j == nil || j.place.Process != id {
 			reply.Lost = append(reply.Lost, token)
 		}
 	}

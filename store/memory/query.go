@@ -89,8 +89,9 @@ func (s *Store) page(f *bellhop.Filter, after string, limit, most int) (jobs []*
 
 func (j *job) matches(f *bellhop.Filter) bool {
 	var last *bellhop.Attempt
-	if n := len(j.history); n > 0 {
-		last = &j.history[n-1].Attempt
+	if n := len(j.history); n > 0 && f.ByFailure() {
+		a := j.history[n-1].snapshot()
+		last = &a
 	}
 	return f.Matches(&j.Job, &j.place, last)
 }
