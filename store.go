@@ -192,6 +192,7 @@ type Store interface {
 	// paused, in the order of names, with counts no further than limit.
 	//
 	//   - [T1] Counts are exact below limit, and finished jobs are not counted.
+	//   - [T2] A limit of 0 counts nothing and looks at no job: the entries are those of the paused queues, with nothing but their names.
 	Stats(ctx context.Context, limit int) ([]QueueStats, error)
 
 	// Processes returns the processes that the store holds alive, in the order of their start.

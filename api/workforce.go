@@ -16,13 +16,13 @@ type Workforce struct {
 	paused    map[string]bool
 }
 
-// FindWorkforce asks the store who works what. It costs two calls that count no jobs.
+// FindWorkforce asks the store who works what. It costs two calls that look at no job.
 func FindWorkforce(ctx context.Context, c *bellhop.Client) (*Workforce, error) {
 	processes, err := c.Processes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	queues, err := c.Store().Stats(ctx, 1)
+	queues, err := c.Store().Stats(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("look for paused queues: %w", err)
 	}

@@ -137,13 +137,22 @@ func (s *Store) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, err
 		return nil, err
 	}
 	defer s.end()
+	list := []bellhop.QueueStats{}
+	if limit == 0 {
+		for _, q := range s.queues {
+			if q.paused {
+				list = append(list, bellhop.QueueStats{Queue: q.name, Paused: true})
+			}
+		}
+		slices.SortFunc(list, byQueue)
+		return list, nil
+	}
 	due := map[*queue]time.Time{} // of the next scheduled job
 	for j := range s.scheduled.all {
 		if t, ok := due[j.queue]; !ok || j.place.Due.Before(t) {
 			due[j.queue] = j.place.Due
 		}
 	}
-	list := []bellhop.QueueStats{}
 	for _, q := range s.queues {
 		st := bellhop.QueueStats{Queue: q.name, Paused: q.paused, NextDue: due[q], OldestReady: q.oldest()}
 		st.Scheduled = min(q.counts[bellhop.StateScheduled], limit)
@@ -155,9 +164,11 @@ func (s *Store) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, err
 			list = append(list, st)
 		}
 	}
-	slices.SortFunc(list, func(a, b bellhop.QueueStats) int { return strings.Compare(a.Queue, b.Queue) })
+	slices.SortFunc(list, byQueue)
 	return list, nil
 }
+
+func byQueue(a, b bellhop.QueueStats) int { return strings.Compare(a.Queue, b.Queue) }
 
 // oldest returns the earliest due time of the ready jobs; zero if there are none.
 func (q *queue) oldest() (t time.Time) {

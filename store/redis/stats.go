@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 )
@@ -21,6 +22,12 @@ func (s *Store) Stats(ctx context.Context, limit int) (all []bellhop.QueueStats,
 		}
 		if all, err = readStats(reply, limit); err != nil {
 			return err
+		}
+		if limit == 0 { // the rest of a reply that is small anyway
+			all = slices.DeleteFunc(all, func(q bellhop.QueueStats) bool { return !q.Paused })
+			for i := range all {
+				all[i].NextDue = time.Time{}
+			}
 		}
 		return s.oldest(ctx, all)
 	})

@@ -367,6 +367,9 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 	"T1": func(b *spoiled, s bellhop.Store) {
 		b.stats = func(ctx context.Context, limit int) ([]bellhop.QueueStats, error) { return s.Stats(ctx, limit+1) }
 	},
+	"T2": func(b *spoiled, s bellhop.Store) {
+		b.stats = func(ctx context.Context, limit int) ([]bellhop.QueueStats, error) { return s.Stats(ctx, max(limit, 1)) }
+	},
 	"U1": func(b *spoiled, _ bellhop.Store) {
 		b.pause = func(context.Context, string, bool) error { return nil }
 	},

@@ -26,6 +26,7 @@ var queryTests = []test{
 	{"counts that end", "N2", countBounded},
 	{"stats", "T1", statsQueues},
 	{"stats times", "T1", statsTimes},
+	{"paused queues", "T2", statsPaused},
 }
 
 func getJobs(t *try) {
@@ -338,4 +339,17 @@ func statsTimes(t *try) {
 	if !st.NextDue.After(t.get(soon.ID).Place.Due) {
 		t.Errorf("NextDue is %v; the job that was due then is cancelled", st.NextDue)
 	}
+}
+
+func statsPaused(t *try) {
+	p := t.process()
+	t.same("paused queues, where none is", t.stats(0), []bellhop.QueueStats(nil))
+	t.inEachState(p)
+	t.addMany(3, queue("b"), delay(time.Hour))
+	t.add(queue("ready"))
+	for _, name := range []string{testQueue, "empty", "b", "resumed"} {
+		t.pause(name, true)
+	}
+	t.pause("resumed", false)
+	t.same("paused queues", t.stats(0), []bellhop.QueueStats{{Queue: "b", Paused: true}, {Queue: testQueue, Paused: true}, {Queue: "empty", Paused: true}})
 }

@@ -460,6 +460,6 @@ func (m *machine) list() {
 }
 
 func (m *machine) stats() {
-	limit := 1 + m.upTo(3, "limit")
+	limit := m.upTo(4, "limit")
 	_, _ = both(m, func(s bellhop.Store) ([]bellhop.QueueStats, error) { return s.Stats(m.ctx, limit) }, nil)
 }

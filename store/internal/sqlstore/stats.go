@@ -60,8 +60,10 @@ func (s *Store) Stats(ctx context.Context, limit int) (list []bellhop.QueueStats
 			}
 			return queues[name]
 		}
-		if err := t.queueStats(ctx, of, limit); err != nil {
-			return err
+		if limit > 0 {
+			if err := t.queueStats(ctx, of, limit); err != nil {
+				return err
+			}
 		}
 		paused, err := t.paused(ctx)
 		if err != nil {
