@@ -151,6 +151,33 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// TestEndsAtTheDeadline lets handlers that do not listen end just before their time is over, just then, and just after. Each has one
+// outcome, and it is the one that the handler returned: no success is run again because its time was over as well.
+func TestEndsAtTheDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const jobs, timeout = 600, 3 * time.Second
+		var runs atomic.Int64
+		w := r.run(Config{Queues: Queues{"default": jobs}}, job.With(func(ctx context.Context, v item) error {
+			runs.Add(1)
+			time.Sleep(timeout + time.Duration(v.N%3-1)*time.Millisecond) // the bubble's clock: the work that the job stands for
+			if v.N%2 == 1 && bellhop.FromContext(ctx).Attempt() == 1 {
+				return errors.New("no")
+			}
+			return nil
+		}))
+		ids := r.enqueue(many(jobs, bellhop.Timeout(timeout))...)
+		r.until("all done", func() bool { return r.in(bellhop.StateSucceeded) == jobs })
+		expect(t, "runs", runs.Load(), jobs*3/2)
+		expect(t, "stale attempts", r.countStale(), 0)
+		for i, id := range ids {
+			if s := r.get(id); len(s.History) != 1+i%2 || s.Place.Failures != i%2 {
+				t.Errorf("job %d has failed %d times and has %d records", i, s.Place.Failures, len(s.History))
+			}
+		}
+		w.mustStop()
+	})
+}
+
 func TestDeafHandlerKeepsItsSlot(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		g := newGate(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -107,6 +108,60 @@ func TestTroubleThatComesAndGoes(t *testing.T) {
 		expect(t, "lines about its end", r.log.count("answers again"), r.log.count("does not answer"))
 		w.mustStop()
 	})
+}
+
+// TestSlowStoreHoldsUpClaims: where the store is much slower than the handlers, outcomes do not pile up: as long as they have not been
+// handed in, hardly anything more is claimed.
+func TestSlowStoreHoldsUpClaims(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		slow := storetest.NewSlow(r.store, func(op bellhop.Op) time.Duration {
+			if op == bellhop.OpExchange {
+				return 2 * time.Second
+			}
+			return 0
+		})
+		r.enqueue(many(10_000)...)
+		r.enqueue(many(10_000)...)
+		w := r.runOn(r.newClient(slow), Config{Queues: Queues{"default": 10}}, job.With(ok))
+		most := 0
+		r.within(10*time.Minute, "all done", func() bool {
+			most = max(most, r.in(bellhop.StateRunning))
+			return r.in(bellhop.StateSucceeded) == 20_000
+		})
+		if bound := (r.lanes + 1) * maxClaims; most > bound || most <= 10 {
+			t.Errorf("%d jobs were claimed and not settled at once, want more than the slots and at most %d", most, bound)
+		}
+		expect(t, "stale attempts", r.countStale(), 0)
+		w.mustStop()
+	})
+}
+
+// TestBusyHandlersDoNotStarveBeats has handlers that compute without a pause for longer than the lease, on one processor.
+func TestBusyHandlersDoNotStarveBeats(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	r := newRig(t, 1)
+	const lease = 1500 * time.Millisecond
+	config := Config{Queues: Queues{"default": 8}, Beat: lease / 5, Lease: lease, Sweep: lease / 5}
+	var runs, lost atomic.Int64
+	busy := job.With(func(ctx context.Context, _ item) error {
+		runs.Add(1)
+		for began := time.Now(); time.Since(began) < 2*lease && ctx.Err() == nil; { // it computes
+		}
+		if ctx.Err() != nil {
+			lost.Add(1)
+		}
+		return nil
+	})
+	r.enqueue(many(8)...)
+	a, b := r.run(config, busy), r.run(config, busy) // each would take the other's jobs back
+	for end := time.Now().Add(time.Minute); r.in(bellhop.StateSucceeded) < 8 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond) // nothing tells when all have ended
+	}
+	expect(t, "succeeded", r.in(bellhop.StateSucceeded), 8)
+	expect(t, "runs", runs.Load(), 8)
+	expect(t, "contexts that ended", lost.Load(), 0)
+	a.mustStop()
+	b.mustStop()
 }
 
 // TestErrorsThatAreNotOfTheNetwork: a store that refuses for no known reason is borne as well.
