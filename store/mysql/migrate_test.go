@@ -2,7 +2,9 @@ package mysql_test
 
 import (
 	"database/sql"
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -158,4 +160,31 @@ func TestMigrationChecksum(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "was made by another program") {
 		t.Fatal(err)
 	}
+}
+
+// A newer schema is refused, whatever may be migrated, and an older one unless it may be; both versions are named.
+func TestOtherSchemas(t *testing.T) {
+	address := newDatabase(t)
+	s := openAt(t, address+"?migrate=auto")
+	_, newest, err := s.Schema(t.Context())
+	must(t, err)
+	refused := func(query string, want error, words ...string) {
+		t.Helper()
+		other, err := mysql.Open(t.Context(), address+query)
+		if err == nil {
+			_ = other.Close()
+		}
+		for _, word := range words {
+			if !errors.Is(err, want) || !strings.Contains(err.Error(), word) {
+				t.Errorf("%s: the error is %v; want %v, and %q in it", query, err, want, word)
+			}
+		}
+	}
+	run(t, raw(t, address), `insert into bellhop_schema values (77, 'later', 'x', 0)`)
+	for _, query := range []string{"?migrate=auto", "?migrate=off"} {
+		refused(query, bellhop.ErrSchemaNewer, "version 77", fmt.Sprint("knows ", newest))
+	}
+	run(t, raw(t, address), `delete from bellhop_schema where version = 77`)
+	must(t, s.MigrateTo(t.Context(), newest-1, nil))
+	refused("", bellhop.ErrSchemaOlder, fmt.Sprint("version ", newest-1), "bellhop migrate up")
 }

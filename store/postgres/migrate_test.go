@@ -169,6 +169,23 @@ func TestMigrationChecksum(t *testing.T) {
 	refused(t, testservers.With(testservers.Postgres(t).Address, "schema", name), "was made by another program")
 }
 
+// A newer schema is refused, whatever may be migrated, and an older one unless it may be; both versions are named.
+func TestOtherSchemas(t *testing.T) {
+	s, conn, name := migrated(t)
+	_, newest, err := s.Schema(t.Context())
+	must(t, err)
+	address := testservers.With(testservers.Postgres(t).Address, "schema", name)
+	_, err = conn.Exec(t.Context(), "insert into "+pgx.Identifier{name, "bellhop_schema"}.Sanitize()+" values (77, 'later', 'x', 0)")
+	must(t, err)
+	for _, mode := range []string{"auto", "off"} {
+		refused(t, testservers.With(address, "migrate", mode), bellhop.ErrSchemaNewer.Error(), "version 77", fmt.Sprint("knows ", newest))
+	}
+	_, err = conn.Exec(t.Context(), "delete from "+pgx.Identifier{name, "bellhop_schema"}.Sanitize()+" where version = 77")
+	must(t, err)
+	must(t, s.MigrateTo(t.Context(), newest-1, nil))
+	refused(t, address, bellhop.ErrSchemaOlder.Error(), fmt.Sprint("version ", newest-1), "bellhop migrate up")
+}
+
 // A migration that was interrupted goes on: each step is there as a whole or not at all.
 func TestMigrationInterrupted(t *testing.T) {
 	s, conn, name := migrated(t)

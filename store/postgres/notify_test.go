@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/internal/testservers"
 )
@@ -75,6 +77,23 @@ func TestListenerIsEnded(t *testing.T) {
 	await(t, others, "", poll)
 	_, err = a.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(1)})
 	must(t, err)
+	await(t, others, "default", poll)
+}
+
+// A pool that ends its connections after a short time does not end the listening.
+func TestListenerOutlivesItsPoolsConnections(t *testing.T) {
+	address := schema(t)
+	const lifetime = 100 * time.Millisecond
+	short := onPool(t, address, func(c *pgxpool.Config) {
+		c.MaxConnLifetime, c.MaxConnIdleTime, c.HealthCheckPeriod = lifetime, lifetime, lifetime/5
+	})
+	others := listenTo(t, short)
+	await(t, others, "", 5*time.Second)
+	time.Sleep(10 * lifetime) // the pool's other connections come and go
+	if len(others) > 0 {
+		t.Errorf("it began to listen again: heard of %q", <-others)
+	}
+	must(t, enqueueOne(open(t, address))(t.Context()))
 	await(t, others, "default", poll)
 }
 

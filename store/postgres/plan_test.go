@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/internal/testservers"
 	"github.com/gobellhop/bellhop/store/internal/plantest"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 	"github.com/gobellhop/bellhop/store/postgres"
@@ -110,6 +115,89 @@ func TestPlans(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// However a server plans a claim, it returns no more than was asked for, in the order of the queue, and each job once.
+func TestClaimsByAnyPlan(t *testing.T) {
+	for _, settings := range []string{
+		"enable_nestloop=off",
+		"enable_indexscan=off enable_indexonlyscan=off enable_tidscan=off",
+		"enable_nestloop=off enable_indexscan=off enable_tidscan=off enable_sort=off",
+		"enable_hashjoin=on enable_mergejoin=on enable_material=on enable_memoize=on enable_seqscan=on enable_bitmapscan=on random_page_cost=100",
+		"enable_hashjoin=on enable_nestloop=off enable_seqscan=on enable_indexscan=off plan_cache_mode=force_custom_plan join_collapse_limit=1",
+	} {
+		t.Run(settings, func(t *testing.T) {
+			config, err := pgxpool.ParseConfig(as(t, testservers.Postgres(t).Address, runRole))
+			must(t, err)
+			for _, p := range postgres.Parameters {
+				config.ConnConfig.RuntimeParams[p[0]] = p[1]
+			}
+			for setting := range strings.FieldsSeq(settings) {
+				name, value, _ := strings.Cut(setting, "=")
+				config.ConnConfig.RuntimeParams[name] = value
+			}
+			pool, err := pgxpool.NewWithConfig(t.Context(), config)
+			must(t, err)
+			t.Cleanup(pool.Close)
+			s, _, err := postgres.OpenOn(t.Context(), schema(t), pool)
+			must(t, err)
+			t.Cleanup(func() { _ = s.Close() })
+			claimInThrees(t, s)
+		})
+	}
+}
+
+// claimInThrees has eight processes claim all of a queue at once, three jobs at a time, and then one process another queue.
+func claimInThrees(t *testing.T, s *postgres.Store) {
+	_, err := s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: testJobs(300)})
+	must(t, err)
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	times := map[bellhop.ID]int{}
+	claim := func(process bellhop.ID) (ids []bellhop.ID) {
+		reply, err := s.Exchange(t.Context(), request(process, 3))
+		if err != nil || len(reply.Claims) > 3 {
+			t.Errorf("asked for 3, claimed %d: %v", len(reply.Claims), err)
+			return nil
+		}
+		for _, c := range reply.Claims {
+			ids = append(ids, c.Token.JobID)
+		}
+		return ids
+	}
+	for range 8 {
+		process := testProcess(t, s)
+		group.Go(func() {
+			for ids := claim(process); len(ids) > 0; ids = claim(process) {
+				mu.Lock()
+				for _, id := range ids {
+					times[id]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	for id, n := range times {
+		if n != 1 {
+			t.Errorf("job %s was claimed %d times", id, n)
+		}
+	}
+	last := testProcess(t, s)
+	for len(claim(last)) > 0 { // what a claimer has passed over because another had it locked
+	}
+	jobs := testJobs(7)
+	jobs[6].Priority = -1
+	_, err = s.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: jobs})
+	must(t, err)
+	got := slices.Concat(claim(last), claim(last), claim(last))
+	want := []bellhop.ID{jobs[6].ID}
+	for _, j := range jobs[:6] {
+		want = append(want, j.ID)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("claimed %v, want %v", got, want)
 	}
 }
 

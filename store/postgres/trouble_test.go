@@ -142,8 +142,16 @@ func TestServerFreezes(t *testing.T) {
 }
 
 // A user's open transaction that holds a unique key keeps those callers waiting
-// who want that key, however many they are, and nobody else.
+// who want that key, however many they are, and nobody else. If it is rolled back, one
+// of them takes the key, and the others are told of that one: nobody trusted a job that
+// never came to be.
 func TestUsersTransactionHoldsAKey(t *testing.T) {
+	for name, commits := range map[string]bool{"committed": true, "rolled back": false} {
+		t.Run(name, func(t *testing.T) { usersTransactionHoldsAKey(t, commits) })
+	}
+}
+
+func usersTransactionHoldsAKey(t *testing.T, commits bool) {
 	s := newStore(t)
 	client := newClient(t, s)
 	tx, err := newPool(t, testservers.Postgres(t).Address).Begin(t.Context())
@@ -182,12 +190,22 @@ func TestUsersTransactionHoldsAKey(t *testing.T) {
 		t.Errorf("the key was taken, or found, while its transaction is open: %+v", receipt)
 	default:
 	}
-	must(t, tx.Commit(t.Context()))
+	end, wantTook := tx.Rollback, 1
+	if commits {
+		end, wantTook = tx.Commit, 0
+	}
+	must(t, end(t.Context()))
 	group.Wait()
-	for range callers {
-		if receipt := <-waiting; !receipt.Existing || receipt.ID != first.ID {
-			t.Errorf("one who waited has got %+v; want the job %s", receipt, first.ID)
+	close(waiting)
+	took, holders := 0, map[bellhop.ID]bool{}
+	for receipt := range waiting {
+		holders[receipt.ID] = true
+		if !receipt.Existing {
+			took++
 		}
+	}
+	if took != wantTook || len(holders) != 1 || holders[first.ID] != commits {
+		t.Errorf("%d of those who waited took the key, want %d; they were told of %v, the first was %s", took, wantTook, holders, first.ID)
 	}
 }
 

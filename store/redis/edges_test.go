@@ -358,6 +358,42 @@ func TestSweepOfMany(t *testing.T) {
 	}
 }
 
+// A process whose lease is lost, as on a server that threw the key away, is not alive [S2]: its jobs are taken back, and if it is
+// there all the same, its next beat says so and its jobs are its own.
+func TestLostLease(t *testing.T) {
+	for _, key := range []string{"leases", "processes"} {
+		for _, beats := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, beats %v", key, beats), func(t *testing.T) {
+				s := newStore(t, testservers.Redis(t).Address)
+				c, o := client(t, openingOf(s).address), openingOf(s)
+				p := process(t, s)
+				enqueue(t, s, testJobs(5)...)
+				held := claim(t, s, p, 5)
+				if n := c.Del(t.Context(), "{bellhop:"+o.namespace+"}:"+key).Val(); n != 1 {
+					t.Fatalf("%d keys were deleted", n)
+				}
+				want := 5
+				if beats {
+					if _, err := s.Beat(t.Context(), &bellhop.Beat{Process: bellhop.Process{ID: p}, Lease: time.Hour}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if beats || key == "processes" {
+					want = 0
+				}
+				if orphans, err := s.Sweep(t.Context(), 10); err != nil || len(orphans) != want {
+					t.Fatalf("swept %d, %v; want %d", len(orphans), err, want)
+				}
+				advance(s, 2*time.Hour)
+				orphans, err := s.Sweep(t.Context(), 10)
+				if err != nil || len(orphans) != 5 || orphans[0].Token.Exchange != held[0].Token.Exchange {
+					t.Errorf("swept %d when the lease is over, %v; want 5", len(orphans), err)
+				}
+			})
+		}
+	}
+}
+
 // Of many running jobs the pages are those of all others: the newest first, each once.
 func TestListOfManyRunning(t *testing.T) {
 	s := newStore(t, testservers.Redis(t).Address)

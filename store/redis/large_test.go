@@ -75,6 +75,67 @@ func TestLargeCalls(t *testing.T) {
 	}
 }
 
+// So many jobs are due at once, orphaned at once and expired at once that no script could hand them all to one command.
+func TestDutiesOfVeryMany(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	ctx := t.Context()
+	const n, limit = 20_000, 50_000
+	jobs := testJobs(n)
+	for i, j := range jobs {
+		j.Delay = time.Minute
+		j.Queue = []string{"default", "other"}[i%2]
+	}
+	enqueue(t, s, jobs[:n/2]...)
+	enqueue(t, s, jobs[n/2:]...)
+	advance(s, time.Hour)
+	promoted := 0
+	for range 3 * n / 1000 {
+		k, _, err := s.Promote(ctx, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if promoted += k; promoted == n {
+			break
+		}
+	}
+	if promoted != n {
+		t.Fatalf("promoted %d; want %d", promoted, n)
+	}
+	p := process(t, s)
+	r := request(p, n)
+	r.Wants = append(r.Wants, bellhop.Want{Queue: "other", Count: n})
+	if reply, err := s.Exchange(ctx, r); err != nil || len(reply.Claims) != n {
+		t.Fatalf("claimed %d, %v; want %d", len(reply.Claims), err, n)
+	}
+	advance(s, 2*time.Hour)
+	orphans, err := s.Sweep(ctx, limit)
+	if err != nil || len(orphans) != n {
+		t.Fatalf("swept %d, %v; want %d", len(orphans), err, n)
+	}
+	var outcomes []bellhop.Outcome
+	for i := range orphans {
+		o := orphans[i].Settle(bellhop.Policy{}, bellhop.Return{})
+		o.Keep = time.Minute
+		outcomes = append(outcomes, o)
+	}
+	for half := range 2 {
+		if reply, err := s.Exchange(ctx, request(bellhop.ID{}, 0, outcomes[half*n/2:(half+1)*n/2]...)); err != nil || len(reply.Refused) > 0 {
+			t.Fatalf("ended: %v, %v", reply, err)
+		}
+	}
+	advance(s, time.Hour)
+	for pruned := 0; pruned < n; {
+		k, err := s.Prune(ctx, limit)
+		if err != nil || k == 0 {
+			t.Fatalf("pruned %d after %d, %v; want %d in all", k, pruned, err, n)
+		}
+		pruned += k
+	}
+	if left, err := storetest.CountAll(ctx, s, bellhop.Filter{}, n); left != 0 || err != nil {
+		t.Errorf("%d jobs are left, %v", left, err)
+	}
+}
+
 // Items that are staged by a call that is cut off go away by themselves, and
 // the call has not happened.
 func TestStagedAndCutOff(t *testing.T) {
