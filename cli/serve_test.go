@@ -207,6 +207,35 @@ func TestKilledServer(t *testing.T) {
 	}
 }
 
+// A process that is killed in the midst of its shutdown leaves nothing behind that is not taken up.
+func TestKilledWhileShuttingDown(t *testing.T) {
+	o, store := newOutside(t), newStore(t)
+	flags := []string{"serve", "--store", store, "--listen", "127.0.0.1:0", "--allow-private-addresses", "--concurrency", "1"}
+	p := launch(t, nil, flags...)
+	wait := []string{"jobs", "wait", "--timeout", patience.String(), call(t, p.url, o.URL+"/slow")}
+	<-o.came
+	for i := range 20 { // these wait for the only slot
+		wait = append(wait, call(t, p.url, fmt.Sprintf("%s/job%d", o.URL, i)))
+	}
+	p.signal(syscall.SIGTERM)
+	p.output.waitFor(t, "shutting down")
+	p.signal(syscall.SIGKILL)
+	if code := p.ended(); code != -1 {
+		t.Fatalf("exit code %d:\n%s", code, p.output)
+	}
+	close(o.block)
+	launch(t, nil, flags...)
+	must(t, store, "", wait...)
+	if n := o.count("/slow"); n != 2 {
+		t.Errorf("the job that was cut short was run %d times", n)
+	}
+	for i := range 20 {
+		if n := o.count(fmt.Sprintf("/job%d", i)); n != 1 {
+			t.Errorf("job %d, which had not begun, was run %d times", i, n)
+		}
+	}
+}
+
 func TestToken(t *testing.T) {
 	p := launch(t, []string{"BELLHOP_TOKEN=t0ken"}, "serve", "--store", "memory:", "--listen", "0.0.0.0:0")
 	url := "http://127.0.0.1" + p.url[strings.LastIndex(p.url, ":"):]

@@ -96,6 +96,12 @@ func TestPrefix(t *testing.T) {
 	if reply.StatusCode != http.StatusNotFound {
 		t.Errorf("outside of the prefix: %s", reply.Status)
 	}
+	// No header of a request has a say in it.
+	for _, header := range []string{"X-Script-Name", "X-Forwarded-Prefix", "X-Forwarded-Path", "X-Original-URL", "X-Rewrite-URL"} {
+		if body := w.get("/admin/jobs/about", header, "/evil"); strings.Contains(body, "/evil") || !strings.Contains(body, `"/admin/jobs/queues"`) {
+			t.Errorf("%s changes where the page leads", header)
+		}
+	}
 }
 
 // What all pages need together with their scripts and styles stays small.

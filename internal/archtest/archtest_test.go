@@ -103,6 +103,7 @@ func TestCheckImportsFinds(t *testing.T) {
 		{"advise/a.go", "hop/store/sqlite", "advise imports store/sqlite: this package"},
 		{"outbox/a.go", "hop/store/sqlite", "outbox imports store/sqlite: this package"},
 		{"web/a.go", "hop/access/accesstest", "web imports access/accesstest: accesstest has the visitors"},
+		{"worker/run.go", "encoding/gob", "worker imports encoding/gob: what comes from a store"},
 		{"tour/a.go", "hop/store/all", "tour imports store/all: store/all brings every"},
 		{"tour/a.go", "hop/store/sqlite hop/store/mysql", "tour/a.go:3: tour imports more than one store: "},
 		{"bellhoptest/a.go", "hop/store/storetest", "bellhoptest imports store/storetest: storetest is"},

@@ -71,6 +71,7 @@ var importRules = []importRule{
 const (
 	whyRoot = "the root package imports nothing but the standard library, so that whoever defines or enqueues a job takes on no dependency"
 	whyMany = "only store/all sees all stores; open stores by address, or import the one that is needed"
+	whyForm = "what comes from a store or a network is read as JSON into known types; a form in which bytes name types or bring code lets them choose what runs"
 	whyAll  = "store/all stands for every store; add the blank import"
 )
 
@@ -86,6 +87,9 @@ func CheckImports(t *Tree) []Finding {
 			for _, imp := range f.Imports {
 				if dir == "." && (imp.Own || !standard(imp.Path)) {
 					found = append(found, t.at(imp.Pos, "the root package imports %s: %s", imp.Path, whyRoot))
+				}
+				if imp.Path == "encoding/gob" || imp.Path == "plugin" {
+					found = append(found, t.at(imp.Pos, "%s imports %s: %s", dir, imp.Path, whyForm))
 				}
 				if !imp.Own {
 					continue
