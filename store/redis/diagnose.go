@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,7 +104,7 @@ func (v *server) lookDurability() (all []bellhop.Finding) {
 
 func (s *Store) lookLayout(ctx context.Context) ([]bellhop.Finding, error) {
 	have, err := s.client.Get(ctx, s.keys.base+"layout").Result()
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}
 	if err := checkLayout(have); err != nil {
@@ -112,48 +113,47 @@ func (s *Store) lookLayout(ctx context.Context) ([]bellhop.Finding, error) {
 	return one(levelOK, "layout", "", "version %s in the namespace %s", have, s.settings.namespace), nil
 }
 
-// manyKeys is how many keys of the server are looked through for some that are not ours.
-const manyKeys = 100_000
+// manyKeys is how many keys of the server are looked through for some that are not ours, and someKeys how many in one run of a script, for
+// the whole server waits meanwhile.
+const manyKeys, someKeys = 20_000, 4000
 
 // lookKeys looks for keys in the namespace that are of another type, or not ours.
 func (s *Store) lookKeys(ctx context.Context) ([]bellhop.Finding, error) {
-	node, err := s.node(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var wrong []string
-	seen, cursor := 0, uint64(0)
-	for {
-		var names []string
-		if names, cursor, err = node.Scan(ctx, cursor, s.keys.base+"*", 1000).Result(); err != nil {
+	seen, cursor := 0, "0"
+	for looked := 0; looked < manyKeys; looked += someKeys {
+		in := items{}
+		in.text(cursor)
+		in.number(someKeys)
+		for begin, kind := range types {
+			in.text(begin)
+			in.text(kind)
+		}
+		reply, err := s.run(ctx, bellhop.OpPing, scriptKeys, in)
+		if err != nil {
 			return nil, err
 		}
-		kinds := make([]*redis.StatusCmd, len(names))
-		if _, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, name := range names {
-				kinds[i] = p.Type(ctx, name)
-			}
-			return nil
-		}); err != nil {
+		r, err := row(reply, 2)
+		if err != nil {
 			return nil, err
 		}
-		for i, name := range names {
-			name = strings.TrimPrefix(name, s.keys.base)
-			if kind := kinds[i].Val(); kind != kindOf(name) && kind != "none" {
-				wrong = append(wrong, fmt.Sprintf("%q is a %s", bellhop.CleanText(name, 64), kind))
-			}
+		for pair := range slices.Chunk(r[2:], 2) {
+			wrong = append(wrong, fmt.Sprintf("%q is a %s", bellhop.CleanText(text(pair[0]), 64), text(pair[1])))
 		}
-		seen += 1000
-		if cursor == 0 || seen >= manyKeys {
+		seen += int(integer(r[1]))
+		if cursor = text(r[0]); cursor == "0" {
 			break
 		}
 	}
-	if len(wrong) > 0 {
+	switch {
+	case len(wrong) > 0:
 		slices.Sort(wrong)
 		return one(levelProblem, "keys", "find the program that wrote them; rename or delete them, or use another namespace",
 			"%d keys that begin with %q are not ours: %s", len(wrong), s.keys.base, strings.Join(wrong[:min(3, len(wrong))], ", ")), nil
+	case cursor != "0":
+		return one(levelOK, "keys", "", "the %d that were looked at of those that begin with %q are ours", seen, s.keys.base), nil
 	}
-	return one(levelOK, "keys", "", "all that begin with %q are ours", s.keys.base), nil
+	return one(levelOK, "keys", "", "all %d that begin with %q are ours", seen, s.keys.base), nil
 }
 
 func (s *Store) lookWriting(ctx context.Context) []bellhop.Finding {

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +76,23 @@ func TestDiagnose(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("orphans", "warning", "2 running jobs")
-	c.Set(t.Context(), "{bellhop:own}:expiring2", "x", 0)
-	expect("keys", "problem", "expiring2")
+	expect("keys", "ok", "all ")
+	for _, wrong := range []string{"expiring2", "ready", "ready2|x", "paused|x", "|"} { // and one of another type
+		c.Set(t.Context(), "{bellhop:own}:"+wrong, "x", 0)
+		c.LPush(t.Context(), "{bellhop:own}:dead", "x")
+		expect("keys", "problem", fmt.Sprintf("2 keys that begin with %q are not ours: %q is a list, ", "{bellhop:own}:", "dead"))
+		expect("keys", "problem", fmt.Sprintf("%q is a string", wrong))
+		c.Del(t.Context(), "{bellhop:own}:"+wrong, "{bellhop:own}:dead")
+	}
+	others := c.Pipeline()
+	for i := range 30_000 { // of another program, and of ours: a part of them is looked at
+		others.Set(t.Context(), fmt.Sprintf("other:%d", i), "", 0)
+		others.Set(t.Context(), fmt.Sprintf("{bellhop:own}:order|%d", i), "", 0)
+	}
+	if _, err := others.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expect("keys", "ok", "that were looked at of those that begin with")
 	c.Set(t.Context(), "{bellhop:own}:layout", "9", 0)
 	expect("layout", "problem", "layout 9")
 }

@@ -1,6 +1,9 @@
 package redis
 
-import "sync/atomic"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 // WithClockAhead makes the store's clock go before the server's, by microseconds.
 func WithClockAhead(micros *atomic.Int64) Option { return func(s *settings) { s.ahead = micros } }
@@ -9,7 +12,10 @@ func WithClockAhead(micros *atomic.Int64) Option { return func(s *settings) { s.
 const LayoutVersion = layoutVersion
 
 // KindOf returns the type that a key of the namespace must have.
-func KindOf(name string) string { return kindOf(name) }
+func KindOf(name string) string {
+	head, _, parted := strings.Cut(name, "|")
+	return types[head+ifSet(parted, "|")]
+}
 
 // Layout returns the names of keys and their types.
 func Layout() map[string]string {

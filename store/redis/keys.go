@@ -80,17 +80,15 @@ var layout = []struct{ name, kind, holds string }{
 // run-at or 9 zeros; attempts 4, timeout 8 in nanoseconds, retention 8 in
 // microseconds and 2 of nanoseconds; and the arguments.
 
-// kindOf returns the type that a key of the namespace must have; empty for one
-// that is not ours.
-func kindOf(name string) string {
-	head, _, parted := strings.Cut(name, "|")
+// types are the types that keys of the namespace must have, by what their names begin with: up to and with the "|", if there is one.
+var types = func() map[string]string {
+	all := make(map[string]string, len(layout))
 	for _, key := range layout {
-		if known, _, isParted := strings.Cut(key.name, "|"); known == head && parted == isParted {
-			return key.kind
-		}
+		head, _, parted := strings.Cut(key.name, "|")
+		all[head+ifSet(parted, "|")] = key.kind
 	}
-	return ""
-}
+	return all
+}()
 
 // keys names the keys of a namespace.
 type keys struct {

@@ -114,14 +114,15 @@ func begin(ctx context.Context, s *Store) (_ *Store, err error) {
 		return nil, err
 	}
 	key := s.keys.base + "layout"
-	if err := s.client.SetNX(ctx, key, layoutVersion, 0).Err(); err != nil {
+	var have *redis.StringCmd
+	if _, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.SetNX(ctx, key, layoutVersion, 0)
+		have = p.Get(ctx, key)
+		return nil
+	}); err != nil {
 		return nil, s.opening(err)
 	}
-	have, err := s.client.Get(ctx, key).Result()
-	if err != nil {
-		return nil, s.opening(err)
-	}
-	return s, checkLayout(have)
+	return s, checkLayout(have.Val())
 }
 
 // opening explains an error of the first commands.

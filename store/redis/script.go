@@ -45,6 +45,7 @@ var (
 	scriptRecords   = compile("records")
 	scriptPut       = compile("put")
 	scriptPing      = compile("ping")
+	scriptKeys      = compile("keys")
 	scriptStage     = compile("stage")
 	// scriptStageNew stages what the server may refuse for want of memory.
 	scriptStageNew = newScript("stage new", strings.Replace(scriptStage.text, " flags=allow-oom", "", 1))

@@ -39,12 +39,17 @@ func (s *Store) examine(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := node.Info(ctx).Result()
-	if err != nil {
-		return nil, err
+	var told *redis.StringCmd
+	var fsync, save *redis.MapStringStringCmd
+	_, _ = node.Pipelined(ctx, func(p redis.Pipeliner) error { // each has its own error
+		told, fsync, save = p.Info(ctx), p.ConfigGet(ctx, "appendfsync"), p.ConfigGet(ctx, "save")
+		return nil
+	})
+	if told.Err() != nil {
+		return nil, told.Err()
 	}
 	info := map[string]string{}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(told.Val()) {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
 			info[key] = value
 		}
@@ -59,12 +64,8 @@ func (s *Store) examine(ctx context.Context) (*server, error) {
 	v.aofBroken = info["aof_last_write_status"] == "err"
 	v.saveBroken = info["rdb_last_bgsave_status"] == "err"
 	// Hosted servers often do not let their configuration be read.
-	if config, err := node.ConfigGet(ctx, "appendfsync").Result(); err == nil {
-		v.fsync = config["appendfsync"]
-	}
-	if config, err := node.ConfigGet(ctx, "save").Result(); err == nil {
-		v.save, v.saveKnown = config["save"]
-	}
+	v.fsync = fsync.Val()["appendfsync"]
+	v.save, v.saveKnown = save.Val()["save"]
 	return v, nil
 }
 
