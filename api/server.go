@@ -192,7 +192,10 @@ func (s *Server) metrics(w http.ResponseWriter, r *request) {
 // Drain ends all event streams, so that a graceful stop need not wait for them, and makes /readyz say that the process is
 // not ready. Other requests are served as before. It returns at once; calling it again does nothing. It suits
 // [net/http.Server.RegisterOnShutdown].
-func (s *Server) Drain() { s.drain.Do(func() { close(s.draining) }) }
+func (s *Server) Drain() {
+	s.drain.Do(func() { close(s.draining) })
+	s.queues.Drain()
+}
 
 func (s *Server) isDraining() bool {
 	select {

@@ -53,11 +53,7 @@ type queues struct {
 // watch takes a store as the one to look at, and returns it with the look, for others in this process that want to know the same.
 func (q *queues) watch(s bellhop.Store) bellhop.Store {
 	s = look.Share(s)
-	shared := look.Of(s)
-	if q.countTo != bellhop.QueuesCountedTo {
-		shared = look.New(func(ctx context.Context) (*look.Queues, error) { return look.At(ctx, s, q.countTo) })
-	}
-	q.look.Store(shared)
+	q.look.Store(look.To(s, q.countTo))
 	return s
 }
 

@@ -173,6 +173,8 @@ func (s *Server) addRoutes() {
 func (s *Server) Drain() {
 	s.drain.Do(func() { close(s.draining) })
 	s.ops.Drain()
+	s.live.queues.Drain()
+	s.live.rates.Drain()
 }
 
 // Tend takes over bulk operations whose process is gone, until ctx ends; then it hands those that are under way here to other

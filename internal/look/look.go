@@ -3,7 +3,8 @@
 // What the queues have to do is asked for by the pages of a dashboard, by scrapers and by autoscalers, by many of each and again and
 // again, and to find it out costs the more the more jobs there are. So they share a look ([Shared]): one is under way at a time, what it
 // saw is shown to all until it is old, and looking takes no more than a twentieth of the time, however slow the store is. While a look
-// is late or fails, the last good one is handed out together with what is wrong; who asks decides how old is too old.
+// is late or fails, the last good one is handed out together with what is wrong; who asks decides how old is too old. A look goes on when who
+// asked for it has left; at the end of a process [Shared.Drain] and [Shared.Close] see to it that none outlives it.
 //
 // No job passes through here, only how many there are: [Queues] is what the look at the queues sees, and [Of] finds the one look that
 // a store has.
@@ -43,6 +44,9 @@ type Shared[T any] struct {
 	covers  int           // how many of these the last good look has seen
 	under   chan struct{} // closed at the end of the look under way; nil if there is none
 	began   time.Time     // when that began
+	cut     func()        // ends that
+	waiting int           // how many wait for it
+	drained bool          // it ends when none does
 	changed chan struct{} // closed at the end of any look
 }
 
@@ -86,10 +90,13 @@ func (s *Shared[T]) Get(ctx context.Context, age time.Duration) Seen[T] {
 			s.begin(ctx)
 		}
 		under, began := s.under, s.began
+		s.waiting++
 		s.mu.Unlock()
 		select {
 		case <-under:
+			s.leave()
 		case <-ctx.Done():
+			s.leave()
 			return s.late(began)
 		}
 		if seen, final := s.ended(); final {
@@ -107,6 +114,40 @@ func (s *Shared[T]) holds(now time.Time, age time.Duration) bool {
 		return owed > credit
 	}
 	return owed > 0 || s.seen.Value != nil && s.seen.Err == nil && now.Sub(s.seen.At) < age
+}
+
+// leave notes that one waits no more.
+func (s *Shared[T]) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting--
+	s.unwatched()
+}
+
+// unwatched ends the look under way if it need not go on. The caller holds mu.
+func (s *Shared[T]) unwatched() {
+	if s.drained && s.waiting == 0 && s.under != nil {
+		s.cut()
+	}
+}
+
+// Drain is for the end of a process: from now on, no look goes on when nobody waits for it any more. It returns at once.
+func (s *Shared[T]) Drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drained = true
+	s.unwatched()
+}
+
+// Close drains the look, and waits until the one under way has ended.
+func (s *Shared[T]) Close() {
+	s.Drain()
+	s.mu.Lock()
+	under := s.under
+	s.mu.Unlock()
+	if under != nil {
+		<-under
+	}
 }
 
 // late is for those who have waited in vain for the look that began then.
@@ -130,11 +171,14 @@ func (s *Shared[T]) ended() (seen Seen[T], final bool) {
 // begin takes a look. One impatient visitor does not end it for the others. The caller holds mu.
 func (s *Shared[T]) begin(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
-	s.under, s.began = make(chan struct{}), time.Now()
+	s.under, s.began, s.cut = make(chan struct{}), time.Now(), cancel
 	changes := s.changes
 	go func() {
 		defer cancel()
 		value, err := s.safely(ctx)
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+			err = &silentError{err} // it was cut off, and not the store's fault: whoever comes now looks at once
+		}
 		s.end(value, err, changes)
 	}()
 }
@@ -150,7 +194,7 @@ func (s *Shared[T]) safely(ctx context.Context) (value *T, err error) {
 }
 
 // end keeps what a look has seen, and when the next may be. A store that did not even tell the time has not been kept busy: it is
-// asked again at once.
+// asked again at once, as is one after a look that was cut off.
 func (s *Shared[T]) end(value *T, err error, covers int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +238,7 @@ func (s *Shared[T]) Changed() <-chan struct{} {
 	return s.changed
 }
 
-// silentError is of a store that did not tell the time.
+// silentError is of a look that has not kept the store busy: it did not tell the time, or the look was cut off.
 type silentError struct{ error }
 
 func (e *silentError) Unwrap() error { return e.error }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,11 +181,11 @@ func TestPanicIsAFailure(t *testing.T) {
 type frozen struct {
 	bellhop.Store
 	thaw  chan struct{}
-	pings int
+	pings atomic.Int64
 }
 
 func (f *frozen) Ping(ctx context.Context) (time.Time, error) {
-	f.pings++
+	f.pings.Add(1)
 	select {
 	case <-f.thaw:
 		return f.Store.Ping(ctx)
@@ -208,8 +209,8 @@ func TestFrozenStore(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if store.pings != 1 {
-			t.Errorf("it was asked %d times, want once", store.pings)
+		if n := store.pings.Load(); n != 1 {
+			t.Errorf("it was asked %d times, want once", n)
 		}
 		close(store.thaw)
 		if seen := l.Get(t.Context(), time.Second); seen.Err != nil {
@@ -243,4 +244,64 @@ func TestQueues(t *testing.T) {
 	if st.Queue != "mail" || st.Ready != 1 || q.Oldest(&st) != q.Now.Sub(st.OldestReady) || q.Oldest(&bellhop.QueueStats{}) != 0 || q.Clock().Before(q.Now) {
 		t.Errorf("%+v", q)
 	}
+}
+
+// At the end of a process a look goes on as long as somebody waits for it, and no longer.
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{takes: 10 * time.Second}
+		l := New(s.read)
+		visit := func(patience time.Duration) Seen[int] {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			return l.Get(ctx, time.Minute)
+		}
+		visit(time.Second)
+		l.Close()
+		if s.spent != time.Second {
+			t.Errorf("nobody waits, and the look went on: it took %v", s.spent)
+		}
+		var all sync.WaitGroup
+		all.Go(func() {
+			if seen := visit(time.Minute); seen.Err != nil || *seen.Value != 2 {
+				t.Errorf("somebody waits, and the look was cut off: %+v", seen)
+			}
+		})
+		visit(time.Second)
+		all.Wait()
+		time.Sleep(10 * time.Minute) // until it is old
+		s.spent = 0
+		if seen := visit(time.Second); *seen.Value != 2 || !errors.Is(seen.Err, ErrLate) {
+			t.Errorf("%+v", seen)
+		}
+		synctest.Wait()
+		if s.spent != time.Second {
+			t.Errorf("the last one has left, and the look went on: it took %v", s.spent)
+		}
+		if seen := visit(time.Minute); seen.Err != nil || *seen.Value != 4 {
+			t.Errorf("a look that was cut off keeps the next one back: %+v", seen)
+		}
+		l.Close()
+		l.Close()
+	})
+}
+
+// A store ends its looks before it closes.
+func TestStoreEndsItsLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := Share(&frozen{Store: memory.New(), thaw: make(chan struct{})})
+		if Of(store) != To(store, bellhop.QueuesCountedTo) || To(store, 7) != To(store, 7) || To(store, 7) == Of(store) {
+			t.Error("looks that count to the same are not one, or others are")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		Of(store).Get(ctx, 0)
+		To(store, 7).Get(ctx, 0)
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+		if d := Of(store).seen.Err; !errors.Is(d, context.Canceled) {
+			t.Errorf("the look under way was not ended: %v", d)
+		}
+	})
 }

@@ -3,6 +3,9 @@ package look
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -52,25 +55,52 @@ func (q *Queues) Oldest(st *bellhop.QueueStats) time.Duration {
 	return max(0, q.Now.Sub(st.OldestReady))
 }
 
-// Share returns a store that has a look at its queues: all who ask for it by [Of] share it.
-func Share(s bellhop.Store) bellhop.Store { return &watched{s, queuesOf(s)} }
+// Share returns a store that has a look at its queues: all who ask for it by [Of] share it. It ends with the store.
+func Share(s bellhop.Store) bellhop.Store {
+	return &watched{Store: s, looks: map[int]*Shared[Queues]{}}
+}
 
 // Of returns the look at the queues that a store has by [Share], else one of the caller's own. Counts go to [bellhop.QueuesCountedTo].
-func Of(s bellhop.Store) *Shared[Queues] {
+func Of(s bellhop.Store) *Shared[Queues] { return To(s, bellhop.QueuesCountedTo) }
+
+// To is [Of] with counts to another limit: who asks for the same limit shares a look.
+func To(s bellhop.Store, limit int) *Shared[Queues] {
 	if w, has := bellhop.As[*watched](s); has {
-		return w.queues
+		return w.to(limit)
 	}
-	return queuesOf(s)
+	return queuesOf(s, limit)
 }
 
-func queuesOf(s bellhop.Store) *Shared[Queues] {
-	return New(func(ctx context.Context) (*Queues, error) { return At(ctx, s, bellhop.QueuesCountedTo) })
+func queuesOf(s bellhop.Store, limit int) *Shared[Queues] {
+	return New(func(ctx context.Context) (*Queues, error) { return At(ctx, s, limit) })
 }
 
-// watched is a store that has a look.
+// watched is a store that has looks.
 type watched struct {
 	bellhop.Store
-	queues *Shared[Queues]
+
+	mu    sync.Mutex
+	looks map[int]*Shared[Queues] // by how far they count
+}
+
+func (w *watched) to(limit int) *Shared[Queues] {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.looks[limit] == nil {
+		w.looks[limit] = queuesOf(w.Store, limit)
+	}
+	return w.looks[limit]
+}
+
+// Close ends the looks, and closes the store.
+func (w *watched) Close() error {
+	w.mu.Lock()
+	looks := slices.Collect(maps.Values(w.looks))
+	w.mu.Unlock()
+	for _, l := range looks {
+		l.Close()
+	}
+	return w.Store.Close()
 }
 
 // Unwrap returns the store behind, for [bellhop.As].
