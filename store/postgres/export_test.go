@@ -20,6 +20,9 @@ func (s *Store) Advanced() time.Duration {
 	return time.Duration(s.database.offset.Load()) * time.Microsecond
 }
 
+// Pool is the pool that the store is on.
+func (s *Store) Pool() *pgxpool.Pool { return s.database.pool }
+
 // OpenOn is [Open] on a pool that was made for the same address, or on a new one if
 // it is nil, and leaves it open in the end.
 func OpenOn(ctx context.Context, address string, pool *pgxpool.Pool) (*Store, *pgxpool.Pool, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/gobellhop/bellhop/store/memory"
 	"github.com/gobellhop/bellhop/store/postgres"
 	"github.com/gobellhop/bellhop/store/storetest"
+	"github.com/gobellhop/bellhop/worker"
 )
 
 type welcome struct{ User int }
@@ -202,6 +204,52 @@ func TestWithinFinishWhoseContextEnds(t *testing.T) {
 			t.Error("the transaction of a stale attempt commits")
 		}
 	})
+}
+
+// Ten handlers at once, each with a transaction of its own in which it enqueues and completes, share a pool of two connections with the
+// store: none waits for a second connection while it holds the first, and beats come through between them.
+func TestHandlersShareASmallPool(t *testing.T) {
+	const jobs = 60
+	s := onPool(t, schema(t), func(c *pgxpool.Config) { c.MaxConns = 2 })
+	pool := s.Pool()
+	client, err := bellhop.NewClient(s, bellhop.Logger(slog.New(slog.DiscardHandler)))
+	must(t, err)
+	w := worker.New(client, worker.Config{Queues: worker.Queues{"default": 10}, Beat: 300 * time.Millisecond, Lease: 3 * time.Second})
+	follow := bellhop.Define[welcome]("mail.follow", bellhop.Queue("later"))
+	w.Handle(sendWelcome.With(func(ctx context.Context, v welcome) error {
+		tx, err := pool.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		if _, err := follow.Enqueue(ctx, postgres.Within(client, tx), v); err != nil {
+			return err
+		}
+		if err := bellhop.FromContext(ctx).Complete(ctx, postgres.Within(client, tx)); err != nil {
+			return err
+		}
+		return tx.Commit(ctx)
+	}))
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	_, err = sendWelcome.EnqueueMany(ctx, client, make([]welcome, jobs))
+	must(t, err)
+	count := func(f bellhop.Filter) int {
+		n, err := storetest.CountAll(t.Context(), s, f, 1000)
+		must(t, err)
+		return n
+	}
+	succeeded := bellhop.Filter{States: bellhop.States(bellhop.StateSucceeded)}
+	for count(succeeded) < jobs && ctx.Err() == nil {
+		time.Sleep(20 * time.Millisecond) // nothing tells when all have ended
+	}
+	stop()
+	must(t, <-done)
+	if n, follows := count(succeeded), count(bellhop.Filter{Queues: []string{"later"}}); n != jobs || follows != jobs {
+		t.Errorf("%d of %d jobs have succeeded, with %d that follow", n, jobs, follows)
+	}
 }
 
 // A transaction that sees an old snapshot cannot tell a claim that was lost from
