@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// EnqueuedSpace is the space of the records in which clients keep how many jobs they have enqueued, for charts: one a client and
-// minute, with the key "<minute>/<client>", such as 2006-01-02T15:04Z/0192…, and as value a line for each queue with its kinds and their
-// numbers, such as "mail reset=1 welcome=20"; the first line is of all queues together and begins with a blank. They are written some ten seconds after an enqueue, by the store's clock, and kept for a few hours.
+// EnqueuedSpace is the space of the records in which clients keep how many jobs they have enqueued, for charts: two a client and minute. The
+// one with the key "queues/<minute>/<client>", such as queues/2006-01-02T15:04Z/0192…, has a line for each queue with its kinds and their
+// numbers, such as "mail reset=1 welcome=20"; the one with the key "all/<minute>/<client>" has such a line of all queues together, which
+// begins with a blank. They are written some ten seconds after an enqueue, by the store's clock, and kept for a few hours.
 const EnqueuedSpace = "enqueued"
 
 const (
@@ -116,13 +117,16 @@ func (t *tally) write(timeout time.Duration) {
 		kinds[of.kind] += *n
 	}
 	// It is the whole minute each time, so that one that fails is made good by the next.
-	_ = t.store.Put(ctx, []RecordWrite{{
-		Space: EnqueuedSpace, Key: t.minute.Format(minuteForm) + "/" + t.id, Value: t.record(), Expect: ExpectAny, TTL: tallyTTL,
-	}})
+	all, queues := t.records()
+	key := "/" + t.minute.Format(minuteForm) + "/" + t.id
+	_ = t.store.Put(ctx, []RecordWrite{
+		{Space: EnqueuedSpace, Key: "all" + key, Value: all, Expect: ExpectAny, TTL: tallyTTL},
+		{Space: EnqueuedSpace, Key: "queues" + key, Value: queues, Expect: ExpectAny, TTL: tallyTTL},
+	})
 }
 
-// record returns the record of the minute. Called under t.writing.
-func (t *tally) record() []byte {
+// records returns the records of the minute. Called under t.writing.
+func (t *tally) records() (all, queues []byte) {
 	over := map[string]int64{} // all queues
 	for _, kinds := range t.all {
 		for kind, n := range kinds {
@@ -136,11 +140,10 @@ func (t *tally) record() []byte {
 		}
 		return append(b, '\n')
 	}
-	b := line(nil, "", over)
 	for _, queue := range slices.Sorted(maps.Keys(t.all)) {
-		b = line(b, queue, t.all[queue])
+		queues = line(queues, queue, t.all[queue])
 	}
-	return b
+	return line(nil, "", over), queues
 }
 
 // close writes what is left.

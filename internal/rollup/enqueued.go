@@ -33,16 +33,22 @@ func withEnqueued(which shards) shards {
 
 // readEnqueued reads the clients' shards of minutes.
 func readEnqueued(ctx context.Context, store bellhop.Store, places []place, found map[place][][]byte) error {
-	shards := map[time.Time][]string{}
+	wanted := map[string]map[time.Time][]string{enqueuedInAll: {}, enqueuedInQueues: {}}
 	var minutes []place
 	for _, p := range places {
+		which := enqueuedInQueues
+		if shard := p.shard[len(clients):]; shard == shardAll || shard[0] == 'k' {
+			which = enqueuedInAll
+		}
+		shards := wanted[which]
 		if shards[p.at] == nil {
-			minutes = append(minutes, place{at: p.at})
+			minutes = append(minutes, place{which, p.at})
 		}
 		shards[p.at] = append(shards[p.at], p.shard)
 	}
-	for _, run := range runs(minutes) {
-		err := eachEnqueued(ctx, store, run[0], run[len(run)-1], func(at time.Time, value string) error {
+	for which, run := range runs(minutes) {
+		shards := wanted[which]
+		err := eachEnqueued(ctx, store, which, run[0], run[len(run)-1], func(at time.Time, value string) error {
 			pages, err := enqueuedPages(value, shards[at])
 			for i, w := range pages {
 				if len(w.body) > 0 {
@@ -61,60 +67,56 @@ func readEnqueued(ctx context.Context, store bellhop.Store, places []place, foun
 
 // enqueuedPages takes a client's record apart into the pages of shards.
 func enqueuedPages(value string, which []string) ([]*pageWriter, error) {
-	pages := make([]*pageWriter, len(which))
-	within := false // a queue
-	at := map[string]*pageWriter{}
+	pages, at := make([]*pageWriter, len(which)), make(map[string]*pageWriter, len(which))
 	for i, shard := range which {
 		pages[i] = newPageWriter()
-		shard = shard[len(clients):]
-		at[shard] = pages[i]
-		within = within || shard == shardTotals || shard[0] == 'q'
+		at[shard[len(clients):]] = pages[i]
 	}
 	minutes := &levels[0]
 	queues := make([]*pageWriter, minutes.queues)
 	for i, shard := range minutes.queueShards() {
 		queues[i] = at[shard]
 	}
-	all, totals, inAll := at[shardAll], at[shardTotals], int64(0)
 	add := func(w *pageWriter, s Series, n int64) {
-		if w == nil {
-			return
+		if w != nil {
+			w.name(s.Queue)
+			w.name(s.Kind)
+			sums := binary.AppendUvarint(make([]byte, 0, 12), hasEnqueued)
+			w.body = appendBytes(w.body, binary.AppendUvarint(sums, uint64(n)))
 		}
-		w.name(s.Queue)
-		w.name(s.Kind)
-		sums := binary.AppendUvarint(make([]byte, 0, 12), hasEnqueued)
-		w.body = appendBytes(w.body, binary.AppendUvarint(sums, uint64(n)))
 	}
+	totals, all := at[shardTotals], int64(0)
 	var its *pageWriter // that of the line's queue
-	err := parseEnqueued(value, func(queue string) wish {
-		switch {
-		case queue == "":
-			return wanted
-		case !within:
-			return enough
+	err := parseEnqueued(value, func(queue string) bool {
+		if queue == "" {
+			return true
 		}
-		if its = queues[minutes.queueShard(queue)]; its == nil && totals == nil {
-			return unwanted
-		}
-		return wanted
+		its = queues[minutes.queueShard(queue)]
+		return its != nil || totals != nil
 	}, func(s Series, n int64) {
 		if s.Queue == "" {
-			inAll += n
+			all += n
 			add(at[minutes.shard(s)], s, n)
 			return
 		}
 		add(its, s, n)
 		add(totals, s, n)
 	})
-	if inAll > 0 {
-		add(all, Series{}, inAll)
+	if all > 0 {
+		add(at[shardAll], Series{}, all)
 	}
 	return pages, err
 }
 
-// eachEnqueued calls fn with what each client has written of each minute from one to another.
-func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Time, fn func(at time.Time, value string) error) error {
-	from, to := first.UTC().Format(windowForm), last.UTC().Format(windowForm)
+// What the keys of the clients' records begin with: see [bellhop.EnqueuedSpace].
+const (
+	enqueuedInAll    = "all/"
+	enqueuedInQueues = "queues/"
+)
+
+// eachEnqueued calls fn with what each client has written of each minute from one to another: of all queues together, or of each.
+func eachEnqueued(ctx context.Context, store bellhop.Store, which string, first, last time.Time, fn func(at time.Time, value string) error) error {
+	from, to := which+first.UTC().Format(windowForm), which+last.UTC().Format(windowForm)
 	q := bellhop.RecordQuery{Space: bellhop.EnqueuedSpace, Prefix: commonPrefix(from, to), After: from[:len(from)-1], Limit: 200}
 	for {
 		records, err := store.Records(ctx, &q)
@@ -122,7 +124,7 @@ func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Tim
 			return fmt.Errorf("read metrics: %w", err)
 		}
 		for _, rec := range records {
-			at, err := time.Parse(windowForm, rec.Key[:min(len(rec.Key), len(windowForm))])
+			at, err := time.Parse(windowForm, rec.Key[len(which):min(len(rec.Key), len(which)+len(windowForm))])
 			if err != nil || at.After(last) {
 				continue
 			}
@@ -137,34 +139,14 @@ func eachEnqueued(ctx context.Context, store bellhop.Store, first, last time.Tim
 	}
 }
 
-// wish says whether a line of a client's record is wanted.
-type wish uint8
-
-const (
-	wanted wish = iota
-	unwanted
-	enough // nor are those wanted that come
-)
-
-// withinQueues wants all lines but that of all queues together.
-func withinQueues(queue string) wish {
-	if queue == "" {
-		return unwanted
-	}
-	return wanted
-}
-
-// parseEnqueued calls fn for each kind of those lines of a client's record that judge wants, by their queue: see [bellhop.EnqueuedSpace].
-func parseEnqueued(value string, judge func(queue string) wish, fn func(s Series, n int64)) error {
+// parseEnqueued calls fn for each kind of those lines of a client's record that are wanted, by their queue.
+func parseEnqueued(value string, wanted func(queue string) bool, fn func(s Series, n int64)) error {
 	for value != "" {
 		line, rest, _ := strings.Cut(value, "\n")
 		value = rest
 		queue, kinds, _ := strings.Cut(line, " ")
-		switch judge(queue) {
-		case unwanted:
+		if !wanted(queue) {
 			continue
-		case enough:
-			return nil
 		}
 		for kinds != "" {
 			var one string

@@ -3,7 +3,6 @@ package rollup
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -15,24 +14,26 @@ func TestEnqueuedJobsAreCountedToo(t *testing.T) {
 	p := w.start(0)
 	put := func(client string, value map[string]map[string]int64) {
 		t.Helper()
-		var raw []byte
+		var queues []byte
 		over := map[string]int64{}
-		for _, kinds := range value {
+		line := func(queue string, kinds map[string]int64) (b []byte) {
+			b = append(b, queue...)
+			for kind, n := range kinds {
+				b = fmt.Appendf(b, " %s=%d", kind, n)
+			}
+			return append(b, '\n')
+		}
+		for queue, kinds := range value {
+			queues = append(queues, line(queue, kinds)...)
 			for kind, n := range kinds {
 				over[kind] += n
 			}
 		}
-		value[""] = over
-		for _, queue := range slices.Sorted(maps.Keys(value)) { // that of all comes first
-			kinds := value[queue]
-			raw = append(raw, queue...)
-			for kind, n := range kinds {
-				raw = fmt.Appendf(raw, " %s=%d", kind, n)
-			}
-			raw = append(raw, '\n')
-		}
-		key := w.clock.Now().UTC().Truncate(time.Minute).Format(windowForm) + "/" + client
-		err := w.store.Put(t.Context(), []bellhop.RecordWrite{{Space: bellhop.EnqueuedSpace, Key: key, Value: raw, Expect: bellhop.ExpectAny, TTL: 4 * time.Hour}})
+		key := "/" + w.clock.Now().UTC().Truncate(time.Minute).Format(windowForm) + "/" + client
+		err := w.store.Put(t.Context(), []bellhop.RecordWrite{
+			{Space: bellhop.EnqueuedSpace, Key: "all" + key, Value: line("", over), Expect: bellhop.ExpectAny, TTL: 4 * time.Hour},
+			{Space: bellhop.EnqueuedSpace, Key: "queues" + key, Value: queues, Expect: bellhop.ExpectAny, TTL: 4 * time.Hour},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

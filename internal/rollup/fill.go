@@ -65,17 +65,17 @@ func (f *filler) level(ctx context.Context, i int) error {
 	for k := range turns {
 		turns[k] = f.page(f.Jobs*int(l.size/time.Minute)/processes, uint64(10*i+k))
 	}
-	var enqueued []byte
+	var all, queues []byte
 	over := map[string]int{}
 	for _, s := range f.Series {
 		over[s.Kind] += f.Jobs / processes
 	}
 	for _, kind := range slices.Sorted(maps.Keys(over)) {
-		enqueued = fmt.Appendf(enqueued, " %s=%d", kind, over[kind])
+		all = fmt.Appendf(all, " %s=%d", kind, over[kind])
 	}
-	enqueued = append(enqueued, '\n')
+	all = append(all, '\n')
 	for _, s := range f.Series {
-		enqueued = fmt.Appendf(enqueued, "%s %s=%d\n", s.Queue, s.Kind, f.Jobs/processes)
+		queues = fmt.Appendf(queues, "%s %s=%d\n", s.Queue, s.Kind, f.Jobs/processes)
 	}
 	for n, at := 0, last; f.now.Sub(at) < min(l.keep, f.Ago); n, at = n+1, at.Add(-l.size) {
 		var failed failures
@@ -91,10 +91,12 @@ func (f *filler) level(ctx context.Context, i int) error {
 				for k := range writes {
 					writes[k].Key += fmt.Sprintf("/process-%d", p)
 				}
-				writes = append(writes, bellhop.RecordWrite{
-					Space: bellhop.EnqueuedSpace, Key: at.Format(windowForm) + fmt.Sprintf("/client-%d", p), Value: enqueued,
-					Expect: bellhop.ExpectAny, TTL: at.Add(l.keep).Sub(f.now) + lateGrace,
-				})
+				for which, value := range map[string][]byte{enqueuedInAll: all, enqueuedInQueues: queues} {
+					writes = append(writes, bellhop.RecordWrite{
+						Space: bellhop.EnqueuedSpace, Key: which + at.Format(windowForm) + fmt.Sprintf("/client-%d", p), Value: value,
+						Expect: bellhop.ExpectAny, TTL: at.Add(l.keep).Sub(f.now) + lateGrace,
+					})
+				}
 			} else {
 				writes = append(writes, (&merger{now: func() time.Time { return f.now }}).state(i, at, stateDone, bellhop.ExpectAny))
 			}

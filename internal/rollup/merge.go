@@ -251,8 +251,8 @@ func (m *merger) sources(ctx context.Context, l int, window time.Time) (p page, 
 		return p.merge(e)
 	})
 	if l == 1 && err == nil {
-		err = eachEnqueued(ctx, m.store, window, last, func(_ time.Time, value string) error {
-			return parseEnqueued(value, withinQueues, func(s Series, n int64) { p.of(s).Enqueued += n })
+		err = eachEnqueued(ctx, m.store, enqueuedInQueues, window, last, func(_ time.Time, value string) error {
+			return parseEnqueued(value, func(string) bool { return true }, func(s Series, n int64) { p.of(s).Enqueued += n })
 		})
 	}
 	failed = groups.failures()
@@ -310,7 +310,7 @@ func (m *merger) firstOf(ctx context.Context, l int, from time.Time) (first time
 	after := from.UTC().Format(windowForm)
 	after = after[:len(after)-1] // it comes before all of the window
 	if err = query(Space, at.name+"/"+shardTotals+"/", after); err == nil && l == 0 && !(any && levels[l+1].window(first).Equal(from)) {
-		err = query(bellhop.EnqueuedSpace, "", after)
+		err = query(bellhop.EnqueuedSpace, enqueuedInQueues, after)
 	}
 	return first, any, err
 }

@@ -100,7 +100,7 @@ func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard 
 }
 
 // chunk is how many shards are read together: all of queues in minutes, and what clients have of these, which is read once.
-const chunk = 16
+const chunk = 64
 
 // in calls fn with the pages of some shards in windows.
 func (r *Reader) in(ctx context.Context, now time.Time, list windows, which shards, fn take) error {
@@ -171,7 +171,7 @@ func (r *Reader) load(ctx context.Context, now time.Time, l int, which []string,
 }
 
 // keysAtOnce is how many records are asked for in one call.
-const keysAtOnce = 500
+const keysAtOnce = 1000
 
 // read reads the records of places. A merged window has one, whose key is known; those of minutes are looked for.
 func (l *level) read(ctx context.Context, store bellhop.Store, places []place) (map[place][][]byte, error) {
@@ -239,7 +239,7 @@ func runs(places []place) func(yield func(shard string, run []time.Time) bool) {
 func (l *level) readBetween(ctx context.Context, store bellhop.Store, shard string, first, last time.Time, found map[place][][]byte) error {
 	q := bellhop.RecordQuery{
 		Space: Space, Prefix: commonPrefix(l.key(shard, first), l.key(shard, last)), After: l.before(shard, first),
-		Limit: min(int(last.Sub(first)/l.size)+20, 200),
+		Limit: min(4*int(last.Sub(first)/l.size)+20, 200), // there are a few processes
 	}
 	for {
 		records, err := store.Records(ctx, &q)

@@ -145,13 +145,21 @@ func (s *shop) minute(ago time.Duration) {
 			s.counts.Outcome(c, o, at)
 		}
 	}
-	var note []byte
+	notes := map[string][]byte{}
 	for _, queue := range slices.Sorted(maps.Keys(enqueued)) {
-		note = fmt.Appendf(note, "%s%s\n", queue, enqueued[queue])
+		which := "queues"
+		if queue == "" {
+			which = "all"
+		}
+		notes[which] = fmt.Appendf(notes[which], "%s%s\n", queue, enqueued[queue])
 	}
-	if err := s.store.Put(context.Background(), []bellhop.RecordWrite{{
-		Space: bellhop.EnqueuedSpace, Key: at.UTC().Format("2006-01-02T15:04Z") + "/shop", Value: note, Expect: bellhop.ExpectAny, TTL: 48 * time.Hour,
-	}}); err != nil {
+	var writes []bellhop.RecordWrite
+	for which, note := range notes {
+		writes = append(writes, bellhop.RecordWrite{
+			Space: bellhop.EnqueuedSpace, Key: which + "/" + at.UTC().Format("2006-01-02T15:04Z") + "/shop", Value: note, Expect: bellhop.ExpectAny, TTL: 48 * time.Hour,
+		})
+	}
+	if err := s.store.Put(context.Background(), writes); err != nil {
 		s.tb.Fatal(err)
 	}
 }
