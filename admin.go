@@ -183,10 +183,11 @@ func (c *Client) act(ctx context.Context, r *ActRequest) (*ActReply, error) {
 }
 
 // QueuesCountedTo is how far [Client.Queues] counts the jobs of a queue in one
-// state: this number means that many or more.
+// state, at the most; each entry's Limit says how far it was: the SQL stores count
+// 200,000 jobs of a state in all, and so fewer of each queue where there are more than 20.
 const QueuesCountedTo = 10_000
 
-// Queues returns what each queue has to do; counts go no further than [QueuesCountedTo].
+// Queues returns what each queue has to do; counts go no further than the Limit of each, which is [QueuesCountedTo] or less.
 func (c *Client) Queues(ctx context.Context) ([]QueueStats, error) {
 	stats, err := c.store.Stats(ctx, QueuesCountedTo)
 	if err != nil {

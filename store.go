@@ -191,8 +191,9 @@ type Store interface {
 	// Stats returns one entry for each queue that has live or dead jobs or is
 	// paused, in the order of names, with counts no further than limit.
 	//
-	//   - [T1] Counts are exact below limit, and finished jobs are not counted.
-	//   - [T2] A limit of 0 counts nothing and looks at no job: the entries are those of the paused queues, with nothing but their names.
+	//   - [T1] Counts are exact below the entry's Limit, and finished jobs are not counted.
+	//   - [T2] A store that has to look at jobs to count them may count less far the more queues there are, to 100 at least.
+	//   - [T3] A limit of 0 counts nothing and looks at no job: the entries are those of the paused queues, with nothing but their names.
 	Stats(ctx context.Context, limit int) ([]QueueStats, error)
 
 	// Processes returns the processes that the store holds alive, in the order of their start.
@@ -436,7 +437,12 @@ type QueueStats struct {
 	OldestReady time.Time `json:"oldest_ready,omitzero"`
 	// NextDue is when the next scheduled job is due; zero if none is.
 	NextDue time.Time `json:"next_due,omitzero"`
+	// Limit is how far the jobs of each state were counted: that number means that many or more. 0 if nothing was counted.
+	Limit int `json:"limit,omitempty"`
 }
+
+// More reports whether there may be more jobs than n, which is one of the counts.
+func (q QueueStats) More(n int) bool { return q.Limit > 0 && n >= q.Limit }
 
 // Record is a small named value.
 type Record struct {

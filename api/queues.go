@@ -21,7 +21,7 @@ type queue struct {
 // queuesReply answers GET /v1/queues.
 type queuesReply struct {
 	Queues []queue `json:"queues"`
-	// Limit is how far counts go: that number means that many or more.
+	// Limit is how far counts go at the most. Each queue's own limit says how far they went.
 	Limit int `json:"limit"`
 }
 

@@ -58,6 +58,7 @@ func (s *Server) scaleQueue(ctx context.Context, in *queueRequest) (*scaleReply,
 	stats := seen.Value.Stats
 	if at, has := slices.BinarySearchFunc(stats, in.queue, func(st bellhop.QueueStats, name string) int { return strings.Compare(st.Queue, name) }); has {
 		st := &stats[at]
+		out.Limit = st.Limit
 		out.Ready, out.Running, out.Paused, out.OldestReadySeconds = st.Ready, st.Running, st.Paused, seen.Value.Oldest(st).Seconds()
 	}
 	out.Value = out.Running

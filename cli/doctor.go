@@ -141,23 +141,23 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 		d.warn("processes", "no living process", start)
 	}
 	clock := clockwork{now: d.now}
-	dead := 0
+	dead, more := 0, false
 	for _, q := range withWorkers(stats, force) {
 		subject := "queue " + q.Queue
-		dead += q.Dead
+		dead, more = dead+q.Dead, more || q.More(q.Dead)
 		waiting := q.Ready + q.Scheduled
 		switch age := d.now.Sub(q.OldestReady); {
 		case q.Paused:
 			detail := "paused"
 			if q.Ready > 0 {
-				detail += fmt.Sprintf(", with %s ready", countedJobs(q.Ready))
+				detail += fmt.Sprintf(", with %s ready", countedJobs(q.Ready, q.More(q.Ready)))
 			}
 			d.warn(subject, detail, "bellhop queues resume "+q.Queue)
 		case q.Hint != "" && len(force.Processes) > 0:
-			d.problem(subject, fmt.Sprintf("%s, and no living process works it", waits(waiting, countedJobs(waiting))),
+			d.problem(subject, fmt.Sprintf("%s, and no living process works it", waits(waiting, countedJobs(waiting, q.More(max(q.Ready, q.Scheduled))))),
 				"start a worker with --queue "+q.Queue+"=10")
 		case q.Ready > 0 && age > time.Minute:
-			d.warn(subject, fmt.Sprintf("%s ready, the oldest since %s", countedJobs(q.Ready), span(age)),
+			d.warn(subject, fmt.Sprintf("%s ready, the oldest since %s", countedJobs(q.Ready, q.More(q.Ready)), span(age)),
 				"more slots, more processes, or shorter jobs")
 		}
 		if late := d.now.Sub(q.NextDue); !q.NextDue.IsZero() && late > 10*time.Second && len(force.Processes) > 0 {
@@ -166,13 +166,13 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 		}
 	}
 	if dead > 0 {
-		d.warn("dead jobs", waits(dead, countedJobs(dead))+" for a person", "bellhop jobs list --state dead")
+		d.warn("dead jobs", waits(dead, countedJobs(dead, more))+" for a person", "bellhop jobs list --state dead")
 	}
 	return nil
 }
 
-func countedJobs(n int) string {
-	if n >= bellhop.QueuesCountedTo {
+func countedJobs(n int, more bool) string {
+	if more {
 		return number(n) + " or more jobs"
 	}
 	return count(n, "job")
@@ -205,12 +205,12 @@ func (d *diagnosis) lookAtKinds(ctx context.Context) error {
 		}
 	}
 	for _, kind := range sortedKeys(lacking) {
-		d.problem("kind "+kind, fmt.Sprintf("%s ready, and no living process has a handler", countedJobs(lacking[kind])),
+		d.problem("kind "+kind, fmt.Sprintf("%s ready, and no living process has a handler", count(lacking[kind], "job")),
 			"start the program that has it; is the kind spelt right?")
 	}
 	for _, queue := range sortedKeys(apart) {
 		for _, kind := range sortedKeys(apart[queue]) {
-			d.problem("kind "+kind, fmt.Sprintf("%s ready on the queue %s, and no living process that works it has a handler", countedJobs(apart[queue][kind]), queue),
+			d.problem("kind "+kind, fmt.Sprintf("%s ready on the queue %s, and no living process that works it has a handler", count(apart[queue][kind], "job"), queue),
 				"let the program that has the handler work that queue too")
 		}
 	}

@@ -27,7 +27,7 @@ type queuesListCmd struct {
 // queuesResult is the JSON of queues list.
 type queuesResult struct {
 	Queues []queueResult `json:"queues"`
-	// Limit is how far counts go: that number means that many or more.
+	// Limit is how far counts go at the most. Each queue's own limit says how far they went.
 	Limit int `json:"limit"`
 
 	idle bool // there is no living process
@@ -105,11 +105,11 @@ func (r *queuesResult) show(a *app, clock clockwork) {
 		{title: "NEXT DUE", drop: 5},
 		{title: "NOTE", least: 6, drop: 1},
 	}}
-	capped := func(n int, color string) cell {
+	capped := func(n int, more bool, color string) cell {
 		switch {
 		case n == 0:
 			return cell{"0", dim}
-		case n >= r.Limit:
+		case more:
 			return cell{number(n) + "+", color}
 		}
 		return cell{number(n), color}
@@ -124,8 +124,9 @@ func (r *queuesResult) show(a *app, clock clockwork) {
 		if q.Concurrency > 0 {
 			notes = append(notes, number(q.Concurrency)+" at once in each process")
 		}
-		t.add(cell{text: q.Queue}, capped(q.Ready, cyan), capped(q.Running, bold), capped(q.Scheduled, blue), capped(q.Blocked, yellow),
-			capped(q.Dead, red), capped(q.Slots, plain), cell{text: clock.at(q.OldestReady)}, cell{text: clock.at(q.NextDue)}, cell{strings.Join(notes, ", "), color})
+		t.add(cell{text: q.Queue}, capped(q.Ready, q.More(q.Ready), cyan), capped(q.Running, q.More(q.Running), bold),
+			capped(q.Scheduled, q.More(q.Scheduled), blue), capped(q.Blocked, q.More(q.Blocked), yellow), capped(q.Dead, q.More(q.Dead), red),
+			capped(q.Slots, false, plain), cell{text: clock.at(q.OldestReady)}, cell{text: clock.at(q.NextDue)}, cell{strings.Join(notes, ", "), color})
 		if q.Hint != "" && !q.Paused {
 			unworked = append(unworked, q.Queue)
 		}

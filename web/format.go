@@ -241,13 +241,13 @@ func number(v any) (string, error) {
 	return sign + text, nil
 }
 
-// countedTo is how far queues are counted on pages.
+// countedTo is how far the jobs that match a filter are counted on pages.
 const countedTo = 10_000
 
-// capped writes a count that went no further than countedTo: "10,000+".
-func capped(n int) string {
+// capped writes a count that may be more: "10,000+".
+func capped(n int, more bool) string {
 	text, _ := number(n) // an int is a number
-	if n >= countedTo {
+	if more {
 		text += "+"
 	}
 	return text

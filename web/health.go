@@ -93,11 +93,11 @@ func queueNote(shot *snapshot, q *queueRow) (note, bool) {
 	}
 	switch {
 	case q.Hint != "" && !q.Paused && len(shot.Processes) > 0:
-		n.Level, n.Text = levelProblem, fmt.Sprintf("Queue %s has %s but no worker", q.Queue, waitingJobs(q.Ready+q.Scheduled))
+		n.Level, n.Text = levelProblem, fmt.Sprintf("Queue %s has %s but no worker", q.Queue, waitingJobs(q.Ready+q.Scheduled, q.More(max(q.Ready, q.Scheduled))))
 		n.Advice = "Start a worker that works this queue, or add it to one: bellhop work --queue " + q.Queue + "=10."
 	case q.Paused && q.Ready > 0:
 		n.Level, n.Resume = levelWarning, true
-		n.Text = fmt.Sprintf("Queue %s is paused, and %s", q.Queue, waits(q.Ready))
+		n.Text = fmt.Sprintf("Queue %s is paused, and %s", q.Queue, waits(q.Ready, q.More(q.Ready)))
 		n.Advice = "Resume it once the reason for the pause is gone."
 	case q.Ready > 0 && q.Oldest > oldAfter && q.Processes > 0:
 		n.Level, n.Text = levelWarning, fmt.Sprintf("The oldest job of queue %s waits %s", q.Queue, span(q.Oldest))
@@ -120,18 +120,18 @@ func queueNote(shot *snapshot, q *queueRow) (note, bool) {
 	return n, true
 }
 
-func waitingJobs(n int) string {
-	if n >= countedTo {
-		return capped(countedTo) + " jobs waiting"
+func waitingJobs(n int, more bool) string {
+	if more {
+		return capped(n, true) + " jobs waiting"
 	}
 	return plural(n, "job") + " waiting"
 }
 
-func waits(n int) string {
-	if n == 1 {
+func waits(n int, more bool) string {
+	if n == 1 && !more {
 		return "1 job waits"
 	}
-	return capped(n) + " jobs wait"
+	return capped(n, more) + " jobs wait"
 }
 
 // notesFor returns the notes that a viewer may see, with what is wrong with the look itself first. Of the queues' notes of one level

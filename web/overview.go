@@ -165,7 +165,7 @@ type overviewData struct {
 // totals sum up all queues that a viewer may see.
 type totals struct {
 	Ready, Running, Scheduled, Dead int
-	Capped                          bool // some queue was counted no further than countedTo
+	Capped                          bool // some queue may have more than was counted
 	Oldest                          time.Duration
 	OldestQueue                     string
 	Processes, Slots, Busy          int
@@ -189,7 +189,7 @@ func (shot *snapshot) totals(v *view) totals {
 	t := totals{Processes: len(processes), Rates: &queueRates{}}
 	for _, q := range shot.visible(v.viewer) {
 		t.Ready, t.Running, t.Scheduled, t.Dead = t.Ready+q.Ready, t.Running+q.Running, t.Scheduled+q.Scheduled, t.Dead+q.Dead
-		t.Capped = t.Capped || max(q.Ready, q.Running, q.Scheduled, q.Dead) >= countedTo
+		t.Capped = t.Capped || q.More(max(q.Ready, q.Running, q.Scheduled, q.Dead))
 		t.Rates.add(q.Rates)
 		if q.Oldest > t.Oldest {
 			t.Oldest, t.OldestQueue = q.Oldest, q.Queue

@@ -34,7 +34,7 @@ func jsonQueues(rows []queueRow) []any {
 		list[i] = map[string]any{
 			"ended_per_second": r.PerSecond, "enqueued_per_second": r.Enqueued, "failed_5m": r.Failed, "error_rate": r.ErrorRate(),
 			"wait_seconds": jsonQuantiles(&r.Wait), "run_seconds": jsonQuantiles(&r.Run),
-			"queue": q.Queue, "paused": q.Paused, "ready": q.Ready, "running": q.Running, "scheduled": q.Scheduled, "dead": q.Dead,
+			"queue": q.Queue, "paused": q.Paused, "ready": q.Ready, "running": q.Running, "scheduled": q.Scheduled, "dead": q.Dead, "limit": q.Limit,
 			"oldest_seconds": q.Oldest.Seconds(), "processes": q.Processes, "concurrency": q.Concurrency, "slots": q.Slots, "busy": q.Busy, "hint": q.Hint,
 		}
 	}

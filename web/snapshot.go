@@ -171,7 +171,8 @@ func (shot *snapshot) queue(v *access.Viewer, name string) queueRow {
 // bar is what the navigation tells on every page.
 type bar struct {
 	Dead, Running, Ready, Paused, Processes int
-	Problems                                int // notes of things that are wrong
+	MoreDead                                bool // some queue may have more than was counted
+	Problems                                int  // notes of things that are wrong
 }
 
 // bar sums up what a viewer may see.
@@ -179,6 +180,7 @@ func (shot *snapshot) bar(v *access.Viewer) *bar {
 	b := &bar{Processes: len(v.Processes(shot.Processes))}
 	for _, q := range shot.visible(v) {
 		b.Dead, b.Running, b.Ready = b.Dead+q.Dead, b.Running+q.Running, b.Ready+q.Ready
+		b.MoreDead = b.MoreDead || q.More(q.Dead)
 		if q.Paused {
 			b.Paused++
 		}

@@ -154,7 +154,7 @@ func (s *Store) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, err
 		}
 	}
 	for _, q := range s.queues {
-		st := bellhop.QueueStats{Queue: q.name, Paused: q.paused, NextDue: due[q], OldestReady: q.oldest()}
+		st := bellhop.QueueStats{Queue: q.name, Limit: limit, Paused: q.paused, NextDue: due[q], OldestReady: q.oldest()}
 		st.Scheduled = min(q.counts[bellhop.StateScheduled], limit)
 		st.Blocked = min(q.counts[bellhop.StateBlocked], limit)
 		st.Ready = min(q.counts[bellhop.StateReady], limit)

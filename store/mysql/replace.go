@@ -12,6 +12,8 @@ var replacements = map[string]string{
 	"queues in scheduled": queuesIn("scheduled"),
 	"queues in blocked":   queuesIn("blocked"),
 	"queues in dead":      queuesIn("dead"),
+	"queues with blocked": `select queue from bellhop_blocked group by queue`,
+	"queues with dead":    `select queue from bellhop_dead group by queue`,
 	"oldest ready":        `select queue, min(due) from bellhop_ready group by queue, priority`,
 	"next due by queue":   `select queue, min(due) from bellhop_scheduled group by queue`,
 
@@ -48,15 +50,12 @@ var replacements = map[string]string{
 		where job = ? and claim = ? and exchange = ?`,
 }
 
-// queuesIn counts in each queue of a table. A table that is gone through at a glance is, for a high limit; else the queues come by a loose scan of
-// the index, which the optimizer makes of a grouping, and each is counted up to the limit, for which it has to be looked at twice.
+// queuesIn counts in each queue of a table up to a limit, for which it has to be looked at twice. The queues come by a loose scan of the index,
+// which the optimizer makes of a grouping and which takes less than what a list of them would have to be read for.
 func queuesIn(table string) string {
-	return strings.NewReplacer("TABLE", "bellhop_"+table, "ROWS", `coalesce((
-		select table_rows from information_schema.tables where table_schema = database() and table_name = 'bellhop_`+table+`'), 0)`).Replace(
-		`select queue, least(count(*), ?1) from TABLE where ROWS <= case when ?1 < 1000 then 0 else 2000000 end group by queue
-		union all select q.queue, case when (select 1 from TABLE c where c.queue = q.queue limit 1 offset ?1) = 1 then ?1
+	return strings.ReplaceAll(`select q.queue, case when (select 1 from TABLE c where c.queue = q.queue limit 1 offset ?2) = 1 then ?2
 			else (select count(*) from TABLE c where c.queue = q.queue) end
-		from (select queue from TABLE where ROWS > case when ?1 < 1000 then 0 else 2000000 end group by queue) q`)
+		from (select queue from TABLE group by queue) q`, "TABLE", "bellhop_"+table)
 }
 
 // holdThese reads the rows of claims.

@@ -91,7 +91,7 @@ func (s *Store) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, err
 				continue
 			}
 			m := &merged[i]
-			m.Paused = m.Paused || q.Paused
+			m.Paused, m.Limit = m.Paused || q.Paused, min(m.Limit, q.Limit)
 			m.Scheduled = min(m.Scheduled+q.Scheduled, limit)
 			m.Blocked = min(m.Blocked+q.Blocked, limit)
 			m.Ready = min(m.Ready+q.Ready, limit)

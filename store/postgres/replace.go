@@ -22,11 +22,8 @@ var replacements = map[string]string{
 		select queue, due from l`,
 }
 
-// queuesIn counts in each queue of a table up to a limit, from the end of the table's index on queues, whose further columns are order.
+// queuesIn counts in queues of a table up to a limit, from the end of the table's index on queues, whose further columns are order.
 func queuesIn(table, order string) string {
-	return strings.ReplaceAll(`with recursive q (queue) as (
-		(select f.queue from TABLE f order by f.queue desc limit 1)
-		union all select (select n.queue from TABLE n where n.queue < q.queue order by n.queue desc limit 1) from q where q.queue is not null)
-		select q.queue, (select count(*) from (select 1 from TABLE c where c.queue = q.queue order by c.`+order+` {limit}) b)
-		from q where q.queue is not null`, "TABLE", "bellhop_"+table)
+	return strings.ReplaceAll(`with q (queue) as ({list})
+		select q.queue, (select count(*) from (select 1 from TABLE c where c.queue = q.queue order by c.`+order+` {limit}) b) from q`, "TABLE", "bellhop_"+table)
 }

@@ -79,7 +79,7 @@ func readStats(reply any, limit int) ([]bellhop.QueueStats, error) {
 	queues := map[string]*bellhop.QueueStats{}
 	of := func(name string) *bellhop.QueueStats {
 		if queues[name] == nil {
-			queues[name] = &bellhop.QueueStats{Queue: name}
+			queues[name] = &bellhop.QueueStats{Queue: name, Limit: limit}
 		}
 		return queues[name]
 	}

@@ -368,6 +368,15 @@ var spoilers = map[string]func(b *spoiled, s bellhop.Store){
 		b.stats = func(ctx context.Context, limit int) ([]bellhop.QueueStats, error) { return s.Stats(ctx, limit+1) }
 	},
 	"T2": func(b *spoiled, s bellhop.Store) {
+		b.stats = func(ctx context.Context, limit int) ([]bellhop.QueueStats, error) {
+			list, err := s.Stats(ctx, limit)
+			for i := range list {
+				list[i].Limit = min(limit, 99)
+			}
+			return list, err
+		}
+	},
+	"T3": func(b *spoiled, s bellhop.Store) {
 		b.stats = func(ctx context.Context, limit int) ([]bellhop.QueueStats, error) { return s.Stats(ctx, max(limit, 1)) }
 	},
 	"U1": func(b *spoiled, _ bellhop.Store) {

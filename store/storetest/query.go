@@ -26,7 +26,8 @@ var queryTests = []test{
 	{"counts that end", "N2", countBounded},
 	{"stats", "T1", statsQueues},
 	{"stats times", "T1", statsTimes},
-	{"paused queues", "T2", statsPaused},
+	{"stats of many queues", "T2", statsMany},
+	{"paused queues", "T3", statsPaused},
 }
 
 func getJobs(t *try) {
@@ -285,11 +286,15 @@ func (t *try) stats(limit int) []bellhop.QueueStats {
 	return stats
 }
 
-// counts returns the statistics without their times.
+// counts returns the statistics of a few queues without their times.
 func (t *try) counts(limit int) []bellhop.QueueStats {
 	t.Helper()
 	stats := t.stats(limit)
 	for i := range stats {
+		if stats[i].Limit != limit {
+			t.Errorf("%d queues are counted to %d; want %d", len(stats), stats[i].Limit, limit)
+		}
+		stats[i].Limit = 0
 		stats[i].OldestReady, stats[i].NextDue = time.Time{}, time.Time{}
 	}
 	return stats
@@ -338,6 +343,25 @@ func statsTimes(t *try) {
 	t.same("OldestReady with none ready", st.OldestReady, time.Time{})
 	if !st.NextDue.After(t.get(soon.ID).Place.Due) {
 		t.Errorf("NextDue is %v; the job that was due then is cancelled", st.NextDue)
+	}
+}
+
+func statsMany(t *try) {
+	const queues, limit = 30, 1_000_000
+	var jobs []*bellhop.Job
+	for i := range queues {
+		for range i + 1 {
+			jobs = append(jobs, t.job(queue(fmt.Sprintf("many-%02d", i))))
+		}
+	}
+	t.enqueue(jobs...)
+	stats := t.stats(limit)
+	t.same("queues", len(stats), queues)
+	for i := range stats {
+		q := &stats[i]
+		if q.Ready != i+1 || q.Limit < 100 || q.Limit > limit || q.Limit != stats[0].Limit || q.More(q.Ready) || !q.More(q.Limit) {
+			t.Errorf("queue %d: %+v", i, *q)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ func commandLines(id string) []string {
 
 // commands prints how long the program takes for each command that lists something, in the middle of so many runs, from its start to its end: the
 // store has less of that time, which what "version" takes gives an idea of.
-func commands(ctx context.Context, client *bellhop.Client, address, program string, times int) error {
+func commands(ctx context.Context, client *bellhop.Client, address, program string, times int, only string) error {
 	l, err := client.List(ctx, bellhop.Query{Filter: bellhop.Filter{States: bellhop.States(bellhop.StateDead)}, Limit: 1})
 	if err != nil {
 		return err
@@ -37,6 +37,9 @@ func commands(ctx context.Context, client *bellhop.Client, address, program stri
 		return errors.New("big: no job is dead: fill the store first")
 	}
 	for _, line := range append([]string{"version"}, commandLines(l.Jobs[0].ID.String())...) {
+		if !strings.Contains(line, only) {
+			continue
+		}
 		var took []time.Duration
 		for range times {
 			cmd := exec.CommandContext(ctx, program, append(strings.Fields(line), "--store", address)...)

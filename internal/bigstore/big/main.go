@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string) error {
 	part := flags.Int("part", 1, "fill only one part of so many")
 	times := flags.Int("times", 5, "look so many times")
 	busy := flags.Bool("busy", true, "have a worker run beside")
-	only := flags.String("only", "", "only looks with this in their name")
+	only := flags.String("only", "", "only looks, pages or commands with this in their name")
 	server := flags.Int("server", 0, "the id of the store's server process, whose CPU time is part of the cost")
 	program := flags.String("bellhop", "bellhop", "the program whose commands are measured")
 	if err := flags.Parse(args[1:]); err != nil {
@@ -80,9 +80,9 @@ func run(ctx context.Context, args []string) error {
 		}
 		switch args[0] {
 		case "pages":
-			return pages(ctx, client, *times)
+			return pages(ctx, client, *times, *only)
 		case "commands":
-			return commands(ctx, client, flags.Arg(0), *program, *times)
+			return commands(ctx, client, flags.Arg(0), *program, *times, *only)
 		case "cost":
 			return cost(ctx, client, *times, *server, &ended)
 		}

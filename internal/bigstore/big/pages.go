@@ -65,11 +65,13 @@ func addresses(ctx context.Context, client *bellhop.Client) ([]string, error) {
 
 // pages prints how long the server takes for each page, in the middle of so many requests, and for the look at the store that all pages
 // share for as long as twenty such looks take: the overview of dashboards that have not looked yet.
-func pages(ctx context.Context, client *bellhop.Client, times int) error {
+// Only pages with a text in their address are asked for.
+func pages(ctx context.Context, client *bellhop.Client, times int, only string) error {
 	list, err := addresses(ctx, client)
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(address string) bool { return !strings.Contains(address, only) })
 	var looks []time.Duration
 	for range 5 {
 		fresh, err := dashboard(client)

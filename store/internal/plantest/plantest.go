@@ -15,8 +15,8 @@ import (
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
-// MostRows is the most rows that one step of a plan may look at: as many as a count goes through in one place, and one.
-const MostRows = 10_001
+// MostRows is the most rows that one step of a plan may look at: as many as a page or a count goes through in one place, and one.
+const MostRows = 5001
 
 // Fill puts jobs into an empty schema: more than [MostRows] in the places that grow, and of one queue more than a search takes from the queue's
 // index where it is asked for several. exec is as in [bigstore.Dialect.Fill].

@@ -9,10 +9,6 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// maxCounted is how many rows of each place are looked at for one count, if no
-// index has the answer.
-const maxCounted = 10_000
-
 // Count implements [bellhop.Store].
 func (s *Store) Count(ctx context.Context, q *bellhop.Query) (c *bellhop.Counted, err error) {
 	limit := max(q.Limit, 0)
@@ -85,7 +81,6 @@ func (s *search) countAtOnce(ctx context.Context) (*bellhop.Counted, error) {
 // countSome counts in those rows of each place that a window shows of all of them:
 // down to where the first window ends.
 func (s *search) countSome(ctx context.Context) (*bellhop.Counted, error) {
-	s.window = maxCounted
 	floor, whole := s.bottom, true
 	for _, p := range selected(s.f) {
 		least, rows, err := s.newest(ctx, p, floor)
@@ -93,7 +88,7 @@ func (s *search) countSome(ctx context.Context) (*bellhop.Counted, error) {
 			return nil, err
 		}
 		s.examined += rows
-		if rows == s.window {
+		if rows == maxExamined {
 			floor, whole = least, false
 		}
 	}

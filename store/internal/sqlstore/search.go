@@ -12,7 +12,7 @@ import (
 
 const (
 	maxPage     = 1000    // jobs in one page
-	maxExamined = 5000    // rows of each place that are looked at for one page
+	maxExamined = 5000    // rows of each place that are looked at for one page, or one count
 	maxBytes    = 8 << 20 // bytes of arguments and failures that are read for one page
 	firstJudged = 64      // rows that are judged first; after that, as many as are likely to have so many bytes:
 	judgedBytes = 1 << 20
@@ -28,7 +28,7 @@ type search struct {
 	// before and bottom bound the numbers of the jobs: from bottom up to before, exclusive.
 	before, bottom int64
 	// limit is after how many jobs of one place to stop.
-	limit, window int
+	limit int
 	// found are the jobs that match, of each place the newest first.
 	found []spot
 	// floor is the number down to which the place has been looked at; 0 if to its end.
@@ -45,7 +45,7 @@ type spot struct {
 
 // newSearch begins a search before a number.
 func (t *txn) newSearch(ctx context.Context, f *bellhop.Filter, before int64, limit int) (*search, error) {
-	s := &search{txn: t, f: f, before: before, limit: limit, window: maxExamined}
+	s := &search{txn: t, f: f, before: before, limit: limit}
 	return s, s.span(ctx)
 }
 
@@ -181,7 +181,7 @@ func (s *search) place(ctx context.Context, p *place, floor int64) error {
 		s.examined += rows
 	}
 	_, full, err := s.look(ctx, p, some{before: s.before, least: least}, s.limit)
-	if err == nil && !full && rows == s.window {
+	if err == nil && !full && rows == maxExamined {
 		s.floor = least
 	}
 	return err
@@ -193,7 +193,7 @@ func (s *search) newest(ctx context.Context, p *place, floor int64) (least int64
 	var first, n num
 	window := compose("window of "+p.name, `select min(job), count(*) from (
 		select job from `+p.table+` where job < ? and job >= ? order by job desc {limit}) w`)
-	err = s.Query(ctx, window, func(r Row) error { return r.Scan(&first, &n) }, s.before, floor, s.window)
+	err = s.Query(ctx, window, func(r Row) error { return r.Scan(&first, &n) }, s.before, floor, maxExamined)
 	return int64(first), int(n), err
 }
 

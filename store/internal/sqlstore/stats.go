@@ -8,8 +8,12 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// counted are the places whose rows are counted for each queue by an index.
-var counted = []*place{placeReady, placeScheduled, placeBlocked, placeDead}
+var (
+	// counted are the places whose rows are counted for each queue by an index.
+	counted = []*place{placeReady, placeScheduled, placeBlocked, placeDead}
+	// unseen are those of them whose queues are not found by the way, with due times.
+	unseen = []*place{placeBlocked, placeDead}
+)
 
 // queuesOf is the table q of the queues in a place, by one look into the index for
 // each: how many jobs there are makes no difference.
@@ -20,12 +24,20 @@ func queuesOf(p *place) string {
 }
 
 var (
-	// queueCounts return each queue of a place with its count, no further than a limit.
+	// queueNames return the queues of a place.
+	queueNames = func() map[*place]*Stmt {
+		m := map[*place]*Stmt{}
+		for _, p := range unseen {
+			m[p] = define("queues with "+p.name, queuesOf(p)+` select queue from q where queue is not null`)
+		}
+		return m
+	}()
+	// queueCounts return each of the queues that are named with its count in a place, no further than a limit.
 	queueCounts = func() map[*place]*Stmt {
 		m := map[*place]*Stmt{}
 		for _, p := range counted {
-			m[p] = define("queues in "+p.name, queuesOf(p)+` select q.queue, (select count(*) from (
-				select 1 from `+p.table+` c where c.queue = q.queue {limit}) b) from q where q.queue is not null`)
+			m[p] = define("queues in "+p.name, `with q (queue) as ({list}) select q.queue, (select count(*) from (
+				select 1 from `+p.table+` c where c.queue = q.queue {limit}) b) from q`)
 		}
 		return m
 	}()
@@ -49,6 +61,17 @@ var (
 		select q.queue, (select d.due from bellhop_scheduled d where d.queue = q.queue order by d.due limit 1) from q where q.queue is not null`)
 )
 
+// A look at the queues counts so many jobs of a place, shared out among the queues, but so many of each at least.
+const (
+	countedInAll = 200_000
+	leastCounted = 100
+)
+
+// countedTo is how far the jobs of each queue are counted.
+func countedTo(limit, queues int) int {
+	return min(limit, max(countedInAll/max(queues, 1), leastCounted))
+}
+
 // Stats implements [bellhop.Store]. Each of its statements returns a few numbers
 // for all queues.
 func (s *Store) Stats(ctx context.Context, limit int) (list []bellhop.QueueStats, err error) {
@@ -60,17 +83,17 @@ func (s *Store) Stats(ctx context.Context, limit int) (list []bellhop.QueueStats
 			}
 			return queues[name]
 		}
-		if limit > 0 {
-			if err := t.queueStats(ctx, of, limit); err != nil {
-				return err
-			}
-		}
 		paused, err := t.paused(ctx)
 		if err != nil {
 			return err
 		}
 		for _, name := range paused {
 			of(name).Paused = true
+		}
+		if limit > 0 {
+			if err := t.queueStats(ctx, queues, of, limit); err != nil {
+				return err
+			}
 		}
 		list = make([]bellhop.QueueStats, 0, len(queues))
 		for _, q := range queues {
@@ -85,8 +108,9 @@ func (s *Store) Stats(ctx context.Context, limit int) (list []bellhop.QueueStats
 	return list, nil
 }
 
-// queueStats fills in the numbers of all queues that have live or dead jobs.
-func (t *txn) queueStats(ctx context.Context, of func(name string) *bellhop.QueueStats, limit int) error {
+// queueStats fills in the numbers of all queues that have live or dead jobs: first which there are, with what comes of one look
+// into an index for each, then the counts.
+func (t *txn) queueStats(ctx context.Context, queues map[string]*bellhop.QueueStats, of func(name string) *bellhop.QueueStats, limit int) error {
 	each := func(st *Stmt, set func(q *bellhop.QueueStats, n int64), args ...any) error {
 		return t.Query(ctx, st, func(r Row) error {
 			var queue text
@@ -96,7 +120,45 @@ func (t *txn) queueStats(ctx context.Context, of func(name string) *bellhop.Queu
 			return err
 		}, args...)
 	}
+	err := each(oldestReady, func(q *bellhop.QueueStats, n int64) {
+		if due := at(n); q.OldestReady.IsZero() || due.Before(q.OldestReady) {
+			q.OldestReady = due
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := each(nextDueByQueue, func(q *bellhop.QueueStats, n int64) { q.NextDue = at(n) }); err != nil {
+		return err
+	}
+	names := map[*place]Texts{}
+	for name, q := range queues {
+		if !q.OldestReady.IsZero() {
+			names[placeReady] = append(names[placeReady], name)
+		}
+		if !q.NextDue.IsZero() {
+			names[placeScheduled] = append(names[placeScheduled], name)
+		}
+	}
+	for _, p := range unseen {
+		err := t.Query(ctx, queueNames[p], func(r Row) error {
+			var queue text
+			err := r.Scan(&queue)
+			names[p] = append(names[p], of(string(queue)).Queue)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := each(runningByQueue, func(q *bellhop.QueueStats, n int64) { q.Running = int(n) }); err != nil {
+		return err
+	}
+	limit = countedTo(limit, len(queues))
 	for _, p := range counted {
+		if len(names[p]) == 0 {
+			continue
+		}
 		err := each(queueCounts[p], func(q *bellhop.QueueStats, n int64) {
 			switch p {
 			case placeReady:
@@ -108,21 +170,13 @@ func (t *txn) queueStats(ctx context.Context, of func(name string) *bellhop.Queu
 			default:
 				q.Dead = int(n)
 			}
-		}, limit)
+		}, names[p], limit)
 		if err != nil {
 			return err
 		}
 	}
-	if err := each(runningByQueue, func(q *bellhop.QueueStats, n int64) { q.Running = min(int(n), limit) }); err != nil {
-		return err
+	for _, q := range queues {
+		q.Running, q.Limit = min(q.Running, limit), limit
 	}
-	err := each(oldestReady, func(q *bellhop.QueueStats, n int64) {
-		if due := at(n); q.OldestReady.IsZero() || due.Before(q.OldestReady) {
-			q.OldestReady = due
-		}
-	})
-	if err != nil {
-		return err
-	}
-	return each(nextDueByQueue, func(q *bellhop.QueueStats, n int64) { q.NextDue = at(n) })
+	return nil
 }
