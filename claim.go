@@ -68,7 +68,7 @@ func (c *Claim) Settle(p Policy, r Return) Outcome {
 func (c *Claim) settleError(o *Outcome, p Policy, r Return) {
 	switch v := (*verdict)(nil); {
 	case errors.As(r.Err, &v) && v.after:
-		c.fail(o, v.reason(r.Err), v.wait, c.Job.Attempts)
+		c.fail(o, v.reason(r.Err), spread(v.wait, r.Random), c.Job.Attempts)
 	case v != nil:
 		o.Kind, o.Wait = v.kind, v.wait
 		if v.err != nil {

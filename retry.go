@@ -184,8 +184,10 @@ func Snooze(d time.Duration) error {
 
 // RetryAfter returns an error that counts as a failure and makes the job run
 // again after d, instead of after what the definition's rules say: what a
-// service asks for with its Retry-After header. If no attempt is left, the job
-// is dead. Bounds as for [Snooze].
+// service asks for with its Retry-After header. A random part of up to half of d
+// is added: all jobs to which a service has said the same would otherwise come
+// back in one moment. If no attempt is left, the job is dead. Bounds as for
+// [Snooze].
 func RetryAfter(d time.Duration, err error) error {
 	return &verdict{kind: OutcomeRetry, wait: clampWait(d), after: true, err: err}
 }
@@ -199,6 +201,11 @@ func AsksFor(err error) OutcomeKind {
 		return v.kind
 	}
 	return 0
+}
+
+// spread adds up to half of a wait to it: half of it times random, which is from 0 to 1.
+func spread(d time.Duration, random float64) time.Duration {
+	return clampWait(d + time.Duration(float64(d)/2*min(max(random, 0), 1)))
 }
 
 func clampWait(d time.Duration) time.Duration { return min(max(d, 0), MaxWait) }

@@ -72,6 +72,25 @@ func TestNoRetryStorm(t *testing.T) {
 	}
 }
 
+// Nor may they when a service has told all of them to come back after a minute, and not one of them comes sooner.
+func TestNoStormAfterRetryAfter(t *testing.T) {
+	const jobs = 10_000
+	c := Claim{Job: &Job{Attempts: 25}}
+	buckets := map[time.Duration]int{}
+	for i := range jobs {
+		o := c.Settle(Policy{}, Return{Err: RetryAfter(time.Minute, errors.New("429")), Random: float64(i) / jobs})
+		buckets[o.Wait.Truncate(time.Second)]++
+		if o.Wait < time.Minute || o.Wait > 90*time.Second {
+			t.Fatalf("a job comes back after %v", o.Wait)
+		}
+	}
+	for second, n := range buckets {
+		if n > jobs/20 {
+			t.Errorf("%d of %d jobs come back in second %v", n, jobs, second)
+		}
+	}
+}
+
 func TestBackoffsRefuseNonsense(t *testing.T) {
 	for name, fn := range map[string]func(){
 		"Fixed(0)":            func() { Fixed(0) },

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -113,7 +112,7 @@ func paymentKey(ctx context.Context, order Order) string {
 	return bellhop.Key(ctx, "charge")
 }
 
-// judge turns a service's answer into what becomes of the job. A wait that the service asks for is kept, with jitter on top;
+// judge turns a service's answer into what becomes of the job. A wait that the service asks for is kept;
 // what no retry can change is put before a person. All else is left to the definition's rules.
 func judge(err error) error {
 	var answer *StatusError
@@ -121,7 +120,7 @@ func judge(err error) error {
 	case !errors.As(err, &answer):
 		return err
 	case answer.RetryAfter > 0:
-		return bellhop.RetryAfter(answer.RetryAfter+rand.N(answer.RetryAfter), err)
+		return bellhop.RetryAfter(answer.RetryAfter, err)
 	case !temporary(err):
 		return bellhop.Dead(err)
 	}

@@ -43,12 +43,10 @@ func secondsOf(digits string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// wait returns how long to wait when a service asked for a wait: never less
-// than it asked for, and a random part so that not all come back at once. Where
-// the backoff would wait longer it counts, so that an outage with short waits
-// does not use up all attempts.
+// wait returns how long to wait when a service asked for a wait, without the
+// random part that [bellhop.RetryAfter] adds: never less than it asked for.
+// Where the backoff would wait longer it counts, so that an outage with short
+// waits does not use up all attempts.
 func (s *sender) wait(asked time.Duration, failures int) time.Duration {
-	spread := max(asked/10, 2*time.Second)
-	jittered := asked + time.Duration(s.random()*float64(spread))
-	return max(jittered, s.backoff.Wait(failures+1, s.random()))
+	return max(asked, s.backoff.Wait(failures+1, s.random()))
 }
