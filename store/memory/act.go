@@ -56,8 +56,8 @@ func (s *Store) Act(ctx context.Context, r *bellhop.ActRequest) (*bellhop.ActRep
 // act does the action to one job, and adds to the reply what came of it.
 func (s *Store) act(j *job, r *bellhop.ActRequest, now time.Time, reply *bellhop.ActReply) {
 	p, id := &j.place, j.ID
-	if !r.Action.From().Has(p.State) {
-		reply.Skipped = append(reply.Skipped, bellhop.Skip{ID: j.ID, State: p.State})
+	if !r.Action.From().Has(p.state) {
+		reply.Skipped = append(reply.Skipped, bellhop.Skip{ID: j.ID, State: p.state})
 		return
 	}
 	switch r.Action {
@@ -65,20 +65,20 @@ func (s *Store) act(j *job, r *bellhop.ActRequest, now time.Time, reply *bellhop
 		s.delete(j)
 	case bellhop.ActRetry:
 		if holder := s.unique[j.UniqueKey]; j.UniqueKey != "" && holder != nil {
-			reply.Skipped = append(reply.Skipped, bellhop.Skip{ID: j.ID, State: p.State, Holder: holder.ID})
+			reply.Skipped = append(reply.Skipped, bellhop.Skip{ID: j.ID, State: p.state, Holder: holder.ID})
 			return
 		}
 		s.leave(j)
-		*p = bellhop.Place{Due: now, Generation: p.Generation + 1, Claim: p.Claim, Reason: keepable(r.Reason)}
+		*p = place{due: momentOf(now), finishedAt: never, expiresAt: never, generation: p.generation + 1, claim: p.claim, reason: keepable(r.Reason)}
 		s.enter(j, bellhop.StateReady)
 	case bellhop.ActRunNow:
 		s.leave(j)
-		p.Due, p.Reason, p.CancelRequested = now, keepable(r.Reason), false
+		p.due, p.reason, p.cancelRequested = momentOf(now), keepable(r.Reason), false
 		s.enter(j, bellhop.StateReady)
 	default: // cancel, discard
-		p.Reason = keepable(r.Reason)
-		if p.State == bellhop.StateRunning {
-			p.CancelRequested = true
+		p.reason = keepable(r.Reason)
+		if p.state == bellhop.StateRunning {
+			p.cancelRequested = true
 			s.cancels[j] = struct{}{}
 			reply.Signalled = append(reply.Signalled, j.ID)
 			return

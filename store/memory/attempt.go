@@ -2,23 +2,22 @@ package memory
 
 import (
 	"slices"
-	"time"
 
 	"github.com/gobellhop/bellhop"
 )
 
 // attempt is the record of an attempt that has ended. There is at least one for
-// each finished job, so it is half the size of a [bellhop.Attempt]: times are
-// numbers, and what is the same for all claims of an exchange is there once.
-// The exchange also tells a repeated outcome from one under a wrong token.
+// each finished job, so it is half the size of a [bellhop.Attempt]; what is the same
+// for all claims of an exchange is there once. The exchange also tells a repeated
+// outcome from one under a wrong token.
 type attempt struct {
-	exchange                       *exchange
-	claim                          int64
-	generation, number             int32
-	due, claimedAt, started, ended moment
-	failure                        *bellhop.Failure
-	log                            []byte
-	outcome                        bellhop.OutcomeKind
+	exchange            *exchange
+	claim               int64
+	generation, number  int32
+	due, started, ended moment
+	failure             *bellhop.Failure
+	log                 []byte
+	outcome             bellhop.OutcomeKind
 }
 
 // record appends the record of the attempt that o ends.
@@ -26,11 +25,9 @@ func (j *job) record(o *bellhop.Outcome) {
 	if len(j.history) == bellhop.KeptAttempts {
 		j.history = slices.Delete(j.history, 0, 1)
 	}
-	p := &j.place
 	j.history = append(j.history, attempt{
-		exchange: j.exchange, claim: p.Claim, generation: int32(p.Generation), number: int32(o.Number), outcome: o.Kind,
-		due: momentOf(p.Due), claimedAt: momentOf(p.ClaimedAt), started: momentOf(o.Started), ended: momentOf(o.Ended),
-		failure: copyFailure(o.Failure), log: copyBytes(o.Log),
+		exchange: j.exchange, claim: j.place.claim, generation: j.place.generation, number: int32(o.Number), outcome: o.Kind,
+		due: j.place.due, started: momentOf(o.Started), ended: momentOf(o.Ended), failure: copyFailure(o.Failure), log: copyBytes(o.Log),
 	})
 }
 
@@ -38,14 +35,7 @@ func (j *job) record(o *bellhop.Outcome) {
 func (a *attempt) snapshot() bellhop.Attempt {
 	return bellhop.Attempt{
 		Claim: a.claim, Generation: int(a.generation), Number: int(a.number), Process: a.exchange.process, Outcome: a.outcome,
-		Due: a.due.time(), ClaimedAt: a.claimedAt.time(), Started: a.started.time(), Ended: a.ended.time(),
+		Due: a.due.time(), ClaimedAt: a.exchange.claimedAt.time(), Started: a.started.time(), Ended: a.ended.time(),
 		Failure: copyFailure(a.failure), Log: copyBytes(a.log),
 	}
 }
-
-// moment is a time as stores keep it, in microseconds.
-type moment int64
-
-func momentOf(t time.Time) moment { return moment(t.UnixMicro()) }
-
-func (m moment) time() time.Time { return time.UnixMicro(int64(m)).UTC() }

@@ -25,10 +25,10 @@ func copyJob(j *bellhop.Job) bellhop.Job {
 	return c
 }
 
-func copyPlace(p *bellhop.Place) bellhop.Place {
-	c := *p
-	c.Progress, c.Result = copyBytes(p.Progress), copyBytes(p.Result)
-	return c
+// copyPlace returns a place that shares nothing with p.
+func copyPlace(p bellhop.Place) bellhop.Place {
+	p.Progress, p.Result = copyBytes(p.Progress), copyBytes(p.Result)
+	return p
 }
 
 func copyBytes(b []byte) []byte {
@@ -56,17 +56,17 @@ func keepable(s string) string {
 }
 
 func (j *job) token() bellhop.Token {
-	return bellhop.Token{JobID: j.ID, Number: j.place.Claim, Exchange: j.place.Exchange}
+	return bellhop.Token{JobID: j.ID, Number: j.place.claim, Exchange: j.exchange.id}
 }
 
 func (j *job) claim() bellhop.Claim {
 	c := copyJob(&j.Job)
-	return bellhop.Claim{Token: j.token(), Job: &c, Place: copyPlace(&j.place), Started: j.started}
+	return bellhop.Claim{Token: j.token(), Job: &c, Place: copyPlace(j.public()), Started: j.place.started}
 }
 
 // snapshot returns a job with the records of as many of its newest attempts.
 func (j *job) snapshot(attempts int) bellhop.Snapshot {
-	s := bellhop.Snapshot{Job: copyJob(&j.Job), Place: copyPlace(&j.place)}
+	s := bellhop.Snapshot{Job: copyJob(&j.Job), Place: copyPlace(j.public())}
 	for i := max(0, len(j.history)-attempts); i < len(j.history); i++ {
 		s.History = append(s.History, j.history[i].snapshot())
 	}

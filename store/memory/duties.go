@@ -28,7 +28,7 @@ func (s *Store) nextDue(now time.Time) time.Duration {
 	if s.scheduled.len() == 0 {
 		return -1
 	}
-	return max(0, s.scheduled.first().place.Due.Sub(now))
+	return max(0, s.scheduled.first().place.due.time().Sub(now))
 }
 
 // Prune implements [bellhop.Store]. It also forgets processes that have been

@@ -27,12 +27,12 @@ func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellh
 				s.woken = nil
 				return nil, &bellhop.ItemError{Index: i, Err: bellhop.ErrIDTaken}
 			}
-			receipts[i] = bellhop.Receipt{ID: old.ID, State: old.place.State, Existing: true}
+			receipts[i] = bellhop.Receipt{ID: old.ID, State: old.place.state, Existing: true}
 			continue
 		}
 		if asked.UniqueKey != "" {
 			if holder := s.unique[asked.UniqueKey]; holder != nil {
-				receipts[i] = bellhop.Receipt{ID: holder.ID, State: holder.place.State, Existing: true}
+				receipts[i] = bellhop.Receipt{ID: holder.ID, State: holder.place.state, Existing: true}
 				continue
 			}
 		}
@@ -40,10 +40,10 @@ func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellh
 		j.Job = copyJob(asked)
 		j.EnqueuedAt, j.RunAt = now, micro(j.RunAt)
 		j.Delay = 0 // kept as the place's Due
-		j.place.Due = micro(asked.Due(now))
+		j.place.due, j.place.finishedAt, j.place.expiresAt = momentOf(asked.Due(now)), never, never
 		state := bellhop.StateScheduled
-		if !j.place.Due.After(now) {
-			j.place.Due = now // nothing becomes ready before it is there
+		if j.place.due <= momentOf(now) {
+			j.place.due = momentOf(now) // nothing becomes ready before it is there
 			state = bellhop.StateReady
 		}
 		s.add(j, state)

@@ -58,16 +58,16 @@ func (s *Store) apply(o *bellhop.Outcome, now time.Time) (recorded bellhop.Outco
 	p := &j.place
 	j.record(o)
 	s.leave(j)
-	p.Attempt, p.Failures, p.Crashes, p.Suspect = o.Attempt, o.Failures, o.Crashes, o.Suspect
+	p.attempt, p.failures, p.crashes, p.suspect = int32(o.Attempt), int32(o.Failures), int32(o.Crashes), o.Suspect
 	if o.Reason != "" || o.Kind != bellhop.OutcomeCancelled {
-		p.Reason = keepable(o.Reason) // else the reason of the request stays
+		p.reason = keepable(o.Reason) // else the reason of the request stays
 	}
 	switch to := o.Kind.To(); {
 	case to.Final():
-		p.Result = copyBytes(o.Result)
+		p.result = copyBytes(o.Result)
 		s.finish(j, to, now, o.Keep)
 	case to == bellhop.StateScheduled:
-		p.Due = micro(now.Add(o.Wait))
+		p.due = momentOf(now.Add(o.Wait))
 		s.enter(j, to)
 	default:
 		s.enter(j, to)
@@ -100,7 +100,7 @@ func (s *Store) repeat(r *bellhop.ExchangeRequest) []bellhop.Claim {
 	var jobs []*job
 	if h := s.held[r.Process]; h != nil {
 		for _, j := range h.jobs {
-			if j.place.Exchange == r.ID {
+			if j.exchange.id == r.ID {
 				jobs = append(jobs, j)
 			}
 		}
@@ -123,6 +123,7 @@ func claims(jobs []*job) []bellhop.Claim {
 // claim takes jobs for each want in turn.
 func (s *Store) claim(r *bellhop.ExchangeRequest, now time.Time) []bellhop.Claim {
 	var list []bellhop.Claim
+	by := &exchange{claimer: claimer{r.ID, r.Process}, claimedAt: momentOf(now)}
 	for _, want := range r.Wants {
 		q := s.queues[want.Queue]
 		if q == nil || q.paused {
@@ -140,10 +141,9 @@ func (s *Store) claim(r *bellhop.ExchangeRequest, now time.Time) []bellhop.Claim
 				case len(lanes) > 1:
 					stdheap.Fix(&lanes, 0)
 				}
-				j.place.Claim++
-				j.place.Process, j.place.Exchange, j.place.ClaimedAt = r.Process, r.ID, now
-				j.place.Reason, j.place.Progress = "", nil
-				j.turn = len(list)
+				j.exchange, j.turn = by, int32(len(list))
+				j.place.claim++
+				j.place.reason, j.place.progress = "", nil
 				s.enter(j, bellhop.StateRunning)
 				if list == nil {
 					list = make([]bellhop.Claim, 0, min(r.Limit, q.counts[bellhop.StateReady]+1))
@@ -193,7 +193,7 @@ func (s *Store) signals(r *bellhop.ExchangeRequest, now time.Time) bellhop.Signa
 func (s *Store) cancelled(process bellhop.ID) []bellhop.Token {
 	var tokens []bellhop.Token
 	for j := range s.cancels {
-		if j.place.Process == process {
+		if j.exchange.process == process {
 			tokens = append(tokens, j.token())
 		}
 	}

@@ -12,19 +12,45 @@ import (
 // shared with a caller.
 type job struct {
 	bellhop.Job
-	place   bellhop.Place
+	place   place
 	history []attempt
 	seq     int64
 	self    ref
-
-	started bool // the running claim's start has been recorded
-	turn    int  // the running claim's place in its exchange's reply
+	turn    int32 // the running claim's place in its exchange's reply
 
 	queue    *queue
 	heap     *heap     // the heap it is in; nil if running, or finished for ever
-	held     *held     // the process's list it is in; nil unless running
 	exchange *exchange // that has claimed it; nil unless running
-	slot     int       // where in heap or held
+	slot     int       // where in heap or in the process's list
+}
+
+// place is a [bellhop.Place] in half the room. Who runs the job is told by its exchange.
+type place struct {
+	state           bellhop.State
+	suspect         bool
+	cancelRequested bool
+	started         bool // the running claim's start has been recorded
+
+	generation, attempt, failures, crashes int32
+
+	claim                      int64
+	due, finishedAt, expiresAt moment
+	reason                     string
+	progress, result           []byte
+}
+
+// public returns the job's place as its readers know it. It shares progress and result with the store.
+func (j *job) public() bellhop.Place {
+	p := &j.place
+	place := bellhop.Place{
+		State: p.state, Due: p.due.time(), Generation: int(p.generation), Claim: p.claim, Attempt: int(p.attempt),
+		Failures: int(p.failures), Crashes: int(p.crashes), Suspect: p.suspect, CancelRequested: p.cancelRequested,
+		FinishedAt: p.finishedAt.time(), ExpiresAt: p.expiresAt.time(), Reason: p.reason, Progress: p.progress, Result: p.result,
+	}
+	if e := j.exchange; e != nil {
+		place.Process, place.ClaimedAt, place.Exchange = e.process, e.claimedAt.time(), e.id
+	}
+	return place
 }
 
 type ordered struct {
@@ -38,10 +64,12 @@ type held struct {
 	jobs    []*job
 }
 
-// exchange is one by which a process has claimed jobs, and how many of them still run.
+// exchange is one by which a process has claimed jobs.
 type exchange struct {
 	claimer
-	jobs int
+	claimedAt moment
+	jobs      int   // how many of them still run
+	held      *held // the list they are in; nil if none does
 }
 
 // claimer names an exchange.
@@ -82,59 +110,51 @@ func (s *Store) lane(q *queue, priority int, kind string) *heap {
 // leave takes a job out of what its state has put it in. Whatever changes a
 // job's state stands between leave and enter.
 func (s *Store) leave(j *job) {
-	j.queue.counts[j.place.State]--
+	j.queue.counts[j.place.state]--
 	j.remove()
-	if j.place.State != bellhop.StateRunning {
+	if j.place.state != bellhop.StateRunning {
 		return
 	}
 	delete(s.running, j.ID)
-	last := len(j.held.jobs) - 1
-	moved := j.held.jobs[last]
-	j.held.jobs[j.slot], moved.slot = moved, j.slot
-	j.held.jobs[last] = nil
-	j.held.jobs = j.held.jobs[:last]
-	if last == 0 && s.processes[j.held.process] == nil {
-		delete(s.held, j.held.process)
-	}
-	j.held = nil
-	if j.exchange.jobs--; j.exchange.jobs == 0 {
-		delete(s.exchanges, j.exchange.claimer)
-	}
+	e := j.exchange
 	j.exchange = nil
-	if j.place.CancelRequested {
+	s.letGo(e.held, j)
+	if e.jobs--; e.jobs == 0 {
+		e.held = nil
+		delete(s.exchanges, e.claimer)
+	}
+	if j.place.cancelRequested {
 		delete(s.cancels, j)
 	}
-	j.place.Process, j.place.ClaimedAt, j.place.Exchange = bellhop.ID{}, time.Time{}, bellhop.ID{}
-	j.started = false
+	j.place.started = false
 }
 
-// enter puts a job where its new state says.
+// letGo takes a job out of the list of its process.
+func (s *Store) letGo(h *held, j *job) {
+	last := len(h.jobs) - 1
+	moved := h.jobs[last]
+	h.jobs[j.slot], moved.slot = moved, j.slot
+	h.jobs[last] = nil
+	h.jobs = h.jobs[:last]
+	if last == 0 && s.processes[h.process] == nil {
+		delete(s.held, h.process)
+	}
+}
+
+// enter puts a job where its new state says. One that is to run has been given its exchange.
 func (s *Store) enter(j *job, state bellhop.State) {
-	j.place.State = state
+	j.place.state = state
 	j.queue.counts[state]++
 	switch state {
 	case bellhop.StateScheduled:
-		s.scheduled.push(j, j.place.Due.UnixMicro())
+		s.scheduled.push(j, int64(j.place.due))
 	case bellhop.StateReady:
-		s.lane(j.queue, j.Priority, j.Kind).push(j, j.place.Due.UnixMicro())
+		s.lane(j.queue, j.Priority, j.Kind).push(j, int64(j.place.due))
 		s.wake(j.Queue)
 	case bellhop.StateRunning:
 		s.running[j.ID] = j
-		h := s.held[j.place.Process]
-		if h == nil {
-			h = &held{process: j.place.Process}
-			s.held[h.process] = h
-		}
-		j.held, j.slot = h, len(h.jobs)
-		h.jobs = append(h.jobs, j)
-		by := claimer{j.place.Exchange, j.place.Process}
-		j.exchange = s.exchanges[by]
-		if j.exchange == nil {
-			j.exchange = &exchange{claimer: by}
-			s.exchanges[by] = j.exchange
-		}
-		j.exchange.jobs++
-		if j.place.CancelRequested {
+		s.hold(j.exchange, j)
+		if j.place.cancelRequested {
 			s.cancels[j] = struct{}{}
 		}
 	}
@@ -143,15 +163,28 @@ func (s *Store) enter(j *job, state bellhop.State) {
 	}
 }
 
+// hold puts a job into the list of the process that has claimed it.
+func (s *Store) hold(e *exchange, j *job) {
+	if e.jobs++; e.jobs == 1 {
+		s.exchanges[e.claimer] = e
+		if e.held = s.held[e.process]; e.held == nil {
+			e.held = &held{process: e.process}
+			s.held[e.process] = e.held
+		}
+	}
+	j.slot = len(e.held.jobs)
+	e.held.jobs = append(e.held.jobs, j)
+}
+
 // finish enters a final state: the job expires after keep, and its unique key is free.
 func (s *Store) finish(j *job, state bellhop.State, now time.Time, keep time.Duration) {
-	j.place.FinishedAt, j.place.ExpiresAt = now, time.Time{}
-	j.place.CancelRequested = false
+	j.place.finishedAt, j.place.expiresAt = momentOf(now), never
+	j.place.cancelRequested = false
 	s.enter(j, state)
 	s.freeKey(j)
 	if keep >= 0 {
-		j.place.ExpiresAt = micro(now.Add(keep))
-		s.expiring.push(j, j.place.ExpiresAt.UnixMicro())
+		j.place.expiresAt = momentOf(now.Add(keep))
+		s.expiring.push(j, int64(j.place.expiresAt))
 	}
 }
 

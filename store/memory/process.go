@@ -33,9 +33,9 @@ func (s *Store) Report(ctx context.Context, reports []bellhop.Report) ([]bellhop
 			refused = append(refused, bellhop.Refusal{Index: i, Err: bellhop.ErrStale, Recorded: s.recorded(reports[i].Token)})
 			continue
 		}
-		j.started = j.started || reports[i].Started
+		j.place.started = j.place.started || reports[i].Started
 		if reports[i].Progress != nil {
-			j.place.Progress = copyBytes(reports[i].Progress)
+			j.place.progress = copyBytes(reports[i].Progress)
 		}
 	}
 	return refused, nil
@@ -67,7 +67,7 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, 
 	named := make(map[bellhop.Token]bool, len(b.Held))
 	for _, token := range b.Held {
 		named[token] = true
-		if j := s.claimed(token); j == nil || j.place.Process != id {
+		if j := s.claimed(token); j == nil || j.exchange.process != id {
 			reply.Lost = append(reply.Lost, token)
 		}
 	}
@@ -132,7 +132,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) ([]bellhop.Claim, error) {
 		}
 	}
 	slices.SortFunc(jobs, func(a, b *job) int {
-		return cmp.Or(a.place.ClaimedAt.Compare(b.place.ClaimedAt), a.ID.Compare(b.ID))
+		return cmp.Or(cmp.Compare(a.exchange.claimedAt, b.exchange.claimedAt), a.ID.Compare(b.ID))
 	})
 	return claims(jobs[:max(0, min(limit, len(jobs)))]), nil
 }

@@ -93,7 +93,8 @@ func (j *job) matches(f *bellhop.Filter) bool {
 		a := j.history[n-1].snapshot()
 		last = &a
 	}
-	return f.Matches(&j.Job, &j.place, last)
+	p := j.public()
+	return f.Matches(&j.Job, &p, last)
 }
 
 // candidates returns the jobs among which a filter selects, oldest first.
@@ -149,8 +150,8 @@ func (s *Store) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, err
 	}
 	due := map[*queue]time.Time{} // of the next scheduled job
 	for j := range s.scheduled.all {
-		if t, ok := due[j.queue]; !ok || j.place.Due.Before(t) {
-			due[j.queue] = j.place.Due
+		if t, ok := due[j.queue]; !ok || j.place.due.time().Before(t) {
+			due[j.queue] = j.place.due.time()
 		}
 	}
 	for _, q := range s.queues {
@@ -177,7 +178,7 @@ func (q *queue) oldest() (t time.Time) {
 			if h.len() == 0 {
 				continue
 			}
-			if due := h.first().place.Due; t.IsZero() || due.Before(t) {
+			if due := h.first().place.due.time(); t.IsZero() || due.Before(t) {
 				t = due
 			}
 		}
