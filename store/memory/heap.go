@@ -6,10 +6,7 @@ package memory
 // which each node has four children. A job is in one heap at most, and knows where in it.
 type heap struct {
 	jobs  *slab
-	run   []node // sorted; from head on, and holes in it have no job
-	head  int
-	base  int // of all that ever stood in run, how many stood before run[0]
-	holes int // in run, behind head
+	run   run // sorted
 	nodes []node
 	count int
 }
@@ -26,10 +23,10 @@ func (h *heap) len() int { return h.count }
 
 // least returns the node of the first job. The heap must not be empty.
 func (h *heap) least() *node {
-	if h.head == len(h.run) || len(h.nodes) > 0 && h.nodes[0].before(&h.run[h.head]) {
+	if h.run.empty() || len(h.nodes) > 0 && h.nodes[0].before(h.run.first()) {
 		return &h.nodes[0]
 	}
-	return &h.run[h.head]
+	return h.run.first()
 }
 
 // first returns the first job. The heap must not be empty.
@@ -37,11 +34,14 @@ func (h *heap) first() *job { return h.jobs.at(h.least().job) }
 
 // all calls yield for each job, in no order.
 func (h *heap) all(yield func(*job) bool) {
-	for _, list := range [][]node{h.run[h.head:], h.nodes} {
-		for _, n := range list {
-			if n.job != 0 && !yield(h.jobs.at(n.job)) {
-				return
-			}
+	for place := h.run.head; place < h.run.end; place++ {
+		if n := h.run.at(place); n.job != 0 && !yield(h.jobs.at(n.job)) {
+			return
+		}
+	}
+	for _, n := range h.nodes {
+		if !yield(h.jobs.at(n.job)) {
+			return
 		}
 	}
 }
@@ -50,9 +50,8 @@ func (h *heap) push(j *job, key int64) {
 	n := node{key, j.seq, j.self}
 	j.heap = h
 	h.count++
-	if end := len(h.run); h.head == end || !n.before(&h.run[end-1]) {
-		h.run = append(h.run, n)
-		j.slot = -1 - h.base - end
+	if h.run.empty() || !n.before(h.run.last()) {
+		j.slot = -1 - h.run.push(n)
 		return
 	}
 	h.nodes = append(h.nodes, node{})
@@ -68,7 +67,7 @@ func (j *job) remove() {
 	j.heap = nil
 	h.count--
 	if j.slot < 0 {
-		h.leaveHole(-1 - j.slot - h.base)
+		h.run.remove(-1-j.slot, h.jobs)
 		return
 	}
 	at, end := j.slot, len(h.nodes)-1
@@ -82,37 +81,6 @@ func (j *job) remove() {
 	} else {
 		h.down(at, last)
 	}
-}
-
-// leaveHole takes the node at a place of the run out. The run never begins with
-// a hole, and what it has left behind, or left out, is freed when that is most of it.
-func (h *heap) leaveHole(at int) {
-	h.run[at].job = 0
-	h.holes++
-	for h.head < len(h.run) && h.run[h.head].job == 0 {
-		h.head++
-		h.holes--
-	}
-	switch {
-	case h.head == len(h.run) || h.head > 64 && h.head > len(h.run)/2:
-		h.base += h.head
-		h.run, h.head = h.run[:copy(h.run, h.run[h.head:])], 0
-	case h.holes > 64 && h.holes > len(h.run)/2:
-		h.squeeze()
-	}
-}
-
-// squeeze closes the holes in the run, where jobs leave from behind one that stays.
-func (h *heap) squeeze() {
-	end := 0
-	for _, n := range h.run[h.head:] {
-		if n.job != 0 {
-			h.run[end] = n
-			h.jobs.at(n.job).slot = -1 - h.base - end
-			end++
-		}
-	}
-	h.run, h.head, h.holes = h.run[:end], 0, 0
 }
 
 // up puts n at the free place at, or above it.
