@@ -20,15 +20,30 @@ type attempt struct {
 	outcome             bellhop.OutcomeKind
 }
 
-// record appends the record of the attempt that o ends.
+// record adds the record of the attempt that o ends.
 func (j *job) record(o *bellhop.Outcome) {
-	if len(j.history) == bellhop.KeptAttempts {
-		j.history = slices.Delete(j.history, 0, 1)
+	if j.last.outcome != 0 {
+		if len(j.earlier) == bellhop.KeptAttempts-1 {
+			j.earlier = slices.Delete(j.earlier, 0, 1)
+		}
+		j.earlier = append(j.earlier, j.last)
 	}
-	j.history = append(j.history, attempt{
+	j.last = attempt{
 		exchange: j.exchange, claim: j.place.claim, generation: j.place.generation, number: int32(o.Number), outcome: o.Kind,
 		due: j.place.due, started: momentOf(o.Started), ended: momentOf(o.Ended), failure: copyFailure(o.Failure), log: copyBytes(o.Log),
-	})
+	}
+}
+
+// attempts calls yield for each record, newest first.
+func (j *job) attempts(yield func(*attempt) bool) {
+	if j.last.outcome == 0 || !yield(&j.last) {
+		return
+	}
+	for i := len(j.earlier) - 1; i >= 0; i-- {
+		if !yield(&j.earlier[i]) {
+			return
+		}
+	}
 }
 
 // snapshot returns the record as its readers know it.

@@ -67,8 +67,12 @@ func (j *job) claim() bellhop.Claim {
 // snapshot returns a job with the records of as many of its newest attempts.
 func (j *job) snapshot(attempts int) bellhop.Snapshot {
 	s := bellhop.Snapshot{Job: copyJob(&j.Job), Place: copyPlace(j.public())}
-	for i := max(0, len(j.history)-attempts); i < len(j.history); i++ {
-		s.History = append(s.History, j.history[i].snapshot())
+	for a := range j.attempts {
+		if len(s.History) == attempts {
+			break
+		}
+		s.History = append(s.History, a.snapshot())
 	}
+	slices.Reverse(s.History)
 	return s
 }

@@ -86,8 +86,8 @@ func (s *Store) claimed(t bellhop.Token) *job {
 // recorded returns what is recorded for a claim that has ended, or 0.
 func (s *Store) recorded(t bellhop.Token) bellhop.OutcomeKind {
 	if j := s.find(t.JobID); j != nil {
-		for i := range j.history {
-			if a := &j.history[i]; a.claim == t.Number && a.exchange.id == t.Exchange {
+		for a := range j.attempts {
+			if a.claim == t.Number && a.exchange.id == t.Exchange {
 				return a.outcome
 			}
 		}

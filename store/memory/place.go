@@ -13,7 +13,8 @@ import (
 type job struct {
 	bellhop.Job
 	place   place
-	history []attempt
+	last    attempt   // the newest that has ended; its outcome is 0 if none has
+	earlier []attempt // oldest first
 	seq     int64
 	self    ref
 	turn    int32 // the running claim's place in its exchange's reply

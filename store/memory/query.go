@@ -89,8 +89,8 @@ func (s *Store) page(f *bellhop.Filter, after string, limit, most int) (jobs []*
 
 func (j *job) matches(f *bellhop.Filter) bool {
 	var last *bellhop.Attempt
-	if n := len(j.history); n > 0 && f.ByFailure() {
-		a := j.history[n-1].snapshot()
+	if j.last.outcome != 0 && f.ByFailure() {
+		a := j.last.snapshot()
 		last = &a
 	}
 	p := j.public()

@@ -5,7 +5,7 @@ package memory
 // collector need not follow them.
 type ref uint32
 
-const chunkSize = 40 // with which a chunk fills one of the allocator's sizes
+const chunkSize = 33 // as many jobs as fill one of the sizes in which memory is given out
 
 // slab is where the jobs are: in chunks that never move, so that a pointer to a
 // job stays good until the job is given back.
