@@ -88,6 +88,9 @@ func (s *Store) page(f *bellhop.Filter, after string, limit, most int) (jobs []*
 }
 
 func (j *job) matches(f *bellhop.Filter) bool {
+	if f.States != 0 && !f.States.Has(j.place.state) {
+		return false // the most common reason, before anything is made for the others
+	}
 	var last *bellhop.Attempt
 	if j.last.outcome != 0 && f.ByFailure() {
 		a := j.last.snapshot()
@@ -99,14 +102,20 @@ func (j *job) matches(f *bellhop.Filter) bool {
 
 // candidates returns the jobs among which a filter selects, oldest first.
 func (s *Store) candidates(f *bellhop.Filter) []ordered {
-	if len(f.IDs) == 0 {
-		return s.order
-	}
 	var list []ordered
-	for _, id := range f.IDs {
-		if j := s.find(id); j != nil {
+	switch {
+	case len(f.IDs) > 0:
+		for _, id := range f.IDs {
+			if j := s.find(id); j != nil {
+				list = append(list, ordered{j.seq, j.self})
+			}
+		}
+	case f.States == bellhop.States(bellhop.StateRunning): // few, and asked for often
+		for _, j := range s.running {
 			list = append(list, ordered{j.seq, j.self})
 		}
+	default:
+		return s.order
 	}
 	slices.SortFunc(list, func(a, b ordered) int { return cmp.Compare(a.seq, b.seq) })
 	return slices.Compact(list)
