@@ -3,6 +3,7 @@ package bellhop
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"sync"
 )
 
@@ -32,7 +33,10 @@ func decodeJSON(data []byte, v any) error {
 		return json.Unmarshal(data, v)
 	}
 	d := decoders.Get().(*decoder)
-	text := bytes.TrimRight(data, " \t\r\n") // a decoder leaves blanks at the end unread
+	text := data
+	for len(text) > 0 && strings.IndexByte(" \t\r\n", text[len(text)-1]) >= 0 { // a decoder leaves blanks at the end unread
+		text = text[:len(text)-1]
+	}
 	d.text.Reset(text)
 	from := d.json.InputOffset()
 	if d.json.Decode(v) != nil || d.json.InputOffset()-from != int64(len(text)) {

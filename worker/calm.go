@@ -98,7 +98,7 @@ func (w *Worker) beatInstead() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now, p := time.Now(), &w.polls
-	idle := w.alive && !w.draining && len(w.held.attempts) == 0 && w.outbox.len()+len(w.outbox.later) == 0 && w.lanes[0].pending == nil
+	idle := w.alive && !w.draining && len(w.held.attempts) == 0 && w.outbox.len()+len(w.outbox.later.outcomes) == 0 && w.lanes[0].pending == nil
 	if !idle || !p.looks || p.standIn || now.Add(p.every+p.spread(now)).Before(p.beat.Add(w.config.Beat)) {
 		return false
 	}

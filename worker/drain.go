@@ -119,7 +119,7 @@ func (w *Worker) flushLane(ctx context.Context, l *lane) error {
 		c, _ := w.nextCall(l, false)
 		if c == nil {
 			w.mu.Lock()
-			n := len(w.outbox.later)
+			n := len(w.outbox.later.outcomes)
 			w.mu.Unlock()
 			if n == 0 || !l.first {
 				return nil

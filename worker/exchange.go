@@ -153,7 +153,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 		wants, limit = w.held.wants(poll || w.outbox.len() > 0)
 	}
 	if w.outbox.len() == 0 && len(wants) == 0 && !(poll && w.held.running > 0) || !l.first && !w.worthALane(l, limit) {
-		if l.first && len(w.outbox.later) > 0 {
+		if l.first && len(w.outbox.later.outcomes) > 0 {
 			return nil, w.outbox.laterAt.Sub(now)
 		}
 		return nil, loop.Never
@@ -374,15 +374,17 @@ func (w *Worker) report(c *call, refused []bellhop.Refusal, unsettled map[int]bo
 		if s.attempt == nil || unsettled[i] {
 			continue
 		}
-		o := c.request.Outcomes[i]
+		o := &c.request.Outcomes[i]
 		if kind, is := recorded[i]; is {
 			if !s.completed || kind != bellhop.OutcomeSucceeded {
 				w.stale(s.attempt)
 				continue
 			}
-			o.Kind, o.Failure = bellhop.OutcomeSucceeded, nil // the handler's own transaction has recorded it
-			o.Failures, o.Wait, o.Reason = s.attempt.claim.Place.Failures, 0, ""
+			own := *o
+			own.Kind, own.Failure = bellhop.OutcomeSucceeded, nil // the handler's own transaction has recorded it
+			own.Failures, own.Wait, own.Reason = s.attempt.claim.Place.Failures, 0, ""
+			o = &own
 		}
-		w.tellOutcome(&s.attempt.claim, &o)
+		w.tellOutcome(&s.attempt.claim, o)
 	}
 }

@@ -39,7 +39,9 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 			b.Held = appendTokens(b.Held, l.pending.request.Outcomes)
 		}
 	}
-	b.Held = appendTokens(appendTokens(b.Held, w.outbox.outcomes), w.outbox.later)
+	for outcomes := range w.outbox.all {
+		b.Held = appendTokens(b.Held, outcomes)
+	}
 	before := time.Now()
 	standIn := w.polls.standIn
 	w.polls.beat, w.polls.standIn = before, false
@@ -143,8 +145,9 @@ func (w *Worker) unknown(extra []bellhop.Claim) (any bool) {
 			settled[outcomes[i].Token] = true
 		}
 	}
-	note(w.outbox.outcomes)
-	note(w.outbox.later)
+	for outcomes := range w.outbox.all {
+		note(outcomes)
+	}
 	for _, l := range w.lanes {
 		if l.pending != nil {
 			note(l.pending.request.Outcomes)
