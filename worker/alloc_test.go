@@ -13,7 +13,7 @@ import (
 
 // TestAnAttemptAllocatesLittle counts the allocations of a job from ready to
 // done, in the worker and in the store in memory, for a handler that does not ask
-// for more. It is seven; the collector's work is what a quick job mostly costs.
+// for more. It is six; the collector's work is what a quick job mostly costs.
 func TestAnAttemptAllocatesLittle(t *testing.T) {
 	client, err := bellhop.NewClient(memory.New(), bellhop.Logger(slog.New(slog.DiscardHandler)))
 	if err != nil {
