@@ -66,6 +66,8 @@ var macros = strings.NewReplacer(
 	"{contains}", "locate(cast(? as binary), j.args) > 0",
 	"{limit}", "limit ?",
 	"{plain}", "",
+	"{running}", "bellhop_running p", "{running jobs}", "bellhop_running p straight_join bellhop_jobs j on j.job = p.job",
+	"{process}", "p.process", "{exchange}", "p.exchange",
 	"{lock}", "for update",
 	"{keep}", "for update",
 	"{share}", "lock in share mode",

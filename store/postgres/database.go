@@ -56,6 +56,7 @@ type database struct {
 	// seats are taken by all calls but the beats, so that one connection is left for these.
 	seats  chan struct{}
 	lanes  lanes
+	lists  lists
 	offset atomic.Int64           // tests move the server's clock on by it
 	where  atomic.Pointer[string] // see place
 	shut   func()

@@ -38,6 +38,8 @@ var macros = strings.NewReplacer(
 	"{tag}", "jsonb_exists(j.tags::jsonb, ?)",
 	"{contains}", "position(?::bytea in j.args) > 0",
 	"{limit}", "limit ?",
+	"{running}", listed, "{running jobs}", listed+" join bellhop_jobs j on j.job between p.job and p.job", // see lists.go
+	"{process}", "e.process", "{exchange}", "e.id",
 	"{plain}", "", // the planner keeps to the range anyway, which has the order
 	"{lock}", "for update",
 	"{share}", "for key share", // of an exchange: a beat may pass, a sweep may not

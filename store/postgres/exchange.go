@@ -29,7 +29,8 @@ var (
 	// at pauses before the look at jobs, which locks them. A row of ready never
 	// changes while it is there: the one that was read and locked is the one that is deleted.
 	// The counters of a job that was never claimed are not sent: see [cells.counters].
-	// Its job is found by "between" for the reason that ends.go tells.
+	// Its job is found by "between" for the reason that ends.go tells. The lists of
+	// earlier exchanges that have come to their end go at the same time: see lists.go.
 	claimJobs = sqlstore.Define("claim", `with n as materialized (select {now} + ? as now),
 		c as materialized (
 			select x.* from (select * from unnest(?::text[], ?::int[], ?::int[]) as u (queue, want, n)
@@ -50,7 +51,9 @@ var (
 		i as (insert into bellhop_running
 			(job, queue, exchange, process, claimed_at, claim, due, generation, attempt, failures, crashes, suspect, cancel)
 			select job, queue, ?, ?, (select now from n), claim, due, generation, attempt, failures, crashes, suspect, cancel from c),
-		e as (insert into bellhop_exchanges (id, made_at) select ?, now from n where exists (select 1 from c))
+		e as (insert into bellhop_exchanges (id, process, made_at, jobs) select ?, ?, now, (select array_agg(job) from c) from n where exists (select 1 from c)),
+		s as (delete from bellhop_exchanges x using (select unnest(?::uuid[]) as id, unnest(?::bigint[]) as made) g
+			where x.id between g.id and g.id and x.made_at between g.made and g.made)
 		select c.job, j.id, j.kind, c.queue, j.priority, j.args, j.run_at, j.attempts, j.timeout_ns, j.retention_ns, j.unique_key, j.tags, j.meta,
 			j.enqueued_at, c.due, case when c.claim = 1 and (c.generation | c.attempt | c.failures | c.crashes | c.suspect | c.cancel) = 0 then null
 				else concat_ws(' ', c.generation, c.claim, c.attempt, c.failures, c.crashes, c.suspect, c.cancel) end
@@ -75,13 +78,16 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	requests = append(requests, requestsFor(ends, x.offset, x.ended)...)
 	began := time.Now()
 	var lanes *looks
+	var spent spent
 	if claims {
+		spent = d.lists.take(r.ID)
 		lanes = d.lanes.begin(r, slices.ContainsFunc(ends, handsBack))
 		x.expect(min(r.Limit, len(ends)))
-		requests = append(requests, x.claim(lanes))
+		requests = append(requests, x.claim(lanes, spent))
 	}
 	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), wanted(r.Wants), uuid(r.Process), due}, x.lookedAround})
 	err := d.pipeline(ctx, step, requests)
+	d.lists.end(spent, r, ends, &x.done, err)
 	switch codeOf(err) {
 	case codeLock, codeUnique:
 		return nil, sqlstore.ErrCareful
@@ -145,7 +151,7 @@ func (x *exchange) lookedAround(rows pgx.Rows) error {
 }
 
 // claim returns the statement that claims.
-func (x *exchange) claim(l *looks) request {
+func (x *exchange) claim(l *looks, s spent) request {
 	r := x.r
 	queues, wants, numbers := make([]string, len(r.Wants)), make([]int32, len(r.Wants)), make([]int32, len(r.Wants))
 	for i, w := range r.Wants {
@@ -157,7 +163,7 @@ func (x *exchange) claim(l *looks) request {
 	limit := int32(min(r.Limit, math.MaxInt32))
 	return request{claimJobs, []any{
 		x.offset, queues, wants, numbers, l.wants, l.priorities, l.dues, l.jobs, r.Kinds, uuid(r.Process), uuid(r.ID), limit,
-		uuid(r.ID), uuid(r.Process), uuid(r.ID),
+		uuid(r.ID), uuid(r.Process), uuid(r.ID), uuid(r.Process), s.ids, s.made,
 	}, x.claimed}
 }
 

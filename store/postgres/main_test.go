@@ -107,6 +107,7 @@ func empty(t testing.TB, address, name string) {
 	conn := connect(ctx, t, address)
 	defer conn.Close(ctx)
 	var b strings.Builder
+	checkLists(t, conn, name)
 	for _, table := range strings.Fields(tables) {
 		fmt.Fprintf(&b, "delete from %q.bellhop_%s;", name, table)
 	}

@@ -87,6 +87,7 @@ func populate(t testing.TB, conn *pgx.Conn, schema string, jobs int) {
 		`insert into S.bellhop_blocked (job, queue, cancel, ` + columns + `) select job, queue, 0, ` + counters + ` from S.bellhop_jobs where job % 8 = 2`,
 		`insert into S.bellhop_running (job, queue, exchange, process, claimed_at, cancel, ` + columns + `)
 			select job, queue, gen_random_uuid(), gen_random_uuid(), 1, 0, ` + counters + ` from S.bellhop_jobs where job % 8 = 3`,
+		`insert into S.bellhop_exchanges (id, process, made_at, jobs) select exchange, process, 1, array[job] from S.bellhop_running`,
 		`insert into S.bellhop_finished (job, state, finished_at, expires_at, ` + columns + `) select job, 1 + job % 8, 1, 2, ` + counters + ` from S.bellhop_jobs where job % 8 between 4 and 6`,
 		`insert into S.bellhop_dead (job, queue, finished_at, ` + columns + `) select job, queue, 1, ` + counters + ` from S.bellhop_jobs where job % 8 = 7`,
 		`insert into S.bellhop_attempts (job, claim, due, claimed_at, generation, number, outcome, process, exchange, failure)
@@ -112,8 +113,8 @@ func TestMigrateUpDownUp(t *testing.T) {
 	before := schemaOf(t, conn, name)
 	_, newest, err := s.Schema(t.Context())
 	must(t, err)
+	populate(t, conn, name, jobs)
 	for version := newest - 1; version >= 0; version-- {
-		populate(t, conn, name, jobs)
 		for state := bellhop.StateScheduled; state <= bellhop.StateDead; state++ {
 			if n, err := storetest.CountAll(t.Context(), s, bellhop.Filter{States: bellhop.States(state)}, jobs); n != jobs/8 || err != nil {
 				t.Fatalf("%d jobs are %v, %v; want %d", n, state, err, jobs/8)

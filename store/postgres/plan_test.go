@@ -104,7 +104,7 @@ func TestPlans(t *testing.T) {
 					}
 				}
 			}
-			claim := planOf(t, conn, s.SQL(postgres.Hot[5]), 15)
+			claim := planOf(t, conn, s.SQL(postgres.Hot[5]), 18)
 			for _, want := range []string{
 				"Index Scan using bellhop_ready_pkey on bellhop_ready r",
 				"Index Cond: ((queue = u.queue) AND (priority = l.priority) AND (ROW(due, job) > ROW(l.due, l.job)))",
@@ -274,7 +274,7 @@ func runPlan(t *testing.T, conn *pgx.Conn, sql string, args []any) string {
 		}
 		values, marks[i] = append(values, a), fmt.Sprintf("$%d", i+1)
 	}
-	execute := "explain (analyze, costs off, timing off, summary off) execute looked"
+	execute := "explain (analyze, buffers, costs off, timing off, summary off) execute looked"
 	if len(args) > 0 {
 		execute += "(" + strings.Join(marks, ", ") + ")"
 	}

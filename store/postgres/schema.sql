@@ -55,9 +55,12 @@ CREATE INDEX bellhop_dead_queue ON bellhop_dead USING btree (queue)
 CREATE INDEX bellhop_dead_expires ON bellhop_dead USING btree (expires_at) WHERE (expires_at IS NOT NULL)
 table bellhop_exchanges column id uuid not null
 table bellhop_exchanges column made_at bigint not null
+table bellhop_exchanges column process uuid
+table bellhop_exchanges column jobs bigint[]
 table bellhop_exchanges constraint bellhop_exchanges_pkey PRIMARY KEY (id)
 CREATE INDEX bellhop_exchanges_made ON bellhop_exchanges USING btree (made_at)
 CREATE UNIQUE INDEX bellhop_exchanges_pkey ON bellhop_exchanges USING btree (id)
+CREATE INDEX bellhop_exchanges_process ON bellhop_exchanges USING btree (process)
 table bellhop_finished column job bigint not null
 table bellhop_finished column finished_at bigint not null
 table bellhop_finished column expires_at bigint

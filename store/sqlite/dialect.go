@@ -26,6 +26,8 @@ var macros = strings.NewReplacer(
 	"{contains}", "instr(j.args, ?) > 0",
 	" {lock}", "", " {share}", "", " {keep}", "", " {skip}", "", " {skip:r}", "", // one writer at a time
 	"{plain}", "+",
+	"{running}", "bellhop_running p", "{running jobs}", "bellhop_running p cross join bellhop_jobs j on j.job = p.job",
+	"{process}", "p.process", "{exchange}", "p.exchange",
 	"{limit}", "limit ? + 0", // after a bare parameter SQLite compiles the statement anew for each value
 )
 

@@ -61,7 +61,11 @@ func (s *search) countAtOnce(ctx context.Context) (*bellhop.Counted, error) {
 	n := 0
 	for _, p := range selected(s.f) {
 		if len(s.f.Queues) == 0 {
-			found, err := s.count(ctx, compose("count "+p.name, `select count(*) from (select 1 from `+p.table+` {limit}) c`), s.limit-n)
+			from := p.table
+			if p == placeRunning {
+				from = "{running}"
+			}
+			found, err := s.count(ctx, compose("count "+p.name, `select count(*) from (select 1 from `+from+` {limit}) c`), s.limit-n)
 			if err != nil {
 				return nil, err
 			}

@@ -22,6 +22,9 @@ type Dialect interface {
 	// {contains} for the condition that the bytes in j.args contain one parameter;
 	// {limit} for a limit that is one parameter. {plain} stands before a column whose
 	// index must not be used: the rows are few already, and in order.
+	// {running} stands for bellhop_running as p, for a look at all that is running
+	// or at what a process or an exchange has claimed, {running jobs} for the same
+	// with their jobs as j, and {process} and {exchange} for the columns by which to look.
 	//
 	// Behind a query, {lock} stands for what locks its rows until the transaction
 	// ends, {share} for what locks them against a {lock} of others but not
@@ -51,6 +54,20 @@ type KeyLocker interface {
 	// LockKeys has whoever wants to take one of these unique keys wait, before they
 	// are taken, until the transaction ends.
 	LockKeys(ctx context.Context, tx Tx, keys []string) error
+}
+
+// ClaimLister is the ability of a [Dialect] in which each exchange that has made
+// claims lists their jobs, so that they are found by their exchanges. Each job that
+// is running is in the list of the exchange that has claimed it.
+type ClaimLister interface {
+	// ListClaims notes what an exchange of a process has claimed, in place of what
+	// it had claimed before.
+	ListClaims(ctx context.Context, tx Tx, exchange, process bellhop.ID, now int64, jobs Numbers) error
+	// Listed returns exchanges that a process has made before a moment, but none that
+	// others are about to change, and keeps them from claiming until the transaction ends.
+	Listed(ctx context.Context, tx Tx, process bellhop.ID, before int64) ([]bellhop.ID, error)
+	// Unlist removes the lists of exchanges of which nothing is running.
+	Unlist(ctx context.Context, tx Tx, exchanges []bellhop.ID) error
 }
 
 // Trouble sorts the errors of drivers.

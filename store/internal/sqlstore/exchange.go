@@ -24,7 +24,7 @@ var (
 	dropExchange = define("drop exchange", `delete from bellhop_exchanges where id = ?`)
 	pausedQueues = define("paused queues", `select name from bellhop_queues where paused = 1`)
 	madeClaims   = define("claims of exchange", `select `+jobColumns+`, `+placeRunning.columns+`
-		from bellhop_running p cross join bellhop_jobs j where p.exchange = ? and j.job = p.job`)
+		from {running jobs} where {exchange} = ?`)
 	cancels = define("cancels", `select j.id, p.claim, p.exchange from bellhop_running p cross join bellhop_jobs j
 		where p.process = ? and p.cancel = 1 and j.job = p.job order by j.id`)
 	nextDue = define("next due", `select min(due) from bellhop_scheduled where due >= ?`)
@@ -197,11 +197,18 @@ func (t *txn) claims(ctx context.Context, r *bellhop.ExchangeRequest, seen bool,
 		return nil, nil
 	}
 	t.after = append(t.after, func() { t.store.refs.put(c.ids, c.refs) })
-	if t.store.Shared { // it has been added before
-		return c.claims, nil
+	if !t.store.Shared { // else it has been added before
+		_, err := t.Exec(ctx, addExchange, r.ID[:], t.now)
+		return c.claims, err
 	}
-	_, err := t.Exec(ctx, addExchange, r.ID[:], t.now)
-	return c.claims, err
+	if lister, ok := t.store.Dialect.(ClaimLister); ok {
+		jobs := make(Numbers, len(c.refs))
+		for i := range c.refs {
+			jobs[i] = c.refs[i].job
+		}
+		return c.claims, lister.ListClaims(ctx, t, r.ID, r.Process, t.now, jobs)
+	}
+	return c.claims, nil
 }
 
 // repeat returns what an exchange has claimed and what is still held, in the order of its reply.

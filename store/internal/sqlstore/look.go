@@ -87,8 +87,7 @@ func (t *txn) idle(ctx context.Context, p *bellhop.Process) (idle bool, next tim
 		return false, 0, err
 	}
 	st := compose("look for something to do", `select
-		case when `+anyReady(len(p.Queues))+` or exists (select 1 from bellhop_running r
-			where not exists (select 1 from bellhop_processes o where o.id = r.process and o.gone_at is null)) then 1 else 0 end,
+		case when `+anyReady(len(p.Queues))+` or exists (select 1 from {running} where `+deserted+`) then 1 else 0 end,
 		(select min(due) from bellhop_scheduled)`)
 	args := make([]any, len(p.Queues))
 	for i, queue := range p.Queues {

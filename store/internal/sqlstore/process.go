@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +16,14 @@ import (
 // it cannot come back.
 const goneFor = 24 * time.Hour
 
+// listedFor is the least age of exchanges that a beat looks after: most are
+// unlisted by then, as their last claims have ended. See [ClaimLister].
+const listedFor = 3 * time.Second
+
 const processColumns = `id, name, host, pid, version, started_at, queues, kinds, slots, busy, beat_at, beats, lease`
+
+// deserted is the condition on {running} that its process does not live. As a number it cannot become a join, which might come last.
+const deserted = `(select count(*) from bellhop_processes o where o.id = {process} and o.gone_at is null) = 0`
 
 var (
 	processState = define("process state", `select beats, gone_at from bellhop_processes where id = ? {keep}`)
@@ -28,12 +37,11 @@ var (
 	forgetProcesses  = define("forget processes", `delete from bellhop_processes where gone_at < ?`)
 	liveProcesses    = define("live processes", `select `+processColumns+` from bellhop_processes where gone_at is null order by started_at, id`)
 	claimsOf         = define("claims of process", `select `+jobColumns+`, `+placeRunning.columns+`
-		from bellhop_running p cross join bellhop_jobs j where p.process = ? and j.job = p.job order by p.job`)
+		from {running jobs} where {process} = ? order by p.job`)
 	orphans = define("orphans", `select `+jobColumns+`, `+placeRunning.columns+`
-		from bellhop_running p cross join bellhop_jobs j
-		where not exists (select 1 from bellhop_processes o where o.id = p.process and o.gone_at is null) and j.job = p.job
+		from {running jobs} where `+deserted+`
 		order by p.claimed_at, j.id {limit}`)
-	runningByProcess = define("running by process", `select process, count(*) from bellhop_running group by process`)
+	runningByProcess = define("running by process", `select {process}, count(*) from {running} group by {process}`)
 	reportRunning    = define("report", `update bellhop_running set started = case when ? = 1 then 1 else started end, progress = coalesce(?, progress)
 		where job = ? and claim = ? and exchange = ?`)
 )
@@ -179,12 +187,26 @@ func (t *txn) compare(ctx context.Context, b *bellhop.Beat, reply *bellhop.BeatR
 	for _, token := range b.Held {
 		named[token] = false
 	}
+	lister, lists := t.store.Dialect.(ClaimLister)
+	var listed []bellhop.ID
+	if lists { // before the look, so that nothing is claimed after it
+		before := t.now - wait(listedFor)
+		if b.Leave { // no exchange of it is under way any more
+			before = math.MaxInt64
+		}
+		var err error
+		if listed, err = lister.Listed(ctx, t, b.Process.ID, before); err != nil {
+			return err
+		}
+	}
+	held := map[bellhop.ID]bool{}
 	row := newRow()
 	err := t.Query(ctx, claimsOf, func(r Row) error {
 		if err := r.Scan(row.all()...); err != nil {
 			return err
 		}
 		token := bellhop.Token{JobID: bellhop.ID(row.id), Number: int64(row.claim), Exchange: bellhop.ID(row.exchange)}
+		held[token.Exchange] = true
 		if _, ok := named[token]; ok {
 			named[token] = true
 			return nil
@@ -200,6 +222,9 @@ func (t *txn) compare(ctx context.Context, b *bellhop.Beat, reply *bellhop.BeatR
 		if !named[token] {
 			reply.Lost = append(reply.Lost, token)
 		}
+	}
+	if spent := slices.DeleteFunc(listed, func(id bellhop.ID) bool { return held[id] }); len(spent) > 0 {
+		return lister.Unlist(ctx, t, spent)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ var (
 		}
 		return m
 	}()
-	runningByQueue = define("running by queue", `select queue, count(*) from bellhop_running group by queue`)
+	runningByQueue = define("running by queue", `select p.queue, count(*) from {running} group by p.queue`)
 	// oldestReady returns the earliest due time of each queue and priority.
 	oldestReady = define("oldest ready", queuesOf(placeReady)+`, l (queue, priority) as (
 		select q.queue, (select f.priority from bellhop_ready f where f.queue = q.queue order by f.priority limit 1) from q where q.queue is not null

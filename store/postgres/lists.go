@@ -1,0 +1,133 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/sqlstore"
+)
+
+// Each exchange that makes claims lists their jobs in its row, which goes when none
+// of them is running any more. What is running is looked for by these lists: rows
+// that were deleted from bellhop_running stay in its index until no old snapshot can
+// see them, and a look at all of it walks over every one. A list goes
+//   - with the next exchange of this store, if all its claims were made and ended here,
+//   - with a beat of its process, if they were ended by a transaction of a user or by
+//     the statements that all databases share,
+//   - or, when its process is gone, by pruning.
+
+// listed is what {running} stands for. The offset lets the planner begin with the
+// lists only, whatever it believes of how many rows there are.
+const listed = `bellhop_exchanges e cross join lateral unnest(e.jobs) as u (job)
+	cross join lateral (select * from bellhop_running r where r.job between u.job and u.job and r.exchange = e.id offset 0) p`
+
+var (
+	// listClaims renews the time as well, so that nobody takes the row for what it was before.
+	listClaims = sqlstore.Define("list claims", `insert into bellhop_exchanges (id, process, made_at, jobs) values (?, ?, ?, ?::bigint[])
+		on conflict (id) do update set process = excluded.process, made_at = excluded.made_at, jobs = excluded.jobs`)
+	oldLists = sqlstore.Define("old lists", `select id from bellhop_exchanges where process = ? and made_at < ? for update skip locked`)
+	unlist   = sqlstore.Define("unlist", `delete from bellhop_exchanges where id = any(?::uuid[])`)
+)
+
+// ListClaims implements [sqlstore.ClaimLister].
+func (dialect) ListClaims(ctx context.Context, tx sqlstore.Tx, exchange, process bellhop.ID, now int64, jobs sqlstore.Numbers) error {
+	_, err := tx.Exec(ctx, listClaims, uuid(exchange), uuid(process), now, jobs)
+	return err
+}
+
+// Listed implements [sqlstore.ClaimLister].
+func (dialect) Listed(ctx context.Context, tx sqlstore.Tx, process bellhop.ID, before int64) (exchanges []bellhop.ID, err error) {
+	err = tx.Query(ctx, oldLists, func(r sqlstore.Row) error {
+		var id [16]byte
+		err := r.Scan(&id)
+		exchanges = append(exchanges, id)
+		return err
+	}, uuid(process), before)
+	return exchanges, err
+}
+
+// Unlist implements [sqlstore.ClaimLister].
+func (dialect) Unlist(ctx context.Context, tx sqlstore.Tx, exchanges []bellhop.ID) error {
+	ids := make([][16]byte, len(exchanges))
+	for i, id := range exchanges {
+		ids[i] = id
+	}
+	_, err := tx.Exec(ctx, unlist, ids)
+	return err
+}
+
+// lists knows how many claims are left of each exchange that was made here.
+type lists struct {
+	mu    sync.Mutex
+	left  map[bellhop.ID]*list
+	spent spent
+}
+
+// list is one exchange's.
+type list struct {
+	made int64
+	left int
+}
+
+// spent are exchanges of which nothing is left, as arrays for the claim. When they
+// were made tells them from others that came by the same ids later.
+type spent struct {
+	ids  [][16]byte
+	made longs
+}
+
+// maxLists is how many exchanges are kept in mind. Those of which a claim was ended
+// elsewhere would stay for ever.
+const maxLists = 10_000
+
+// take returns the exchanges whose lists are to go, but not the one that is made:
+// if that has been made before, it looks for its list.
+func (l *lists) take(now bellhop.ID) spent {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.spent
+	l.spent = spent{}
+	if i := slices.Index(s.ids, uuid(now)); i >= 0 {
+		l.spent = spent{[][16]byte{s.ids[i]}, longs{s.made[i]}}
+		s = spent{slices.Delete(s.ids, i, i+1), slices.Delete(s.made, i, i+1)}
+	}
+	return s
+}
+
+// end takes in what has become of an exchange: which lists have gone with it, if it
+// had no error, what it has claimed and what it has ended.
+func (l *lists) end(gone spent, r *bellhop.ExchangeRequest, ends []sqlstore.End, done *sqlstore.Exchanged, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		if len(l.spent.ids) < maxLists {
+			l.spent = spent{append(l.spent.ids, gone.ids...), append(l.spent.made, gone.made...)}
+		}
+		return
+	}
+	if n := len(done.Claims); n > 0 {
+		if l.left == nil || len(l.left) >= maxLists {
+			l.left = map[bellhop.ID]*list{}
+		}
+		l.left[r.ID] = &list{done.Now, n}
+	}
+	sure := done.Ended == len(ends)
+	for from, to := 0, 0; from < len(ends); from = to {
+		id := ends[from].Token.Exchange
+		for to = from; to < len(ends) && ends[to].Token.Exchange == id; to++ {
+		}
+		x := l.left[id]
+		switch {
+		case x == nil:
+		case !sure: // some were ended before, and counted then or not
+			delete(l.left, id)
+		default:
+			if x.left -= to - from; x.left == 0 {
+				l.spent.ids, l.spent.made = append(l.spent.ids, id), append(l.spent.made, long(x.made))
+				delete(l.left, id)
+			}
+		}
+	}
+}

@@ -1,0 +1,1 @@
+alter table bellhop_exchanges drop column process, drop column jobs;
