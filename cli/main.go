@@ -91,7 +91,7 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 		defer func() { code = exitUsage }()
 		args = []string{"--help"}
 	}
-	chosen, err := parser.Parse(args)
+	chosen, err := parser.Parse(negative(parser.Model, args))
 	if err != nil {
 		a.complain(fmt.Errorf("%w%s", err, a.seeHelp(err)))
 		return exitUsage

@@ -32,7 +32,7 @@ func withEnqueued(which shards) shards {
 }
 
 // readEnqueued reads the clients' shards of minutes.
-func readEnqueued(ctx context.Context, store bellhop.Store, places []place, found map[place][][]byte) error {
+func readEnqueued(store bellhop.Store, places []place, r *reads) {
 	wanted := map[string]map[time.Time][]string{enqueuedInAll: {}, enqueuedInQueues: {}}
 	var minutes []place
 	for _, p := range places {
@@ -48,21 +48,18 @@ func readEnqueued(ctx context.Context, store bellhop.Store, places []place, foun
 	}
 	for which, run := range runs(minutes) {
 		shards := wanted[which]
-		err := eachEnqueued(ctx, store, which, run[0], run[len(run)-1], func(at time.Time, value string) error {
-			pages, err := enqueuedPages(value, shards[at])
-			for i, w := range pages {
-				if len(w.body) > 0 {
-					p := place{shards[at][i], at}
-					found[p] = append(found[p], w.bytes())
+		r.do(func(ctx context.Context, add adding) error {
+			return eachEnqueued(ctx, store, which, run[0], run[len(run)-1], func(at time.Time, value string) error {
+				pages, err := enqueuedPages(value, shards[at])
+				for i, w := range pages {
+					if len(w.body) > 0 {
+						add(place{shards[at][i], at}, w.bytes())
+					}
 				}
-			}
-			return err
+				return err
+			})
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // enqueuedPages takes a client's record apart into the pages of shards.

@@ -1,10 +1,12 @@
 package rollup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -173,43 +175,98 @@ func (r *Reader) load(ctx context.Context, now time.Time, l int, which []string,
 // keysAtOnce is how many records are asked for in one call.
 const keysAtOnce = 1000
 
-// read reads the records of places. A merged window has one, whose key is known; those of minutes are looked for.
+// read reads the records of places. A merged window has one, whose key is known; those of minutes are looked for. A store that keeps
+// others waiting is asked for several at once.
 func (l *level) read(ctx context.Context, store bellhop.Store, places []place) (map[place][][]byte, error) {
-	found := make(map[place][][]byte, len(places))
-	if l == &levels[0] {
-		var enqueued, ended []place
-		for _, p := range places {
-			if strings.HasPrefix(p.shard, clients) {
-				enqueued = append(enqueued, p)
-			} else {
-				ended = append(ended, p)
-			}
+	r := reads{ctx: ctx, found: make(map[place][][]byte, len(places)), slots: make(chan struct{}, readsAtOnce)}
+	if l != &levels[0] {
+		for some := range slices.Chunk(places, keysAtOnce) {
+			r.do(func(ctx context.Context, add adding) error { return l.readKeys(ctx, store, some, add) })
 		}
-		if err := readEnqueued(ctx, store, enqueued, found); err != nil {
-			return nil, err
-		}
-		for shard, run := range runs(ended) {
-			if err := l.readBetween(ctx, store, shard, run[0], run[len(run)-1], found); err != nil {
-				return nil, err
-			}
-		}
-		return found, nil
+		return r.end()
 	}
-	for some := range slices.Chunk(places, keysAtOnce) {
-		keys, whose := make([]string, len(some)), make(map[string]place, len(some))
-		for i, p := range some {
-			keys[i] = l.key(p.shard, p.at)
-			whose[keys[i]] = p
-		}
-		records, err := store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys, Limit: len(keys)})
-		if err != nil {
-			return nil, fmt.Errorf("read metrics: %w", err)
-		}
-		for _, rec := range records {
-			found[whose[rec.Key]] = [][]byte{rec.Value}
+	var enqueued, ended []place
+	for _, p := range places {
+		if strings.HasPrefix(p.shard, clients) {
+			enqueued = append(enqueued, p)
+		} else {
+			ended = append(ended, p)
 		}
 	}
-	return found, nil
+	readEnqueued(store, enqueued, &r)
+	for shard, run := range runs(ended) {
+		r.do(func(ctx context.Context, add adding) error {
+			return l.readBetween(ctx, store, shard, run[0], run[len(run)-1], add)
+		})
+	}
+	return r.end()
+}
+
+// readsAtOnce is how many calls read together.
+const readsAtOnce = 4
+
+// adding takes what was found of a place.
+type adding func(p place, value []byte)
+
+// reads are several reads at once.
+type reads struct {
+	ctx   context.Context
+	slots chan struct{} // one for each that is under way
+	all   sync.WaitGroup
+
+	mu    sync.Mutex
+	found map[place][][]byte
+	err   error // the first
+	panic any   // of a store
+}
+
+// do begins a read as soon as few enough are under way.
+func (r *reads) do(read func(context.Context, adding) error) {
+	r.slots <- struct{}{}
+	r.all.Go(func() {
+		defer func() {
+			if v := recover(); v != nil { // it is the caller's
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.panic = v
+			}
+			<-r.slots
+		}()
+		err := read(r.ctx, func(p place, value []byte) {
+			r.mu.Lock()
+			r.found[p] = append(r.found[p], value)
+			r.mu.Unlock()
+		})
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.err = cmp.Or(r.err, err)
+	})
+}
+
+// end waits for all, and returns what was found.
+func (r *reads) end() (map[place][][]byte, error) {
+	r.all.Wait()
+	if r.panic != nil {
+		panic(r.panic)
+	}
+	return r.found, r.err
+}
+
+// readKeys reads the records of places by their keys.
+func (l *level) readKeys(ctx context.Context, store bellhop.Store, places []place, add adding) error {
+	keys, whose := make([]string, len(places)), make(map[string]place, len(places))
+	for i, p := range places {
+		keys[i] = l.key(p.shard, p.at)
+		whose[keys[i]] = p
+	}
+	records, err := store.Records(ctx, &bellhop.RecordQuery{Space: Space, Keys: keys, Limit: len(keys)})
+	if err != nil {
+		return fmt.Errorf("read metrics: %w", err)
+	}
+	for _, rec := range records {
+		add(whose[rec.Key], rec.Value)
+	}
+	return nil
 }
 
 // runs yields for each shard the minutes that are near to each other, in their order: they are read together.
@@ -236,7 +293,7 @@ func runs(places []place) func(yield func(shard string, run []time.Time) bool) {
 }
 
 // readBetween reads the records of a shard's windows from one to another, whoever wrote them.
-func (l *level) readBetween(ctx context.Context, store bellhop.Store, shard string, first, last time.Time, found map[place][][]byte) error {
+func (l *level) readBetween(ctx context.Context, store bellhop.Store, shard string, first, last time.Time, add adding) error {
 	q := bellhop.RecordQuery{
 		Space: Space, Prefix: commonPrefix(l.key(shard, first), l.key(shard, last)), After: l.before(shard, first),
 		Limit: min(4*int(last.Sub(first)/l.size)+20, 200), // there are a few processes
@@ -254,8 +311,7 @@ func (l *level) readBetween(ctx context.Context, store bellhop.Store, shard stri
 			if at.After(last) {
 				return nil
 			}
-			p := place{shard, at}
-			found[p] = append(found[p], rec.Value)
+			add(place{shard, at}, rec.Value)
 		}
 		if len(records) < q.Limit {
 			return nil

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// negative rewrites a command line in which something begins with "-" and a digit, which the parser would take for a flag: after a flag that
+// takes a value it is that value, as in "--priority -3"; else it and the arguments after it come last, behind "--".
+func negative(model *kong.Application, args []string) []string {
+	takes := map[string]bool{}
+	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error { // what it is given never fails
+		if f, is := node.(*kong.Flag); is {
+			takes["--"+f.Name] = !f.IsBool()
+		}
+		return next(nil)
+	})
+	var before, flags, last []string // what came before the first such argument stays where it is
+	for i := 0; i < len(args); i++ {
+		arg, list := args[i], &before
+		isFlag := strings.HasPrefix(arg, "-") && arg != "-" && !isNumber(arg)
+		switch {
+		case arg == "--":
+			last = append(last, args[i+1:]...)
+			if len(last) == len(args)-i-1 { // as it was
+				return append(before, args[i:]...)
+			}
+			i = len(args)
+			continue
+		case isFlag && len(last) > 0:
+			list = &flags
+		case isNumber(arg), len(last) > 0:
+			list = &last
+		}
+		if isFlag && takes[arg] && i+1 < len(args) {
+			i++
+			if isNumber(args[i]) {
+				arg += "=" + args[i]
+			} else {
+				*list = append(*list, arg)
+				arg = args[i]
+			}
+		}
+		*list = append(*list, arg)
+	}
+	if len(last) == 0 {
+		return before
+	}
+	return append(append(append(before, flags...), "--"), last...)
+}
+
+// isNumber reports whether an argument begins as a negative number or length of time does.
+func isNumber(arg string) bool {
+	return len(arg) > 1 && arg[0] == '-' && (arg[1] >= '0' && arg[1] <= '9' || arg[1] == '.')
+}
