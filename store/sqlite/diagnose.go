@@ -67,7 +67,7 @@ func (s *Store) lookWAL(context.Context) ([]bellhop.Finding, error) {
 		return nil, nil
 	}
 	size := int64(0)
-	if info, err := os.Stat(s.settings.path + "-wal"); err == nil {
+	if info, err := os.Stat(s.settings.log); err == nil {
 		size = info.Size()
 	}
 	if size > muchWAL {

@@ -12,7 +12,13 @@ import (
 
 // folderOf returns the folder of the lock files of a database: beside the file
 // itself, so that all who come to it meet there, by whatever link they came.
-func folderOf(path string) string {
+func folderOf(path string) string { return realFile(path) + "-bellhop" }
+
+// logOf returns the write-ahead log of a database, which is beside the file itself as well.
+func logOf(path string) string { return realFile(path) + "-wal" }
+
+// realFile returns the file that a path leads to by links.
+func realFile(path string) string {
 	for range maxLinks {
 		to, err := os.Readlink(path)
 		if err != nil {
@@ -26,7 +32,7 @@ func folderOf(path string) string {
 	if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 		path = filepath.Join(folder, filepath.Base(path))
 	}
-	return path + "-bellhop"
+	return path
 }
 
 // maxLinks is how many links one after the other are followed; SQLite and systems follow no more.

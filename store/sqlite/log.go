@@ -32,7 +32,7 @@ const (
 
 // Leave lets the next one through.
 func (k *logKeeper) Leave() {
-	if info, err := os.Stat(k.store.settings.path + "-wal"); err == nil && info.Size() > k.store.settings.maxLog {
+	if info, err := os.Stat(k.store.settings.log); err == nil && info.Size() > k.store.settings.maxLog {
 		k.restart()
 	}
 	k.gate.Leave()

@@ -83,6 +83,24 @@ func TestLogStaysShortBesideReaders(t *testing.T) {
 	}
 }
 
+// Who comes to a database by a link finds its log, which stands beside the file itself.
+func TestLogOfALink(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link.db")
+	must(t, os.Mkdir(filepath.Join(dir, "real"), 0o700))
+	must(t, os.Symlink("real/jobs.db", link))
+	s := openAt(t, link)
+	write(t, s, link, 200_000)
+	findings, err := s.Diagnose(t.Context())
+	must(t, err)
+	for _, f := range findings {
+		if f.Subject == "write-ahead log" && f.Detail != "0 KiB" {
+			return
+		}
+	}
+	t.Errorf("the log is not found: %+v", findings)
+}
+
 // shortensWithin writes a little now and then until the log is short, and tells whether that came in time.
 func shortensWithin(t *testing.T, s *sqlite.Store, path string, limit int64, within time.Duration) bool {
 	t.Helper()

@@ -84,7 +84,7 @@ func (s *Store) poll(end <-chan struct{}, done chan<- struct{}) {
 			return
 		case <-ticker.C:
 		}
-		now := lastWritten(s.settings.path)
+		now := lastWritten(s.settings.path, s.settings.log)
 		if (now != before || time.Since(now.at) < sameTime || tick%int(askEvery/lookEvery) == 0) && s.changed(&seen) {
 			s.Wake()
 		}
@@ -99,8 +99,8 @@ type written struct {
 	at   time.Time
 }
 
-func lastWritten(path string) (w written) {
-	for _, name := range []string{path, path + "-wal"} {
+func lastWritten(files ...string) (w written) {
+	for _, name := range files {
 		info, err := os.Stat(name)
 		if err != nil {
 			continue // the log comes and goes; without the database SQLite has the say

@@ -36,6 +36,7 @@ func WithMigrate(mode string) Option { return func(s *settings) { s.migrate = mo
 // settings are what addresses and options say.
 type settings struct {
 	path        string // of the database; empty if the pool's is not a file
+	log         string // its write-ahead log; likewise
 	clock       bellhop.Clock
 	migrate     string
 	synchronous string
@@ -148,11 +149,10 @@ func open(ctx context.Context, set *settings) (_ *Store, err error) {
 	common := url.Values{"_pragma": {
 		"busy_timeout(200)", "foreign_keys(0)", "temp_store(memory)",
 	}}
-	// The page size counts for a new file only. With larger pages a commit writes
-	// fewer but more bytes. At the end of a commit SQLite may walk through its whole
-	// page cache, so that a large cache of small pages costs more than it gains.
+	// At the end of a commit SQLite may walk through its whole page cache, so that a
+	// large cache costs more than it gains. The page size is SQLite's own, 4096 bytes.
 	writing := url.Values{"_txlock": {"immediate"}, "_pragma": append(slices.Clone(common["_pragma"]),
-		"page_size(8192)", "journal_mode(wal)", "synchronous("+set.synchronous+")", fmt.Sprintf("cache_size(-%d)", set.cacheMiB<<10),
+		"journal_mode(wal)", "synchronous("+set.synchronous+")", fmt.Sprintf("cache_size(-%d)", set.cacheMiB<<10),
 		"wal_autocheckpoint(2000)", fmt.Sprintf("journal_size_limit(%d)", set.maxLog))}
 	reading := url.Values{"_query_only": {"1"}, "_pragma": append(slices.Clone(common["_pragma"]), "cache_size(-4096)")}
 	if s.writer, err = pool(set.path, writing, 1); err != nil {

@@ -89,6 +89,7 @@ func (s *Store) start(ctx context.Context, p *sqlstore.Pool) error {
 	p.OnClose = s.shut
 	s.migrations = &sqlstore.Migrations{Dialect: s.dialect, Database: schemaPool{p}, Clock: s.settings.clock}
 	if s.settings.path != "" {
+		s.settings.log = logOf(s.settings.path)
 		s.presence = newPresence(folderOf(s.settings.path))
 		s.presence.clean()
 	}
