@@ -50,6 +50,29 @@ type Notifier interface {
 	Notify(fn func(queue string)) (stop func())
 }
 
+// Joiner is the ability of a store to claim jobs in the very transaction in which this
+// process enqueues them: one commit does for both, where a claim would have to wait for the
+// enqueue's and then for its own.
+type Joiner interface {
+	// Join has the store call offer within an enqueue of this process that makes jobs
+	// ready, before its commit. Of several such functions one is asked, which need not be the
+	// first. What offer returns is done as by [Store].Exchange, unless it is nil, and then
+	// all of it is as if that had been called right after the enqueue. offer may be
+	// called from any goroutine; it must not block, and not call the store. stop ends it,
+	// and returns when Done has been called for all that was offered.
+	Join(offer func(ready []*Job) *Offer) (stop func())
+}
+
+// Offer is an exchange that a worker lets a [Joiner] make.
+type Offer struct {
+	// Request claims jobs, and hands in nothing.
+	Request *ExchangeRequest
+	// Done is called once, in a goroutine of its own, with what Exchange would have returned. After an
+	// error it may be unknown whether claims were made, as after one of Exchange: the
+	// request can be repeated.
+	Done func(reply *ExchangeReply, err error)
+}
+
 // Router is the ability of a store that is made of several parts, each a store
 // of its own, and that keeps each clause of [Store] within a part. What would
 // have to happen as a whole in several parts is refused with a [*SpanError]: the

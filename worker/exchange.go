@@ -38,6 +38,7 @@ type call struct {
 	wakes     uint64   // the wake-ups that had come when it was made
 	tries     int
 	sent      time.Time // the last try
+	joined    bool      // the store makes it within an enqueue, and says when that has ended: see Worker.offer
 	notBefore time.Time // when to try again
 }
 
@@ -139,6 +140,9 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	if poll {
 		w.polls.made(now)
 	}
+	if l.pending != nil && l.pending.joined {
+		return nil, loop.Never
+	}
 	if l.pending != nil || !w.alive || !l.first && w.lanes[0].pending == nil {
 		return l.pending, loop.Never
 	}
@@ -158,10 +162,7 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 		}
 		return nil, loop.Never
 	}
-	c = &call{wakes: w.wakes, wants: wants, limit: limit, request: bellhop.ExchangeRequest{
-		ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds, Wants: wants, Limit: limit,
-	}}
-	w.held.ask(wants, limit, 1)
+	c = w.newCall(wants, limit)
 	w.askAt = time.Time{}
 	w.outbox.fill(c)
 	l.pending = c
@@ -171,6 +172,14 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 		}
 	}
 	return c, 0
+}
+
+// newCall returns a call that asks for jobs and hands in nothing yet. Called under w.mu.
+func (w *Worker) newCall(wants []bellhop.Want, limit int) *call {
+	w.held.ask(wants, limit, 1)
+	return &call{wakes: w.wakes, wants: wants, limit: limit, request: bellhop.ExchangeRequest{
+		ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds, Wants: wants, Limit: limit,
+	}}
 }
 
 // answered takes in the reply of an exchange.

@@ -44,6 +44,7 @@ type Worker struct {
 
 	// lanes make the exchanges; the first one polls.
 	lanes                      []*lane
+	unjoin                     func() // ends what lets enqueues claim for the worker
 	heartbeat, duties, control *loop.Loop
 	rollups                    *rollups
 	// leaseUntil is until when the store surely holds the process alive. Later
@@ -82,7 +83,7 @@ func New(client *bellhop.Client, config Config) *Worker {
 	config, err := config.withDefaults()
 	w := &Worker{
 		client: client, store: client.Store(), log: client.Logger(), config: config, err: err,
-		handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}),
+		handlers: map[string]*bellhop.Handler{}, hurry: make(chan struct{}), quiet: make(chan struct{}), unjoin: func() {},
 	}
 	w.held = newHeld(config, time.Now())
 	w.polls.every = config.Poll
@@ -141,6 +142,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	if n, ok := bellhop.As[bellhop.Notifier](w.store); ok {
 		stop := n.Notify(w.wake)
 		defer stop()
+	}
+	if j, ok := bellhop.As[bellhop.Joiner](w.store); ok {
+		w.unjoin = j.Join(w.offer)
 	}
 	for _, l := range w.lanes {
 		l.loop.Start(w.base)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/gobellhop/bellhop"
 )
 
 // While somebody listens, the store looks whether another process has written.
@@ -45,6 +47,11 @@ func (s *Store) Notify(fn func(queue string)) (stop func()) {
 			s.poller.remove()
 		})
 	}
+}
+
+// Join implements [bellhop.Joiner].
+func (s *Store) Join(offer func(ready []*bellhop.Job) *bellhop.Offer) (stop func()) {
+	return s.JoinEnqueues(offer)
 }
 
 // remove ends the watching with the last listener. Who begins to listen

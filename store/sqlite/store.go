@@ -10,8 +10,8 @@ import (
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
-// Store is a [bellhop.Store] on SQLite. It is a [bellhop.Notifier], a
-// [bellhop.Migrator], a [bellhop.Diagnoser] and a [bellhop.Stepper] as well.
+// Store is a [bellhop.Store] on SQLite. It is a [bellhop.Notifier], a [bellhop.Joiner],
+// a [bellhop.Migrator], a [bellhop.Diagnoser] and a [bellhop.Stepper] as well.
 // Make one with [Open] or [New].
 type Store struct {
 	*sqlstore.Store

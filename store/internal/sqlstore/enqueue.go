@@ -38,10 +38,15 @@ func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) (receipt
 			return receipts, err
 		}
 	}
+	j := &join{store: s}
+	defer func() { j.end(err) }()
 	err = s.write(ctx, bellhop.OpEnqueue, func(ctx context.Context, t *txn) (err error) {
 		receipts, err = t.enqueue(ctx, r)
 		if r.Shared {
 			err = s.impatient(err)
+		}
+		if err == nil {
+			err = j.do(ctx, t, r.Jobs, receipts)
 		}
 		return err
 	})

@@ -55,6 +55,7 @@ type Store struct {
 	dues      dues
 	watch     watch
 	listeners listeners
+	joiners   joiners
 	swift     Swift  // nil if the database has none
 	looker    Looker // likewise
 	idle      idleness
