@@ -81,24 +81,24 @@ var (
 	countBlocked = compose("count blocked", `select count(*) from (select 1 from bellhop_blocked where due < ? {limit}) c`)
 )
 
+// lookProcesses does not ask how much each of them runs, which would have to be counted.
 func (s *Store) lookProcesses(ctx context.Context) (findings []bellhop.Finding, err error) {
-	all, err := s.Processes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	now, err := s.Ping(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range all {
-		if silent := now.Sub(p.BeatAt); silent > time.Minute {
-			more, _ := Found(LevelWarning, "process "+p.Name, "look whether it is frozen; its jobs are taken back by the next sweep",
-				"it has been silent for %v", silent.Round(time.Second))
-			findings = append(findings, more...)
+	err = s.read(ctx, bellhop.OpProcesses, func(ctx context.Context, t *txn) error {
+		all, err := t.processes(ctx)
+		if err != nil {
+			return err
 		}
-	}
-	more, _ := Found(LevelOK, "processes", "", "%d alive", len(all))
-	return append(findings, more...), nil
+		findings, _ = Found(LevelOK, "processes", "", "%d alive", len(all))
+		for _, p := range all {
+			if silent := at(t.now).Sub(p.BeatAt); silent > time.Minute {
+				more, _ := Found(LevelWarning, "process "+p.Name, "look whether it is frozen; its jobs are taken back by the next sweep",
+					"it has been silent for %v", silent.Round(time.Second))
+				findings = append(findings, more...)
+			}
+		}
+		return nil
+	})
+	return findings, err
 }
 
 func (s *Store) lookOrphans(ctx context.Context) (found []bellhop.Finding, err error) {
