@@ -36,6 +36,7 @@ func (s *Server) functions() template.FuncMap {
 		"number":    number,
 		"capped":    capped,
 		"plural":    plural,
+		"runs":      func(n int64) string { return plural(int(n), "run") },
 		"bytes":     size,
 		"percent":   percent,
 		"rate":      rate,
@@ -207,8 +208,8 @@ func quantiles(s rollup.Sketch) template.HTML {
 		return `<span class="zero">–</span>`
 	}
 	p50, p95, p99 := s.Quantile(0.5), s.Quantile(0.95), s.Quantile(0.99)
-	return template.HTML(fmt.Sprintf(`<span class="quantiles" title="p50 %s, p95 %s, p99 %s, of %d"><b>%s</b><span>%s</span><span>%s</span></span>`, // numbers and units
-		took(p50), took(p95), took(p99), s.Count(), brief(p50), brief(p95), brief(p99)))
+	return template.HTML(fmt.Sprintf(`<span class="quantiles" title="p50 %s, p95 %s, p99 %s, of %s"><b>%s</b><span>%s</span><span>%s</span></span>`, // numbers and units
+		took(p50), took(p95), took(p99), plural(int(s.Count()), "run"), brief(p50), brief(p95), brief(p99)))
 }
 
 // digits writes a number with three digits that count.

@@ -90,14 +90,21 @@ func (v *view) queueTable(shot *snapshot) queueTable {
 	return t
 }
 
+// checkPage refuses a parameter page that is none. It may be too high, for lists become shorter while one reads them.
+func (v *view) checkPage() error {
+	if text := v.param("page"); text != "" {
+		if at, err := strconv.Atoi(text); err != nil || at < 1 {
+			return badInput("the page %.20q is none: want a number from 1 on", text)
+		}
+	}
+	return nil
+}
+
 // paginate reads the parameter page and returns the range of a list that is on it.
 func (v *view) paginate(n int, noun string) (from, to int, p pager) {
 	last := max(1, (n+rowsPerPage-1)/rowsPerPage)
-	at, err := strconv.Atoi(v.param("page"))
-	if err != nil || at < 1 {
-		at = 1
-	}
-	at = min(at, last)
+	at, _ := strconv.Atoi(v.param("page")) // it was looked at: see checkPage
+	at = min(max(at, 1), last)
 	from, to = (at-1)*rowsPerPage, min(at*rowsPerPage, n)
 	if last == 1 {
 		return from, to, pager{Text: plural(n, noun)}

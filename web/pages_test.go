@@ -12,6 +12,7 @@ import (
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/access"
 	"github.com/gobellhop/bellhop/internal/audit"
+	"github.com/gobellhop/bellhop/internal/control"
 	"github.com/gobellhop/bellhop/internal/rollup"
 )
 
@@ -216,4 +217,30 @@ func TestWrongPasswordsAreInTheAudit(t *testing.T) {
 	if first.Action != "login" || first.Target != "/jobs" || first.Who != "" || second.Action != "POST" || second.Who != "former" {
 		t.Errorf("%+v, %+v", first, second)
 	}
+}
+
+// A name that is wrong by a letter is told from a queue that is quiet.
+func TestQueueOfWhichNothingIsKnown(t *testing.T) {
+	w := newWorld(t)
+	const nothing = "Nothing is known of a queue of this name"
+	w.enqueue("kind", "mail", 1)
+	w.work("worker", []string{"worked"}, nil)
+	if err := w.client.Pause(t.Context(), "paused"); err != nil {
+		t.Fatal(err)
+	}
+	if err := control.SetConcurrency(t.Context(), w.client.Store(), "set", 3, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	past := &rollup.History{Series: []rollup.Series{{Queue: "ended", Kind: "kind"}}, Jobs: 1, Processes: 1, Ago: time.Hour}
+	if err := past.Fill(t.Context(), w.client.Store(), func(int, int) {}); err != nil {
+		t.Fatal(err)
+	}
+	w.has(w.get("/queues/mial"), nothing, "Is the name right?")
+	for _, known := range []string{"mail", "worked", "paused", "set", "ended"} {
+		if strings.Contains(w.get("/queues/"+known), nothing) {
+			t.Errorf("nothing is known of %s", known)
+		}
+	}
+	w.has(w.get("/queues/ended"), ", of ", " runs<")
+	w.has(w.get("/queues/set"), `name="concurrency" min="0" max="100000" step="1" inputmode="numeric" placeholder="as set" value="3"`)
 }

@@ -2,8 +2,10 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,6 +80,16 @@ func (s *Server) queue(v *view) (*page, error) {
 	if n, ok := queueNote(shot, &data.Queue); ok && len(data.Notes) == 0 {
 		data.Notes = append(data.Notes, n)
 	}
+	known, err := s.knows(v.Context(), shot, name)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		data.Notes = append(data.Notes, note{
+			Level: levelWarning, Queue: name, Text: "Nothing is known of a queue of this name",
+			Advice: "No job of it waits, runs or is dead, no living process works it, and no worker has run one in two weeks. Is the name right?",
+		})
+	}
 	for _, p := range v.viewer.Processes(shot.Processes) {
 		for _, q := range p.Queues {
 			if q == name {
@@ -96,6 +108,24 @@ func (s *Server) queue(v *view) (*page, error) {
 		}
 	}
 	return &page{name: "queue", title: "Queue " + name, nav: "/queues", live: true, data: data, json: jsonQueues([]queueRow{data.Queue})[0]}, nil
+}
+
+// knows reports whether anything is known of a queue: by the look at all, or else by what workers have counted in two weeks.
+func (s *Server) knows(ctx context.Context, shot *snapshot, name string) (bool, error) {
+	works := func(p bellhop.ProcessStatus) bool { return slices.Contains(p.Queues, name) }
+	has := func(q queueRow) bool { return q.Queue == name }
+	if slices.ContainsFunc(shot.queues, has) || slices.ContainsFunc(shot.Processes, works) || shot.Control.Concurrency(name) > 0 {
+		return true, nil
+	}
+	rng, err := s.reader.Last(ctx, rollup.Longest)
+	if err != nil {
+		return false, err
+	}
+	table, err := s.reader.Table(ctx, rng, rollup.TableQuery{By: rollup.ByQueue, Only: rollup.Series{Queue: name}})
+	if err != nil {
+		return false, err
+	}
+	return len(table.Rows) > 0, nil
 }
 
 // actOnQueue pauses or resumes a queue, or says how many of its jobs run at once.

@@ -146,7 +146,10 @@ func (rt *route) serve(v *view) error {
 	case rt.raw != nil:
 		return rt.raw(v)
 	case rt.page != nil:
-		p, err := rt.page(v)
+		p, err := (*page)(nil), v.checkPage()
+		if err == nil {
+			p, err = rt.page(v)
+		}
 		if v.watched != nil {
 			v.watched.page, v.watched.err = p, err
 			return nil

@@ -245,10 +245,13 @@ func TestHostileText(t *testing.T) {
 func TestAnyAddressIsAnswered(t *testing.T) {
 	w := newWorld(t)
 	w.enqueue("kind", "mail", 1)
-	for _, path := range []string{"/?page=-1", "/?page=1e9", "/?page=999999999999999999999", "/?sort=nonsense", "/?sort=-", "/?show=x&q=%00", "/queues?q=%zz"} {
+	for _, path := range []string{"/?page=", "/?page=1000000", "/?sort=nonsense", "/?sort=-", "/?show=x&q=%00", "/queues?q=%zz"} {
 		w.get(path)
 	}
-	for path, want := range map[string]int{"/processes/x": 404, "/processes/" + bellhop.NewID().String(): 404, "/live?at=https://x/": 400, "/live?at=/palette": 404, "/live": 400} {
+	for path, want := range map[string]int{
+		"/processes/x": 404, "/processes/" + bellhop.NewID().String(): 404, "/live?at=https://x/": 400, "/live?at=/palette": 404, "/live": 400,
+		"/?page=-1": 400, "/queues?page=0": 400, "/queues?page=1e9": 400, "/processes?page=999999999999999999999": 400, "/failures?page=x": 400, "/live?at=/queues?page=-1": 400,
+	} {
 		if reply, _ := w.ask("GET", path, nil); reply.StatusCode != want {
 			t.Errorf("%s: %s, want %d", path, reply.Status, want)
 		}

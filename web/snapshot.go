@@ -158,14 +158,18 @@ func (shot *snapshot) visible(v *access.Viewer) []queueRow {
 	return rows
 }
 
-// queue returns a queue as the viewer, who may see it, is told of it; an empty one if there is none of that name.
+// queue returns a queue as the viewer, who may see it, is told of it; if it has nothing to do and nobody works it, what else is known of it.
 func (shot *snapshot) queue(v *access.Viewer, name string) queueRow {
 	for _, q := range shot.visible(v) {
 		if q.Queue == name {
 			return q
 		}
 	}
-	return queueRow{QueueStats: bellhop.QueueStats{Queue: name}}
+	row := queueRow{QueueStats: bellhop.QueueStats{Queue: name}, Concurrency: shot.Control.Concurrency(name)}
+	if shot.rates != nil {
+		row.Rates = shot.rates.queues[name]
+	}
+	return row
 }
 
 // bar is what the navigation tells on every page.
