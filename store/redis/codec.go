@@ -234,20 +234,24 @@ func readAttempt(all *reader) (a bellhop.Attempt) {
 	return a
 }
 
-// logFollows is the highest bit of the length of the class: the stack has a length too, and the log stands behind it.
-const logFollows = 1 << 31
+// The highest bits of the length of the class: the stack has a length too, and the log stands behind it; and there is a failure
+// beside the log, be its texts empty.
+const (
+	logFollows  = 1 << 31
+	withFailure = 1 << 30
+)
 
 // readTexts reads the failure and the log of an attempt that has one of them.
 func readTexts(r *reader, a *bellhop.Attempt) {
 	class := r.number(4)
-	f := bellhop.Failure{Class: r.take(int(class &^ logFollows)), Message: r.take(int(r.number(4)))}
+	f := bellhop.Failure{Class: r.take(int(class &^ (logFollows | withFailure))), Message: r.take(int(r.number(4)))}
 	if class&logFollows != 0 {
 		f.Stack = r.take(int(r.number(4)))
 		a.Log = bytesOf(r.s)
 	} else {
 		f.Stack = r.s
 	}
-	if class&logFollows == 0 || f != (bellhop.Failure{}) {
+	if class&logFollows == 0 || class&withFailure != 0 {
 		a.Failure = &f
 	}
 }
@@ -272,6 +276,9 @@ func appendTexts(b []byte, o *bellhop.Outcome) []byte {
 		return append(b, keepable(f.Stack)...)
 	}
 	b[start] |= logFollows >> 24
+	if o.Failure != nil {
+		b[start] |= withFailure >> 24
+	}
 	b = appendText(b, keepable(f.Stack))
 	return append(b, o.Log...)
 }

@@ -73,7 +73,8 @@ var layout = []struct{ name, kind, holds string }{
 //	  reason, progress, result
 //	  records                   each with 4 bytes of length: from claim to generation as above, then outcome 1,
 //	                            number 4, started 8, ended 8; and of a failure class and message with 4 bytes of
-//	                            length each, and the stack
+//	                            length each, and the stack. With a log the highest bit of the first length is set, the next one if there
+//	                            is a failure at all, the stack has a length too, and the log follows
 //
 // The bytes of what never changes of a job: metadata with 4 bytes of length, each key and value again with
 // 4; then the unique key with 2, the tags with 2 and a NUL after each; 1 and
