@@ -153,7 +153,7 @@ func (s *Server) listJobs(ctx context.Context, in *listRequest) (*Listing, error
 		return &Listing{Jobs: []*Job{}}, err
 	}
 	in.query.Filter = filter
-	found, err := s.client.List(ctx, in.query)
+	found, err := s.list(ctx, in.query)
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +167,34 @@ func (s *Server) listJobs(ctx context.Context, in *listRequest) (*Listing, error
 	}
 	s.addHints(ctx, page.Jobs...)
 	return page, nil
+}
+
+// pageBytes is how many bytes of arguments and results end a page: few jobs may be as large as very many.
+const pageBytes = 4 << 20
+
+// list reads a page in bites that are the smaller the larger the jobs are: neither the reply nor what is read for it grows without bound.
+func (s *Server) list(ctx context.Context, q bellhop.Query) (*bellhop.Listing, error) {
+	page, limit, size := &bellhop.Listing{Next: q.After}, q.Limit, 0
+	q.Limit = min(limit, defaultPage)
+	if !q.WithoutArgs {
+		q.Limit = min(limit, 8)
+	}
+	for {
+		q.After = page.Next
+		some, err := s.client.List(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for i := range some.Jobs {
+			size += len(some.Jobs[i].Args) + len(some.Jobs[i].Place.Result) + 200 // of the rest
+		}
+		page.Jobs, page.Next, page.Examined = append(page.Jobs, some.Jobs...), some.Next, page.Examined+some.Examined
+		n := len(page.Jobs)
+		if some.Next == "" || len(some.Jobs) < q.Limit || n == limit || size >= pageBytes { // a search that has looked at enough ends it too
+			return page, nil
+		}
+		q.Limit = min(limit-n, max(1, (pageBytes-size)*n/size))
+	}
 }
 
 // countRequest is GET /v1/jobs/count.

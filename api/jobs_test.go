@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -248,5 +249,46 @@ func TestReadinessAsksTheStoreOnceASecond(t *testing.T) {
 	}
 	if most := 1 + int(time.Since(begun)/time.Second); w.store.calls[bellhop.OpPing] > most {
 		t.Errorf("%d pings, want at most %d", w.store.calls[bellhop.OpPing], most)
+	}
+}
+
+// A page of large jobs has fewer of them, and the pages together have each once.
+func TestPagesOfLargeJobs(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	var drafts []bellhop.Draft
+	for i := range 100 {
+		drafts = append(drafts, bellhop.RawJob("large", fmt.Appendf(nil, `{"n":%d,"text":%q}`, i, strings.Repeat("x", 100_000))))
+	}
+	for range 150 {
+		drafts = append(drafts, bellhop.RawJob("small", []byte(`{}`)))
+	}
+	if _, err := bellhop.Enqueue(t.Context(), w.client, drafts...); err != nil {
+		t.Fatal(err)
+	}
+	for args, most := range map[string]int{"true": 100, "false": 1000} {
+		seen, pages, after := map[string]bool{}, 0, ""
+		for {
+			page := w.do("GET", fmt.Sprintf("/v1/jobs?limit=%d&args=%s%s", most, args, after), "").want(200)
+			size, _ := json.Marshal(page)
+			if len(size) > 5<<20 {
+				t.Errorf("a page has %d bytes", len(size))
+			}
+			pages++
+			for _, j := range page["jobs"].([]any) {
+				id := j.(map[string]any)["id"].(string)
+				if seen[id] {
+					t.Errorf("%s comes twice", id)
+				}
+				seen[id] = true
+			}
+			next, more := page["next"].(string)
+			if !more {
+				break
+			}
+			after = "&after=" + url.QueryEscape(next)
+		}
+		if want := map[string]int{"true": 4, "false": 1}[args]; len(seen) != 250 || pages < want || pages > want+2 {
+			t.Errorf("with arguments %s: %d jobs on %d pages, want 250 on about %d", args, len(seen), pages, want)
+		}
 	}
 }
