@@ -23,12 +23,17 @@ import (
 const listed = `bellhop_exchanges e cross join lateral unnest(e.jobs) as u (job)
 	cross join lateral (select * from bellhop_running r where r.job between u.job and u.job and r.exchange = e.id offset 0) p`
 
+// leadsTo are the rows of bellhop_running that a list e leads to.
+const leadsTo = `select 1 from unnest(e.jobs) as u (job) join bellhop_running p on p.job between u.job and u.job and p.exchange = e.id`
+
 var (
 	// listClaims renews the time as well, so that nobody takes the row for what it was before.
 	listClaims = sqlstore.Define("list claims", `insert into bellhop_exchanges (id, process, made_at, jobs) values (?, ?, ?, ?::bigint[])
 		on conflict (id) do update set process = excluded.process, made_at = excluded.made_at, jobs = excluded.jobs`)
-	oldLists = sqlstore.Define("old lists", `select id from bellhop_exchanges where process = ? and made_at < ? for update skip locked`)
-	unlist   = sqlstore.Define("unlist", `delete from bellhop_exchanges where id = any(?::uuid[])`)
+	oldLists = sqlstore.Define("old lists", `select id from bellhop_exchanges where process = ? and made_at < ?`)
+	// A list that is locked cannot be renewed, and whatever it leads to is there for the next statement to see.
+	holdLists = sqlstore.Define("hold lists", `select id from bellhop_exchanges where id = any(?::uuid[]) for update skip locked`)
+	unlist    = sqlstore.Define("unlist", `delete from bellhop_exchanges e where id = any(?::uuid[]) and not exists (`+leadsTo+`)`)
 )
 
 // ListClaims implements [sqlstore.ClaimLister].
@@ -54,7 +59,16 @@ func (dialect) Unlist(ctx context.Context, tx sqlstore.Tx, exchanges []bellhop.I
 	for i, id := range exchanges {
 		ids[i] = id
 	}
-	_, err := tx.Exec(ctx, unlist, ids)
+	var held [][16]byte
+	err := tx.Query(ctx, holdLists, func(r sqlstore.Row) error {
+		var id [16]byte
+		err := r.Scan(&id)
+		held = append(held, id)
+		return err
+	}, ids)
+	if err == nil && len(held) > 0 {
+		_, err = tx.Exec(ctx, unlist, held)
+	}
 	return err
 }
 

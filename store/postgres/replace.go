@@ -10,8 +10,7 @@ var replacements = map[string]string{
 
 	// What an exchange has claimed is looked up by its list. A row that another is about to change stays.
 	"prune exchanges": `delete from bellhop_exchanges where id in (
-		select e.id from bellhop_exchanges e where e.made_at < ? and not exists (select 1 from unnest(e.jobs) as u (job)
-			join bellhop_running p on p.job between u.job and u.job and p.exchange = e.id) order by e.id {limit} {skip})`,
+		select e.id from bellhop_exchanges e where e.made_at < ? and not exists (` + leadsTo + `) order by e.id {limit} {skip})`,
 
 	// A lane's first row has its earliest due time, and its queue and priority too: one look into the index for each lane.
 	"oldest ready": `with recursive l (queue, priority, due) as (

@@ -63,10 +63,10 @@ type ClaimLister interface {
 	// ListClaims notes what an exchange of a process has claimed, in place of what
 	// it had claimed before.
 	ListClaims(ctx context.Context, tx Tx, exchange, process bellhop.ID, now int64, jobs Numbers) error
-	// Listed returns exchanges that a process has made before a moment, but none that
-	// others are about to change, and keeps them from claiming until the transaction ends.
+	// Listed returns the exchanges that a process has made before a moment.
 	Listed(ctx context.Context, tx Tx, process bellhop.ID, before int64) ([]bellhop.ID, error)
-	// Unlist removes the lists of exchanges of which nothing is running.
+	// Unlist removes the lists of those exchanges of which nothing is running, and
+	// passes over those that others are about to change.
 	Unlist(ctx context.Context, tx Tx, exchanges []bellhop.ID) error
 }
 

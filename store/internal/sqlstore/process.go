@@ -189,7 +189,7 @@ func (t *txn) compare(ctx context.Context, b *bellhop.Beat, reply *bellhop.BeatR
 	}
 	lister, lists := t.store.Dialect.(ClaimLister)
 	var listed []bellhop.ID
-	if lists { // before the look, so that nothing is claimed after it
+	if lists {
 		before := t.now - wait(listedFor)
 		if b.Leave { // no exchange of it is under way any more
 			before = math.MaxInt64
