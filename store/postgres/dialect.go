@@ -35,7 +35,7 @@ var macros = strings.NewReplacer(
 	"in ({numbers})", "= any(?::bigint[])", // as a query it would be joined, and might come after a look at all rows
 	"{list}", "select unnest(?::text[])",
 	"{numbers}", "select unnest(?::bigint[])",
-	"{tag}", "jsonb_exists(j.tags::jsonb, ?)",
+	"{tag}", `strpos(j.tags, '"' || ? || '"') > 0`, // names need no escape
 	"{contains}", "position(?::bytea in j.args) > 0",
 	"{limit}", "limit ?",
 	"{running}", listed, "{running jobs}", listed+" join bellhop_jobs j on j.job between p.job and p.job", // see lists.go

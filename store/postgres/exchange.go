@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -186,16 +185,13 @@ func (x *exchange) claimed(rows pgx.Rows) error {
 	if c.err != nil {
 		return c.err
 	}
-	if err := sqlstore.Decode(tags, &j.Tags); err != nil {
-		return fmt.Errorf("tags of job %s: %w", j.ID, err)
-	}
-	if err := sqlstore.Decode(meta, &j.Meta); err != nil {
-		return fmt.Errorf("metadata of job %s: %w", j.ID, err)
-	}
+	damage := sqlstore.ReadTexts(j, tags, meta)
+	claim := bellhop.Claim{Token: bellhop.Token{JobID: j.ID, Number: p.Claim, Exchange: x.r.ID}, Job: j, Place: p}
 	x.done.Jobs = append(x.done.Jobs, job)
-	x.done.Claims = append(x.done.Claims, bellhop.Claim{
-		Token: bellhop.Token{JobID: j.ID, Number: p.Claim, Exchange: x.r.ID}, Job: j, Place: p,
-	})
+	x.done.Claims = append(x.done.Claims, claim)
+	if damage != nil {
+		x.done.Damaged = append(x.done.Damaged, sqlstore.Damaged(claim, damage))
+	}
 	return nil
 }
 

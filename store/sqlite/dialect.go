@@ -22,7 +22,7 @@ func (dialect) Name() string { return "sqlite" }
 var macros = strings.NewReplacer(
 	"{list}", "select value from json_each(?)",
 	"{numbers}", "select value from json_each(?)",
-	"{tag}", "exists (select 1 from json_each(j.tags) where value = ?)",
+	"{tag}", `instr(j.tags, '"' || ? || '"') > 0`, // names need no escape
 	"{contains}", "instr(j.args, ?) > 0",
 	" {lock}", "", " {share}", "", " {keep}", "", " {skip}", "", " {skip:r}", "", // one writer at a time
 	"{plain}", "+",

@@ -246,10 +246,8 @@ func (c *claimer) candidates(ctx context.Context, st *Stmt, args ...any) (unknow
 			return errUnknownKind
 		}
 		r.claim++
-		claim, err := r.newClaim()
-		if err != nil {
-			return err
-		}
+		claim, damage := r.newClaim()
+		c.doubt(claim, damage)
 		c.claims = append(c.claims, claim)
 		c.ids = append(c.ids, claim.Job.ID)
 		c.refs = append(c.refs, jobRef{int64(r.number), r.uniqueKey != "", claim.Place.Failures, claim.Place.Crashes})

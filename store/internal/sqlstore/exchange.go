@@ -40,18 +40,25 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply
 	if reply, err = s.lookFirst(ctx, r); reply != nil || err != nil {
 		return reply, err
 	}
+	var gone bool
+	var damaged []bellhop.Claim
+	defer func() {
+		if err == nil {
+			reply.Claims = s.sound(ctx, reply.Claims, damaged)
+		}
+	}()
 	if claims(r) {
 		defer func() { s.idle.note(reply, err) }()
 	}
-	var gone bool
 	if s.swift != nil && len(r.Puts) == 0 && !s.locked.has(r.Outcomes...) {
-		reply, gone, err = s.exchangeSwiftly(ctx, r)
+		reply, gone, damaged, err = s.exchangeSwiftly(ctx, r)
 		if !errors.Is(err, ErrCareful) {
 			return s.exchanged(r, reply, gone, err)
 		}
 	}
 	err = s.write(ctx, bellhop.OpExchange, func(ctx context.Context, t *txn) (err error) {
 		reply, gone, err = t.exchange(ctx, r, likely)
+		damaged = t.damaged
 		return s.impatient(err)
 	})
 	if errors.Is(err, bellhop.ErrLocked) {
@@ -64,6 +71,7 @@ func (s *Store) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (reply
 				which = unlocked
 			}
 			reply, gone, err = t.exchange(ctx, r, which)
+			damaged = t.damaged
 			return err
 		})
 	}
@@ -227,10 +235,11 @@ func (t *txn) repeat(ctx context.Context, r *bellhop.ExchangeRequest) ([]bellhop
 		if bellhop.ID(row.process) != r.Process {
 			return nil
 		}
-		c, err := row.newClaim()
+		c, damage := row.newClaim()
+		t.doubt(c, damage)
 		want := slices.IndexFunc(r.Wants, func(w bellhop.Want) bool { return w.Queue == c.Job.Queue })
 		all = append(all, numbered{c, want, row.number})
-		return err
+		return nil
 	}, r.ID[:])
 	if err != nil || len(all) == 0 {
 		return nil, err

@@ -64,6 +64,8 @@ type join struct {
 	offer *bellhop.Offer // nil if it was declined
 	reply *bellhop.ExchangeReply
 	gone  bool
+	// sound is [Store.sound] for what was claimed.
+	sound func(claims []bellhop.Claim) []bellhop.Claim
 	over  bool // it has failed: the enqueue goes on without it
 }
 
@@ -96,6 +98,10 @@ func (j *join) do(ctx context.Context, t *txn, jobs []*bellhop.Job, receipts []b
 		j.end(err)
 		return fmt.Errorf("%w: a claim within an enqueue: %w", ErrAgain, err)
 	}
+	damaged := t.damaged
+	j.sound = func(claims []bellhop.Claim) []bellhop.Claim {
+		return t.store.sound(context.WithoutCancel(ctx), claims, damaged)
+	}
 	if j.all(ready) {
 		t.woken = nil // there is nothing left to wake anybody for
 	}
@@ -117,7 +123,7 @@ func (j *join) all(jobs []*bellhop.Job) bool {
 
 // end tells what became of the claim, if one was offered and that was not told before.
 func (j *join) end(err error) {
-	by, offer, reply := j.by, j.offer, j.reply
+	by, offer, reply, sound := j.by, j.offer, j.reply, j.sound
 	if j.by = nil; by == nil {
 		return
 	}
@@ -135,6 +141,9 @@ func (j *join) end(err error) {
 	}
 	go func() {
 		defer by.underWay.Done()
+		if err == nil {
+			reply.Claims = sound(reply.Claims)
+		}
 		offer.Done(reply, err)
 	}()
 }

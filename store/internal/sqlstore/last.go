@@ -61,6 +61,6 @@ func (l *lastRow) attempt() ([]bellhop.Attempt, error) {
 		Outcome: bellhop.OutcomeKind(l.outcome), Due: l.due.time(), ClaimedAt: l.claimedAt.time(), Started: l.started.time(), Ended: l.ended.time(),
 		Log: []byte(l.log),
 	}
-	err := l.failure.decode(&a.Failure)
-	return []bellhop.Attempt{a}, err
+	a.Failure = readFailure(l.failure)
+	return []bellhop.Attempt{a}, nil
 }

@@ -111,8 +111,9 @@ func (s *Store) report(ctx context.Context, reports []bellhop.Report, patient bo
 func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (reply *bellhop.BeatReply, err error) {
 	id := b.Process.ID
 	gone := false
+	var last *txn
 	err = s.write(ctx, bellhop.OpBeat, func(ctx context.Context, t *txn) (err error) {
-		reply = &bellhop.BeatReply{Now: at(t.now)}
+		reply, last = &bellhop.BeatReply{Now: at(t.now)}, t
 		if gone, err = t.beat(ctx, b); err != nil || gone {
 			return err
 		}
@@ -134,6 +135,7 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (reply *bellhop.BeatR
 	if gone {
 		return nil, fmt.Errorf("%s: process %v: %w", s.label(bellhop.OpBeat), id, bellhop.ErrProcessGone)
 	}
+	reply.Extra = s.sound(ctx, reply.Extra, last.damaged)
 	return reply, nil
 }
 
@@ -211,9 +213,10 @@ func (t *txn) compare(ctx context.Context, b *bellhop.Beat, reply *bellhop.BeatR
 			named[token] = true
 			return nil
 		}
-		c, err := row.newClaim()
+		c, damage := row.newClaim()
+		t.doubt(c, damage)
 		reply.Extra = append(reply.Extra, c)
-		return err
+		return nil
 	}, b.Process.ID[:])
 	if err != nil {
 		return err
@@ -291,6 +294,7 @@ func (s *Store) Processes(ctx context.Context) (list []bellhop.ProcessStatus, er
 // Sweep implements [bellhop.Store].
 func (s *Store) Sweep(ctx context.Context, limit int) (claims []bellhop.Claim, err error) {
 	var dead []status
+	var damaged []bellhop.Claim
 	err = s.read(ctx, bellhop.OpSweep, func(ctx context.Context, t *txn) error {
 		all, err := t.processes(ctx)
 		dead = s.over(all, t.now)
@@ -320,18 +324,23 @@ func (s *Store) Sweep(ctx context.Context, limit int) (claims []bellhop.Claim, e
 		}
 	}
 	err = s.read(ctx, bellhop.OpSweep, func(ctx context.Context, t *txn) error {
-		claims = nil
+		claims, damaged = nil, nil
 		row := newRow()
 		return t.Query(ctx, orphans, func(r Row) error {
 			if err := r.Scan(row.all()...); err != nil {
 				return err
 			}
-			c, err := row.newClaim()
+			c, damage := row.newClaim()
+			t.doubt(c, damage)
+			damaged = t.damaged
 			claims = append(claims, c)
-			return err
+			return nil
 		}, max(limit, 0))
 	})
-	return claims, err
+	if err != nil {
+		return nil, err
+	}
+	return s.sound(ctx, claims, damaged), nil
 }
 
 // Watch notes which processes there are, so that a look at them later has

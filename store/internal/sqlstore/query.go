@@ -89,11 +89,12 @@ func (t *txn) load(ctx context.Context, id bellhop.ID, row *row) (*numbered, err
 }
 
 func (r *row) snapshot() (*numbered, error) {
-	j, err := r.newJob()
-	if err != nil {
-		return nil, err
+	j, damage := r.newJob()
+	n := &numbered{bellhop.Snapshot{Job: *j, Place: r.newPlace()}, int64(r.number)}
+	if damage != nil && n.Place.Reason == "" {
+		n.Place.Reason = damage.Error()
 	}
-	return &numbered{bellhop.Snapshot{Job: *j, Place: r.newPlace()}, int64(r.number)}, nil
+	return n, nil
 }
 
 // history returns the records of a job's attempts, oldest first.

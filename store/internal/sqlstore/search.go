@@ -317,10 +317,7 @@ func (s *search) verdict(r Row) (number int64, fits bool, err error) {
 		return 0, false, err
 	}
 	s.bytes += len(args) + len(failure)
-	var last bellhop.Attempt
-	if err := failure.decode(&last.Failure); err != nil {
-		return 0, false, err
-	}
+	last := bellhop.Attempt{Failure: readFailure(failure)}
 	inner := bellhop.Filter{Text: s.f.Text, Args: s.f.Args, Error: s.f.Error, Fingerprint: s.f.Fingerprint, Seen: s.f.Seen}
 	return int64(n), inner.Matches(&bellhop.Job{Kind: string(kind), Args: args}, &bellhop.Place{}, &last), nil
 }

@@ -77,6 +77,8 @@ type txn struct {
 	store *Store
 	now   int64 // the store's clock in microseconds
 	woken []woken
+	// damaged are claims whose jobs cannot be read; see sound.
+	damaged []bellhop.Claim
 	// after is what to do once the transaction has ended well.
 	after []func()
 }

@@ -58,6 +58,8 @@ type Exchanged struct {
 	// Claims are the claims that were made, in their order, and Jobs the numbers of their jobs.
 	Claims []bellhop.Claim
 	Jobs   []int64
+	// Damaged are those of the claims whose jobs cannot be read; see [Damaged].
+	Damaged []bellhop.Claim
 	// Alive tells whether the process is held alive. If it is not, nothing was claimed.
 	Alive bool
 	// Seen tells whether the exchange had made claims before. Then nothing was claimed.
@@ -69,9 +71,6 @@ type Exchanged struct {
 
 // JobText returns tags or metadata as they are stored; nil for none.
 func JobText[T []string | map[string]string](v T) *string { return storedText(encode(v, len(v) == 0)) }
-
-// Decode reads tags or metadata as they are stored into a value.
-func Decode(stored []byte, into any) error { return text(stored).decode(into) }
 
 // At returns a stored time; 0 is no time.
 func At(micros int64) time.Time { return at(micros) }
@@ -119,7 +118,9 @@ func ReceiptsOf(jobs []*bellhop.Job, now int64) []bellhop.Receipt {
 
 // exchangeSwiftly is Exchange where nothing is out of the ordinary. What is, such
 // as outcomes that do not fit or a queue that is paused, is looked up afterwards.
-func (s *Store) exchangeSwiftly(ctx context.Context, r *bellhop.ExchangeRequest) (reply *bellhop.ExchangeReply, gone bool, err error) {
+func (s *Store) exchangeSwiftly(ctx context.Context, r *bellhop.ExchangeRequest) (
+	reply *bellhop.ExchangeReply, gone bool, damaged []bellhop.Claim, err error,
+) {
 	err = s.verb(ctx, bellhop.OpExchange, func() error {
 		ends, err := s.ends(ctx, r.Outcomes)
 		if err != nil {
@@ -145,15 +146,18 @@ func (s *Store) exchangeSwiftly(ctx context.Context, r *bellhop.ExchangeRequest)
 		gone = !r.Process.IsZero() && !done.Alive
 		reply = &bellhop.ExchangeReply{Claims: done.Claims}
 		reply.Signals.Now, reply.Signals.NextDue = at(done.Now), t.until(done.NextDue)
+		damaged = done.Damaged
 		if done.Ended == len(r.Outcomes) && !done.Seen && done.Paused == 0 && done.Cancel == 0 {
 			return nil
 		}
-		return s.lookAgain(ctx, r, done, reply)
+		err = s.lookAgain(ctx, r, done, reply)
+		damaged = done.Damaged
+		return err
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, false, nil, err
 	}
-	return reply, gone, nil
+	return reply, gone, damaged, nil
 }
 
 // lookAgain completes a reply with what is out of the ordinary.
@@ -172,6 +176,7 @@ func (s *Store) lookAgain(ctx context.Context, r *bellhop.ExchangeRequest, done 
 			if reply.Claims, err = t.repeat(ctx, r); err != nil {
 				return err
 			}
+			done.Damaged = t.damaged
 			if len(reply.Claims) == 0 { // it claims anew
 				return ErrCareful
 			}
