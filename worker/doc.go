@@ -12,7 +12,9 @@
 // An attempt (attempt.go) is a straight line: start, run under the middleware,
 // recover, classify, record. Its outcome gathers with others until the exchange
 // under way has ended, and goes with the next: under load one transaction
-// finishes and claims hundreds of jobs, and a lone job goes at once.
+// finishes and claims hundreds of jobs, and a lone job goes at once. Where the
+// store can do that, an idle worker claims a job of its own process in the
+// transaction that enqueues it (join.go).
 //
 // What the worker knows about jobs it holds is in one place (held.go), under one lock.
 // How often it asks when there is nothing to do, and how it keeps out of the way of others, is in calm.go.

@@ -11,7 +11,9 @@
 // SQLite lets one writer through at a time. In a process all writes go through
 // one connection, and the processes on one file queue at a lock file before they
 // begin a transaction, so that none of them starves and none sees "database is
-// locked". Reading goes on beside that, through connections of its own.
+// locked". Reading goes on beside that, through connections of its own. If the
+// worker of the process that enqueues is idle, its claim is part of the enqueue's
+// transaction: one commit does for both.
 //
 // Each worker holds an operating system lock on a file that is named after its
 // incarnation. When it dies, however it dies, the lock is free at once, and the
