@@ -140,15 +140,23 @@ func freshAfter(groups []rollup.FailureGroup, rng rollup.Range) time.Time {
 	return tenth
 }
 
+// maxBars is how many bars are drawn for a group: of the hours of two weeks they would be more than a page may weigh.
+const maxBars = 60
+
 func (s *Server) failureRow(g rollup.FailureGroup, rng rollup.Range) failureRow {
 	g.Sample, g.Pattern = redact.Text(g.Sample), redact.Text(g.Pattern)
 	row := failureRow{FailureGroup: g, Same: g.Sample == g.Pattern, Q: "state=dead&kind=" + g.Kind + "&fingerprint=" + g.Fingerprint}
 	row.Shown, _ = jsonview.Text(g.Pattern, 256)
 	row.Example, _ = jsonview.Text(g.Sample, 500)
-	bars := make([]draw.Bar, len(g.Points))
-	for i, n := range g.Points {
+	together := max(1, (len(g.Points)+maxBars-1)/maxBars)
+	var bars []draw.Bar
+	for points := range slices.Chunk(g.Points, together) {
+		n := int64(0)
+		for _, p := range points {
+			n += p
+		}
 		text, _ := number(n) // an int64 is a number
-		bars[i] = draw.Bar{Value: float64(n), Bad: float64(n), Label: rng.At(i).UTC().Format("Jan 2 15:04") + ": " + text}
+		bars = append(bars, draw.Bar{Value: float64(n), Bad: float64(n), Label: rng.At(len(bars)*together).UTC().Format("Jan 2 15:04") + ": " + text})
 	}
 	row.Bars = draw.Bars("Failures over time", "", "", "", bars)
 	row.JobsURL = s.at("/jobs", "kind="+g.Kind+"&fingerprint="+g.Fingerprint)

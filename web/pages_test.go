@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -243,4 +245,29 @@ func TestQueueOfWhichNothingIsKnown(t *testing.T) {
 	}
 	w.has(w.get("/queues/ended"), ", of ", " runs<")
 	w.has(w.get("/queues/set"), `name="concurrency" min="0" max="100000" step="1" inputmode="numeric" placeholder="as set" value="3"`)
+}
+
+// A page of failures over two weeks is no heavier than any other, and its bars add up.
+func TestWeightOfFailures(t *testing.T) {
+	w := newWorld(t)
+	past := &rollup.History{Series: []rollup.Series{{Queue: "mail", Kind: "kind"}}, Jobs: 1, Processes: 1, Ago: rollup.Longest}
+	for i := range rowsPerPage {
+		failure := &bellhop.Failure{Class: "c", Message: "reason " + string(rune('A'+i))}
+		past.Groups = append(past.Groups, rollup.FailureGroup{
+			Fingerprint: bellhop.Fingerprint("kind", failure), Kind: "kind", Class: "c", Pattern: failure.Message, Sample: failure.Message, Queues: []string{"mail"},
+		})
+	}
+	if err := past.Fill(t.Context(), w.client.Store(), func(int, int) {}); err != nil {
+		t.Fatal(err)
+	}
+	reply, body := w.ask("GET", "/failures?range=14d", nil)
+	if n := strings.Count(body, "<rect"); reply.StatusCode != http.StatusOK || n < 40*rowsPerPage || n > maxBars*rowsPerPage {
+		t.Errorf("%s: %d bars for %d groups, want 40 to %d each", reply.Status, n, rowsPerPage, maxBars)
+	}
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := z.Write([]byte(body)); err != nil || z.Close() != nil || zipped.Len() > 60<<10 {
+		t.Errorf("the page has %d bytes when it is packed (%v), beside scripts and styles", zipped.Len(), err)
+	}
+	t.Logf("%d bytes, packed %d", len(body), zipped.Len())
 }
