@@ -271,7 +271,7 @@ func (m *merger) eachBelow(ctx context.Context, l *level, shards []string, first
 			places = append(places, place{shard, at})
 		}
 	}
-	read, err := l.read(ctx, m.store, places)
+	read, err := l.read(ctx, m.store, places, mergesAtOnce)
 	if err != nil {
 		return err
 	}

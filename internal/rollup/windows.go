@@ -102,7 +102,7 @@ func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard 
 }
 
 // chunk is how many shards are read together: all of queues in minutes, and what clients have of these, which is read once.
-const chunk = 64
+const chunk = 128
 
 // in calls fn with the pages of some shards in windows.
 func (r *Reader) in(ctx context.Context, now time.Time, list windows, which shards, fn take) error {
@@ -155,7 +155,7 @@ func (r *Reader) load(ctx context.Context, now time.Time, l int, which []string,
 			}
 		}
 	}
-	read, err := at.read(ctx, r.store, missing)
+	read, err := at.read(ctx, r.store, missing, readsAtOnce)
 	if err != nil {
 		return nil, err
 	}
@@ -173,12 +173,11 @@ func (r *Reader) load(ctx context.Context, now time.Time, l int, which []string,
 }
 
 // keysAtOnce is how many records are asked for in one call.
-const keysAtOnce = 1000
+const keysAtOnce = 250
 
-// read reads the records of places. A merged window has one, whose key is known; those of minutes are looked for. A store that keeps
-// others waiting is asked for several at once.
-func (l *level) read(ctx context.Context, store bellhop.Store, places []place) (map[place][][]byte, error) {
-	r := reads{ctx: ctx, found: make(map[place][][]byte, len(places)), slots: make(chan struct{}, readsAtOnce)}
+// read reads the records of places by so many calls at once. A merged window has one, whose key is known; those of minutes are looked for.
+func (l *level) read(ctx context.Context, store bellhop.Store, places []place, atOnce int) (map[place][][]byte, error) {
+	r := reads{ctx: ctx, found: make(map[place][][]byte, len(places)), slots: make(chan struct{}, atOnce)}
 	if l != &levels[0] {
 		for some := range slices.Chunk(places, keysAtOnce) {
 			r.do(func(ctx context.Context, add adding) error { return l.readKeys(ctx, store, some, add) })
@@ -202,8 +201,11 @@ func (l *level) read(ctx context.Context, store bellhop.Store, places []place) (
 	return r.end()
 }
 
-// readsAtOnce is how many calls read together.
-const readsAtOnce = 4
+// How many calls read together: for a person who waits, and for a merge in a worker, whose jobs need the connections.
+const (
+	readsAtOnce  = 8
+	mergesAtOnce = 2
+)
 
 // adding takes what was found of a place.
 type adding func(p place, value []byte)
@@ -269,6 +271,10 @@ func (l *level) readKeys(ctx context.Context, store bellhop.Store, places []plac
 	return nil
 }
 
+// runMost is how long a run is at most. An hour is read in several calls at once: a server that others keep busy hands over a large
+// reply in small parts, to each connection in its turn.
+const runMost = 16 * time.Minute
+
 // runs yields for each shard the minutes that are near to each other, in their order: they are read together.
 func runs(places []place) func(yield func(shard string, run []time.Time) bool) {
 	return func(yield func(string, []time.Time) bool) {
@@ -280,7 +286,7 @@ func runs(places []place) func(yield func(shard string, run []time.Time) bool) {
 			slices.SortFunc(list, time.Time.Compare)
 			for len(list) > 0 {
 				n := 1
-				for n < len(list) && list[n].Sub(list[n-1]) <= 4*levels[0].size {
+				for n < len(list) && list[n].Sub(list[n-1]) <= 4*levels[0].size && list[n].Sub(list[0]) < runMost {
 					n++
 				}
 				if !yield(shard, list[:n]) {
