@@ -22,13 +22,7 @@ type ending struct {
 
 // work runs attempts of one slot until there is none to start. A handler that
 // ends its goroutine takes this one with it, and another carries on.
-//
-// Before all else it starts the next goroutine, if that has something to do: so
-// there are soon as many as there are slots where handlers wait for something, and
-// only a few where they are quick, because those that run take what is there
-// before others have come so far.
 func (w *Worker) work(a *attempt) {
-	w.startNext()
 	var e ending
 	defer func() {
 		if a == nil {
@@ -49,17 +43,6 @@ func (w *Worker) work(a *attempt) {
 	}
 }
 
-// startNext starts a goroutine for one attempt that can start now, if there is
-// one. It is enough where several can: see [Worker.work].
-func (w *Worker) startNext() {
-	w.mu.Lock()
-	a := w.held.startable()
-	w.mu.Unlock()
-	if a != nil {
-		go w.work(a)
-	}
-}
-
 // ended lays the outcome where the next exchange takes it, frees the slot,
 // starts what can start for it elsewhere, and returns what this goroutine goes
 // on with. Outcome and slot go together: else the job, if it comes back at
@@ -69,13 +52,13 @@ func (w *Worker) ended(a *attempt, e *ending) (next *attempt) {
 	if e.Kind != 0 {
 		w.outbox.add(sender{a, e.completed}, e.Outcome)
 	}
-	next, other := w.held.release(a, e.took)
+	next, more := w.held.release(a, e.took)
 	if w.draining && w.held.running == 0 {
 		w.setQuiet()
 	}
 	l := w.laneFor()
 	w.mu.Unlock()
-	if other != nil {
+	for _, other := range more {
 		go w.work(other)
 	}
 	if l != nil {

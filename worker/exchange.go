@@ -220,9 +220,12 @@ func (w *Worker) answered(l *lane, c *call, reply *bellhop.ExchangeReply) {
 	case w.remote.drained:
 		w.handBackDrained()
 	}
+	start := w.held.startable()
 	w.mu.Unlock()
 
-	w.startNext()
+	for _, a := range start {
+		go w.work(a)
+	}
 	for _, a := range stale {
 		w.stale(a)
 	}

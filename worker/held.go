@@ -190,16 +190,28 @@ func (h *held) next(q *queue) *attempt {
 	return a
 }
 
-// startable takes one attempt that can start now, or nil.
-func (h *held) startable() *attempt {
+// startable takes all attempts that can start now.
+func (h *held) startable() (list []*attempt) {
+	if h.slots < h.sum { // slots are short: each goes to the queue whose turn it is
+		for a := h.pick(); a != nil; a = h.pick() {
+			list = append(list, a)
+		}
+		return list
+	}
+	for _, q := range h.order {
+		for a := h.next(q); a != nil; a = h.next(q) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// pick takes one attempt of the first queue in turn that has one, or nil.
+func (h *held) pick() *attempt {
 	if h.running >= h.slots {
 		return nil
 	}
-	order := h.order
-	if h.slots < h.sum { // slots are short: each goes to the queue whose turn it is
-		order = h.inTurn()
-	}
-	for _, q := range order {
+	for _, q := range h.inTurn() {
 		if a := h.next(q); a != nil {
 			return a
 		}
@@ -208,8 +220,8 @@ func (h *held) startable() *attempt {
 }
 
 // release frees the slot of an attempt that has ended, and returns what can
-// start for it: one attempt, or two where a suspect has waited for another.
-func (h *held) release(a *attempt, took time.Duration) (next, other *attempt) {
+// start for it.
+func (h *held) release(a *attempt, took time.Duration) (next *attempt, more []*attempt) {
 	a.queue.running--
 	a.queue.done++
 	a.queue.spent += took
@@ -222,10 +234,10 @@ func (h *held) release(a *attempt, took time.Duration) (next, other *attempt) {
 	if !freed && h.slots >= h.sum {
 		return h.next(a.queue), nil // the common case: nobody else waits for this slot
 	}
-	if next = h.startable(); next != nil {
-		other = h.startable()
+	if more = h.startable(); len(more) == 0 {
+		return nil, nil
 	}
-	return next, other
+	return more[0], more[1:]
 }
 
 // reckon brings the queues' rates up to date. The rate is slow to believe in

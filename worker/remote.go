@@ -70,9 +70,15 @@ func (w *Worker) obey(id bellhop.ID, state *control.State) {
 		w.log.Info("somebody has set the concurrency of a queue from elsewhere", bellhop.AttrQueue, name, "concurrency", n, "by", state.Queues[name].By)
 		w.held.resize(q, n)
 	}
+	var start []*attempt
+	if changed && !drains {
+		start = w.held.startable()
+	}
 	w.mu.Unlock()
+	for _, a := range start {
+		go w.work(a)
+	}
 	if changed {
-		w.startNext()
 		w.wakeExchange()
 	}
 }

@@ -168,20 +168,19 @@ func (w *Worker) Hurry() { w.once.Do(func() { close(w.hurry) }) }
 // unknown queue or a number out of range.
 func (w *Worker) SetConcurrency(queue string, n int) error {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	q := w.held.queues[queue]
 	if q == nil || n < 1 || n > 100_000 {
-		w.mu.Unlock()
 		return fmt.Errorf("worker: %d jobs at once of queue %.128q: want a queue of this worker, and 1 to 100000", n, queue)
 	}
-	overruled := w.setOwn(queue, n)
-	if !overruled {
-		w.held.resize(q, n)
+	if w.setOwn(queue, n) {
+		return nil
 	}
-	w.mu.Unlock()
-	if !overruled {
-		w.startNext()
-		w.wakeExchange()
+	w.held.resize(q, n)
+	for _, a := range w.held.startable() {
+		go w.work(a)
 	}
+	w.wakeExchange()
 	return nil
 }
 
