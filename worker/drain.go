@@ -66,7 +66,7 @@ func (w *Worker) leave(deadline time.Time) error {
 	w.duties.Stop()
 	w.control.Stop()
 	w.rollups.loop.Stop()
-	w.unjoin()
+	w.endJoins(deadline)
 	for _, l := range w.lanes {
 		l.loop.Stop()
 	}

@@ -163,7 +163,6 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 		return nil, loop.Never
 	}
 	c = w.newCall(wants, limit)
-	w.askAt = time.Time{}
 	w.outbox.fill(c)
 	l.pending = c
 	if next := w.freeLane(); next != nil {
@@ -174,8 +173,10 @@ func (w *Worker) nextCall(l *lane, poll bool) (c *call, wait time.Duration) {
 	return c, 0
 }
 
-// newCall returns a call that asks for jobs and hands in nothing yet. Called under w.mu.
+// newCall returns a call that asks for jobs and hands in nothing yet. It serves the wake-ups that have
+// come. Called under w.mu.
 func (w *Worker) newCall(wants []bellhop.Want, limit int) *call {
+	w.askAt = time.Time{}
 	w.held.ask(wants, limit, 1)
 	return &call{wakes: w.wakes, wants: wants, limit: limit, request: bellhop.ExchangeRequest{
 		ID: bellhop.NewID(), Process: w.process.ID, Kinds: w.kinds, Wants: wants, Limit: limit,

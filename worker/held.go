@@ -232,7 +232,10 @@ func (h *held) release(a *attempt, took time.Duration) (next *attempt, more []*a
 		h.suspect = nil
 	}
 	if !freed && h.slots >= h.sum {
-		return h.next(a.queue), nil // the common case: nobody else waits for this slot
+		// The common case: nobody else waits for this slot, unless a queue that was made smaller has more than it may.
+		if next = h.next(a.queue); next != nil || h.running+1 < h.slots {
+			return next, nil
+		}
 	}
 	if more = h.startable(); len(more) == 0 {
 		return nil, nil

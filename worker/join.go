@@ -54,3 +54,21 @@ func (w *Worker) joined(l *lane, c *call, reply *bellhop.ExchangeReply, err erro
 	}
 	l.loop.Wake() // outcomes may have gathered meanwhile
 }
+
+// endJoins lets enqueues claim nothing more for the worker, and waits for those that do. One
+// that hangs is waited for until the deadline: then the lane repeats the exchange.
+func (w *Worker) endJoins(deadline time.Time) {
+	ended := make(chan struct{})
+	go func() { w.unjoin(); close(ended) }()
+	end := time.NewTimer(time.Until(deadline))
+	defer end.Stop()
+	select {
+	case <-ended:
+	case <-end.C:
+		w.mu.Lock()
+		if c := w.lanes[0].pending; c != nil {
+			c.joined = false
+		}
+		w.mu.Unlock()
+	}
+}

@@ -17,7 +17,7 @@ type outbox struct {
 	// again at laterAt.
 	later   parcel
 	laterAt time.Time
-	// spare are emptied parcels of calls that are over, to be filled again.
+	// spare are emptied parcels of calls that are over, to be filled again: maxSpare at most.
 	spare []parcel
 }
 
@@ -48,6 +48,10 @@ func (b *outbox) all(yield func([]bellhop.Outcome) bool) {
 	}
 	yield(b.later.outcomes)
 }
+
+// maxSpare is how many emptied parcels are kept: as many as exchanges under way and what gathers
+// meanwhile have a use for. More are there only after many outcomes have waited for the store.
+const maxSpare = 8
 
 // unsettledPause is how long an outcome that was left unsettled waits before it goes again.
 const unsettledPause = 250 * time.Millisecond
@@ -119,8 +123,10 @@ func (b *outbox) recycle(c *call) {
 	if c.tries > 1 || c.senders == nil {
 		return
 	}
-	clear(c.request.Outcomes)
-	clear(c.senders)
-	b.spare = append(b.spare, parcel{c.request.Outcomes[:0], c.senders[:0]})
+	if len(b.spare) < maxSpare {
+		clear(c.request.Outcomes)
+		clear(c.senders)
+		b.spare = append(b.spare, parcel{c.request.Outcomes[:0], c.senders[:0]})
+	}
 	c.request.Outcomes, c.senders = nil, nil
 }
