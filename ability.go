@@ -53,13 +53,18 @@ type Notifier interface {
 // Joiner is the ability of a store to claim jobs in the very transaction in which this
 // process enqueues them: one commit does for both, where a claim would have to wait for the
 // enqueue's and then for its own.
+//
+// Such claims pass by the Exchange of decorators that stand before the store. One that must
+// see all claims implements Join itself, which [As] finds first: it hands on what it
+// has made of offer, or does nothing, and then workers exchange as with any store.
 type Joiner interface {
-	// Join has the store call offer within an enqueue of this process that makes jobs
-	// ready, before its commit. Of several such functions one is asked, which need not be the
-	// first. What offer returns is done as by [Store].Exchange, unless it is nil, and then
-	// all of it is as if that had been called right after the enqueue. offer may be
+	// Join has the store call offer within an enqueue of this process ([Store].Enqueue; not
+	// one inside a transaction of a user, whose commit may be far) that makes jobs
+	// ready, before its commit. Several such functions take turns, and are asked until one returns an
+	// offer; that is done as by [Store].Exchange, and all of it is as if that had been called right
+	// after the enqueue, or not at all. Whatever comes of the claim, the enqueue does not fail for it. offer may be
 	// called from any goroutine; it must not block, and not call the store. stop ends it,
-	// and returns when Done has been called for all that was offered.
+	// and returns when Done has returned for all that was offered.
 	Join(offer func(ready []*Job) *Offer) (stop func())
 }
 
@@ -67,9 +72,9 @@ type Joiner interface {
 type Offer struct {
 	// Request claims jobs, and hands in nothing.
 	Request *ExchangeRequest
-	// Done is called once, in a goroutine of its own, with what Exchange would have returned. After an
-	// error it may be unknown whether claims were made, as after one of Exchange: the
-	// request can be repeated.
+	// Done is called once, in a goroutine of its own, with what Exchange would have returned, when the
+	// enqueue is over or goes on without the claim. After an error it may be unknown whether claims were made, as
+	// after one of Exchange: the request can be repeated.
 	Done func(reply *ExchangeReply, err error)
 }
 

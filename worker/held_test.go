@@ -11,50 +11,42 @@ import (
 	"github.com/gobellhop/bellhop"
 )
 
-// chain is a worker's slots without the worker: what it starts, as goroutines would. See Worker.work.
-type chain struct {
+// model is a worker's slots without the worker: what it starts, as goroutines would.
+type model struct {
 	held
 	running []*attempt
 	settled []*attempt // whose outcomes wait for an exchange
 	n       int
 }
 
-// start is Worker.startNext: each goroutine starts the next one, before all else.
-func (c *chain) start() {
-	for a := c.startable(); a != nil; a = c.startable() {
-		c.running = append(c.running, a)
-	}
-}
+func (m *model) start() { m.running = append(m.running, m.startable()...) }
 
-func (c *chain) claim(q *queue, suspect bool) {
-	c.n++
+func (m *model) claim(q *queue, suspect bool) {
+	m.n++
 	a := &attempt{queue: q}
-	a.claim.Token = bellhop.Token{JobID: bellhop.IDFromKey("chain", fmt.Sprint(c.n)), Number: 1}
+	a.claim.Token = bellhop.Token{JobID: bellhop.IDFromKey("model", fmt.Sprint(m.n)), Number: 1}
 	a.claim.Place.Suspect = suspect
-	c.add(a)
+	m.add(a)
 }
 
-// end is Worker.ended: one goroutine goes on with what starts in place of a, and begins another.
-func (c *chain) end(a *attempt, told bool) {
-	c.running = slices.DeleteFunc(c.running, func(o *attempt) bool { return o == a })
+// end is Worker.ended: what can start for a goes on in its place.
+func (m *model) end(a *attempt, told bool) {
+	m.running = slices.DeleteFunc(m.running, func(o *attempt) bool { return o == a })
 	if a.told = told; !told {
-		c.settled = append(c.settled, a)
+		m.settled = append(m.settled, a)
 	}
-	next, other := c.release(a, time.Millisecond)
+	next, more := m.release(a, time.Millisecond)
 	if next != nil {
-		c.running = append(c.running, next)
+		m.running = append(m.running, next)
 	}
-	if other != nil {
-		c.running = append(c.running, other)
-		c.start()
-	}
+	m.running = append(m.running, more...)
 }
 
 // left returns the queue of an attempt that could start and that nobody starts.
-func (c *chain) left() *queue {
-	for _, q := range c.order {
-		waits := len(q.buffer) > 0 || len(q.suspects) > 0 && c.suspect == nil
-		if waits && q.running < q.limit && c.held.running < c.slots {
+func (m *model) left() *queue {
+	for _, q := range m.order {
+		waits := len(q.buffer) > 0 || len(q.suspects) > 0 && m.suspect == nil
+		if waits && q.running < q.limit && m.held.running < m.slots {
 			return q
 		}
 	}
@@ -70,7 +62,7 @@ func TestNothingIsLeftToStart(t *testing.T) {
 		if rapid.Bool().Draw(t, "strict") {
 			config.Strict = []string{"b"}
 		}
-		c := &chain{held: newHeld(config, time.Now())}
+		m := &model{held: newHeld(config, time.Now())}
 		any := func(t *rapid.T, list []*attempt) *attempt {
 			if len(list) == 0 {
 				t.Skip("there is none")
@@ -81,42 +73,42 @@ func TestNothingIsLeftToStart(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"claim": func(t *rapid.T) {
 				for range rapid.IntRange(1, 8).Draw(t, "n") {
-					c.claim(c.order[rapid.IntRange(0, 2).Draw(t, "queue")], rapid.IntRange(0, 4).Draw(t, "suspect") == 0)
+					m.claim(m.order[rapid.IntRange(0, 2).Draw(t, "queue")], rapid.IntRange(0, 4).Draw(t, "suspect") == 0)
 				}
-				c.start()
+				m.start()
 			},
-			"end": func(t *rapid.T) { c.end(any(t, c.running), rapid.IntRange(0, 3).Draw(t, "told") == 0) },
+			"end": func(t *rapid.T) { m.end(any(t, m.running), rapid.IntRange(0, 3).Draw(t, "told") == 0) },
 			"settle": func(t *rapid.T) {
-				a := any(t, c.settled)
-				c.settled = slices.DeleteFunc(c.settled, func(o *attempt) bool { return o == a })
-				if a == c.suspect {
-					c.suspect = nil
+				a := any(t, m.settled)
+				m.settled = slices.DeleteFunc(m.settled, func(o *attempt) bool { return o == a })
+				if a == m.suspect {
+					m.suspect = nil
 				}
-				c.start()
+				m.start()
 			},
 			"resize": func(t *rapid.T) {
-				c.resize(c.order[rapid.IntRange(0, 2).Draw(t, "queue")], rapid.IntRange(1, 6).Draw(t, "limit"))
-				c.start()
+				m.resize(m.order[rapid.IntRange(0, 2).Draw(t, "queue")], rapid.IntRange(1, 6).Draw(t, "limit"))
+				m.start()
 			},
-			"take back": func(t *rapid.T) { c.takeUnstarted(c.order[rapid.IntRange(0, 2).Draw(t, "queue")], nil) },
+			"take back": func(t *rapid.T) { m.takeUnstarted(m.order[rapid.IntRange(0, 2).Draw(t, "queue")], nil) },
 			"": func(t *rapid.T) {
-				if q := c.left(); q != nil {
-					t.Fatalf("an attempt of queue %s could start: %d of %d of the queue run, %d of %d in all", q.name, q.running, q.limit, c.held.running, c.slots)
+				if q := m.left(); q != nil {
+					t.Fatalf("an attempt of queue %s could start: %d of %d of the queue run, %d of %d in all", q.name, q.running, q.limit, m.held.running, m.slots)
 				}
 				suspects := 0
-				for _, q := range c.order {
+				for _, q := range m.order {
 					if q.running > q.limit && q.running > allowed[q] {
 						t.Fatalf("%d of queue %s run, want %d at most", q.running, q.name, q.limit)
 					}
 					allowed[q] = q.running
 				}
-				for _, a := range c.running {
+				for _, a := range m.running {
 					if a.claim.Place.Suspect {
 						suspects++
 					}
 				}
-				if suspects > 1 || c.held.running != len(c.running) {
-					t.Fatalf("%d suspects run, and %d of %d attempts are counted", suspects, c.held.running, len(c.running))
+				if suspects > 1 || m.held.running != len(m.running) {
+					t.Fatalf("%d suspects run, and %d of %d attempts are counted", suspects, m.held.running, len(m.running))
 				}
 			},
 		})

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 	"github.com/gobellhop/bellhop/store/sqlite"
 	"github.com/gobellhop/bellhop/worker"
 )
@@ -177,6 +179,64 @@ func TestJoinOfAFailingEnqueue(t *testing.T) {
 	}
 	if state, _ := j.state(jobs[0]); state != 0 {
 		t.Errorf("the job is %v, want none", state)
+	}
+}
+
+// An enqueue that panics has enqueued nothing, and nothing is claimed.
+func TestJoinOfAPanickingEnqueue(t *testing.T) {
+	j := newJoining(t)
+	j.SetStep(func(_ context.Context, _ bellhop.Op, statement string, _ bool) error {
+		if statement == "commit" {
+			panic("a test")
+		}
+		return nil
+	})
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = j.enqueue(1)
+		t.Error("there was no panic")
+	}()
+	if err := <-j.errs; err == nil {
+		t.Error("the claim was told of as made")
+	}
+	if reply := <-j.ended; len(reply.Claims) > 0 {
+		t.Errorf("there are claims: %+v", reply)
+	}
+}
+
+// A transaction that is tried again makes the claim again: what an earlier try has brought counts for nothing.
+func TestJoinInASecondTry(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		j := newJoining(t)
+		jobs := testJobs(2)
+		tries := 0
+		now := time.Now()
+		j.SetStep(func(_ context.Context, op bellhop.Op, statement string, done bool) error {
+			if statement == "commit" && op == bellhop.OpEnqueue && !done {
+				if tries++; tries == 1 {
+					if there { // the second try finds nothing to be ready now
+						for _, job := range jobs {
+							job.RunAt = now.Add(time.Hour)
+						}
+					}
+					return fmt.Errorf("for a test: %w", sqlstore.ErrAgain)
+				}
+			}
+			return nil
+		})
+		_, err := j.Store.Enqueue(t.Context(), &bellhop.EnqueueRequest{Jobs: jobs})
+		must(t, err)
+		must(t, <-j.errs)
+		reply := <-j.ended
+		want := map[bool]int{false: 2, true: 0}[there]
+		if tries != 2 || len(reply.Claims) != want {
+			t.Errorf("after %d tries there are %d claims, want %d", tries, len(reply.Claims), want)
+		}
+		for _, c := range reply.Claims {
+			if state, by := j.state(c.Job); state != bellhop.StateRunning || by != j.last.ID {
+				t.Errorf("a job is %v under exchange %v", state, by)
+			}
+		}
 	}
 }
 

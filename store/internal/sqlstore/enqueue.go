@@ -39,6 +39,7 @@ func (s *Store) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) (receipt
 		}
 	}
 	j := &join{store: s}
+	err = errNotEnded // what a panic leaves behind
 	defer func() { j.end(err) }()
 	err = s.write(ctx, bellhop.OpEnqueue, func(ctx context.Context, t *txn) (err error) {
 		receipts, err = t.enqueue(ctx, r)

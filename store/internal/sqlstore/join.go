@@ -24,7 +24,7 @@ type joiners struct {
 
 type joiner struct {
 	offer func(ready []*bellhop.Job) *bellhop.Offer
-	// underWay counts the calls of offer and what came of them that have not ended.
+	// underWay counts the calls of offer, and what was offered until Done has returned.
 	underWay sync.WaitGroup
 }
 
@@ -41,45 +41,61 @@ func (l *joiners) add(offer func(ready []*bellhop.Job) *bellhop.Offer) (remove f
 	}
 }
 
-// ask returns the next joiner, whose call is under way from now on; nil if there is none.
-// They take turns.
-func (l *joiners) ask() *joiner {
+// ask asks one after the other until somebody offers something, who is then under way.
+// They take turns: whoever was asked comes last the next time.
+func (l *joiners) ask(ready []*bellhop.Job) (by *joiner, offer *bellhop.Offer) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.all) == 0 {
+	all := l.all
+	l.mu.Unlock()
+	for _, j := range all {
+		if offer = l.askOne(j, ready); offer != nil {
+			return j, offer
+		}
+	}
+	return nil, nil
+}
+
+func (l *joiners) askOne(j *joiner, ready []*bellhop.Job) (offer *bellhop.Offer) {
+	l.mu.Lock()
+	i := slices.Index(l.all, j)
+	if i >= 0 {
+		j.underWay.Add(1)
+	}
+	if i >= 0 && len(l.all) > 1 {
+		l.all = append(slices.Delete(slices.Clone(l.all), i, i+1), j)
+	}
+	l.mu.Unlock()
+	if i < 0 { // it has stopped meanwhile
 		return nil
 	}
-	j := l.all[0]
-	if len(l.all) > 1 {
-		l.all = append(slices.Clone(l.all[1:]), j)
-	}
-	j.underWay.Add(1)
-	return j
+	defer func() {
+		if offer == nil {
+			j.underWay.Done()
+		}
+	}()
+	return j.offer(ready)
 }
+
+// errNotEnded is what a claim hears of an enqueue that has panicked.
+var errNotEnded = errors.New("the enqueue has not ended well")
 
 // join is the claim within an enqueue.
 type join struct {
 	store *Store
-	by    *joiner        // nil if nobody was asked, or the claim has ended
-	offer *bellhop.Offer // nil if it was declined
+	asked bool           // somebody was, in this try of the transaction or an earlier one
+	by    *joiner        // nil if nobody has offered anything, or it was told what came of it
+	offer *bellhop.Offer // what it has offered
 	reply *bellhop.ExchangeReply
 	gone  bool
 	// sound is [Store.sound] for what was claimed.
 	sound func(claims []bellhop.Claim) []bellhop.Claim
-	over  bool // it has failed: the enqueue goes on without it
 }
 
 // do claims what somebody offers to take of the jobs of the transaction, which are enqueued. If that
-// fails the transaction is to be tried again, without it.
+// fails the transaction is to be tried again, without it; if something else does, with it.
 func (j *join) do(ctx context.Context, t *txn, jobs []*bellhop.Job, receipts []bellhop.Receipt) (err error) {
-	if j.over || len(t.woken) == 0 {
+	if j.asked && j.by == nil || !j.asked && len(t.woken) == 0 {
 		return nil
-	}
-	asked := j.by != nil // in an earlier try
-	if !asked {
-		if j.by = j.store.joiners.ask(); j.by == nil {
-			return nil
-		}
 	}
 	ready := make([]*bellhop.Job, 0, len(jobs))
 	for i, job := range jobs {
@@ -87,14 +103,13 @@ func (j *join) do(ctx context.Context, t *txn, jobs []*bellhop.Job, receipts []b
 			ready = append(ready, job)
 		}
 	}
-	if !asked {
-		j.offer = j.by.offer(ready)
-	}
-	if j.offer == nil {
-		return nil
+	if !j.asked {
+		j.asked = true
+		if j.by, j.offer = j.store.joiners.ask(ready); j.by == nil {
+			return nil
+		}
 	}
 	if j.reply, j.gone, err = t.exchange(ctx, j.offer.Request, likely); err != nil {
-		j.over = true
 		j.end(err)
 		return fmt.Errorf("%w: a claim within an enqueue: %w", ErrAgain, err)
 	}
@@ -127,16 +142,9 @@ func (j *join) end(err error) {
 	if j.by = nil; by == nil {
 		return
 	}
-	if offer == nil {
-		by.underWay.Done()
-		return
-	}
-	switch {
-	case err != nil:
+	if err != nil {
 		reply = nil
-	case reply == nil: // a panic passes by
-		err = errors.New("the enqueue has not ended well")
-	default:
+	} else {
 		reply, err = j.store.exchanged(offer.Request, reply, j.gone, nil)
 	}
 	go func() {
