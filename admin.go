@@ -184,7 +184,7 @@ func (c *Client) act(ctx context.Context, r *ActRequest) (*ActReply, error) {
 
 // QueuesCountedTo is how far [Client.Queues] counts the jobs of a queue in one
 // state, at the most; each entry's Limit says how far it was: the SQL stores count
-// 200,000 jobs of a state in all, and so fewer of each queue where there are more than 20.
+// 100,000 jobs of a state in all, and so fewer of each queue where there are more than 10.
 const QueuesCountedTo = 10_000
 
 // Queues returns what each queue has to do; counts go no further than the Limit of each, which is [QueuesCountedTo] or less.

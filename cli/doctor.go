@@ -142,6 +142,7 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 	}
 	clock := clockwork{now: d.now}
 	dead, more := 0, false
+	var unworked, late []queueFinding
 	for _, q := range withWorkers(stats, force) {
 		subject := "queue " + q.Queue
 		dead, more = dead+q.Dead, more || q.More(q.Dead)
@@ -154,21 +155,45 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 			}
 			d.warn(subject, detail, "bellhop queues resume "+q.Queue)
 		case q.Hint != "" && len(force.Processes) > 0:
-			d.problem(subject, fmt.Sprintf("%s, and no living process works it", waits(waiting, countedJobs(waiting, q.More(max(q.Ready, q.Scheduled))))),
-				"start a worker with --queue "+q.Queue+"=10")
+			unworked = append(unworked, queueFinding{
+				q.Queue, fmt.Sprintf("%s, and no living process works it", waits(waiting, countedJobs(waiting, q.More(max(q.Ready, q.Scheduled))))),
+				"start a worker with --queue " + q.Queue + "=10",
+			})
 		case q.Ready > 0 && age > time.Minute:
-			d.warn(subject, fmt.Sprintf("%s ready, the oldest since %s", countedJobs(q.Ready, q.More(q.Ready)), span(age)),
-				"more slots, more processes, or shorter jobs")
+			late = append(late, queueFinding{
+				q.Queue, fmt.Sprintf("%s ready, the oldest since %s", countedJobs(q.Ready, q.More(q.Ready)), span(age)),
+				"more slots, more processes, or shorter jobs",
+			})
 		}
 		if late := d.now.Sub(q.NextDue); !q.NextDue.IsZero() && late > 10*time.Second && len(force.Processes) > 0 {
 			d.problem(subject, "a scheduled job was due "+clock.at(q.NextDue)+", and nobody has made it ready",
 				"see the logs of the workers")
 		}
 	}
+	ofQueues(d.problem, unworked, "jobs wait, and no living process works", "start workers for them: bellhop queues list says of how many jobs")
+	ofQueues(d.warn, late, "jobs have been ready for more than a minute in", "more slots, more processes, or shorter jobs")
 	if dead > 0 {
 		d.warn("dead jobs", waits(dead, countedJobs(dead, more))+" for a person", "bellhop jobs list --state dead")
 	}
 	return nil
+}
+
+// queueFinding is what was found of one queue.
+type queueFinding struct{ queue, detail, fix string }
+
+// ofQueues tells what was found of each queue, or of all in one line if they are too many to be read one by one.
+func ofQueues(tell func(subject, detail, fix string), found []queueFinding, all, fix string) {
+	if len(found) <= fewNames {
+		for _, f := range found {
+			tell("queue "+f.queue, f.detail, f.fix)
+		}
+		return
+	}
+	names := make([]string, len(found))
+	for i, f := range found {
+		names[i] = f.queue
+	}
+	tell(count(len(found), "queue"), all+" "+fewOf(names), fix)
 }
 
 func countedJobs(n int, more bool) string {

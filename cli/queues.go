@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -136,8 +137,19 @@ func (r *queuesResult) show(a *app, clock clockwork) {
 	case len(unworked) > 0 && r.idle:
 		a.note("Hint: jobs wait, and there is no living process.")
 	case len(unworked) > 0:
-		a.note("Hint: jobs wait, and no living process works %s.", strings.Join(unworked, ", "))
+		a.note("Hint: jobs wait, and no living process works %s.", fewOf(unworked))
 	}
+}
+
+// fewNames is how many names are read one by one; of more, some are shown.
+const fewNames = 8
+
+// fewOf lists the names, or some of them with how many there are beside.
+func fewOf(names []string) string {
+	if len(names) <= fewNames {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %s more", strings.Join(names[:fewNames], ", "), number(len(names)-fewNames))
 }
 
 // queuesPauseCmd pauses queues.

@@ -63,7 +63,7 @@ var (
 
 // A look at the queues counts so many jobs of a place, shared out among the queues, but so many of each at least.
 const (
-	countedInAll = 200_000
+	countedInAll = 100_000
 	leastCounted = 100
 )
 
