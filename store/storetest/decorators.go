@@ -237,6 +237,9 @@ type around struct {
 	do func(ctx context.Context, op bellhop.Op, call func() error) (keep bool, err error)
 }
 
+// Join implements [bellhop.Joiner] by asking for nothing: what is claimed has to come through Exchange here.
+func (a *around) Join(func(ready []*bellhop.Job) *bellhop.Offer) (stop func()) { return func() {} }
+
 func through[T any](ctx context.Context, a *around, op bellhop.Op, call func() (T, error)) (T, error) {
 	var reply, none T
 	keep, err := a.do(ctx, op, func() (err error) {

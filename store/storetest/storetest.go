@@ -61,6 +61,7 @@ var groups = []struct {
 	{"traps", trapTests},
 	{"general", generalTests},
 	{"parts", partTests},
+	{"joiner", joinerTests},
 }
 
 // Run proves that a store keeps the contract.
