@@ -13,7 +13,7 @@ import (
 // Diagnose implements [bellhop.Diagnoser].
 func (s *Store) Diagnose(ctx context.Context) ([]bellhop.Finding, error) {
 	return s.Store.Diagnose(ctx, s.migrations,
-		s.lookServer, s.lookDurability, s.lookRights, s.lookOldest, s.lookBlocking, s.lookBloat, s.lookClock, s.lookListening)
+		s.lookServer, s.lookDurability, s.lookRights, s.lookOldest, s.lookBlocking, s.lookBloat, s.lookLists, s.lookClock, s.lookListening)
 }
 
 // oldest is the first release whose SQL the statements need; they are tested on 15.
@@ -133,6 +133,19 @@ func (s *Store) lookBloat(ctx context.Context) ([]bellhop.Finding, error) {
 			"ready and running hold %d dead rows beside %d living, in %d MiB", dead, live, size>>20)
 	}
 	return sqlstore.Found(sqlstore.LevelOK, "dead rows", "", "ready and running hold %d dead rows beside %d living, in %d MiB", dead, live, size>>20)
+}
+
+// lookLists looks for running jobs that no sweep would find.
+func (s *Store) lookLists(ctx context.Context) ([]bellhop.Finding, error) {
+	var n int64
+	if err := s.database.pool.QueryRow(ctx, s.database.dialect.SQL(countMissing)).Scan(&n); err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		return sqlstore.Found(sqlstore.LevelWarning, "lists", "run this release everywhere, and at least one worker: pruning lists them within a minute",
+			"%d running jobs are in the list of no exchange, as those of a worker of an older release: if it dies, no sweep finds them", n)
+	}
+	return sqlstore.Found(sqlstore.LevelOK, "lists", "", "each running job is in the list of its exchange")
 }
 
 // muchDrift is more than a network's delay explains.

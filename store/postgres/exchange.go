@@ -75,7 +75,7 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 		requests = append(requests, request{holdExchange, []any{r.ID.String(), uuid(r.Process)}, nothing})
 	}
 	requests = append(requests, requestsFor(ends, x.offset, x.ended)...)
-	began := time.Now()
+	began, turn := time.Now(), d.lists.begin()
 	var lanes *looks
 	var spent spent
 	if claims {
@@ -86,7 +86,7 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	}
 	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), wanted(r.Wants), uuid(r.Process), due}, x.lookedAround})
 	err := d.pipeline(ctx, step, requests)
-	d.lists.end(spent, r, ends, &x.done, err)
+	d.lists.end(turn, spent, r, ends, &x.done, err)
 	switch codeOf(err) {
 	case codeLock, codeUnique:
 		return nil, sqlstore.ErrCareful

@@ -65,3 +65,6 @@ var Hot = []*sqlstore.Stmt{addNewJobs, addNewSorted, holdExchange, endPlain, end
 
 // Parameters are those that our sessions run with.
 var Parameters = parameters
+
+// ListMissing and CountMissing look for what is running and in no list.
+var ListMissing, CountMissing = listMissing, countMissing

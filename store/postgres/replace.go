@@ -8,9 +8,10 @@ var replacements = map[string]string{
 	"queues in ready":     queuesIn("ready", "priority desc, c.due desc, c.job desc"),
 	"queues in scheduled": queuesIn("scheduled", "due desc"),
 
-	// What an exchange has claimed is looked up by its list. A row that another is about to change stays.
-	"prune exchanges": `delete from bellhop_exchanges where id in (
-		select e.id from bellhop_exchanges e where e.made_at < ? and not exists (` + leadsTo + `) order by e.id {limit} {skip})`,
+	// What an exchange has claimed is looked up by its list, once: as an array the rows cannot be
+	// looked for anew for each exchange. A row that another is about to change stays.
+	"prune exchanges": `delete from bellhop_exchanges where id = any(array(
+		select e.id from bellhop_exchanges e where e.made_at < ? and not exists (` + leadsTo + `) order by e.id {limit} {skip}))`,
 
 	// A lane's first row has its earliest due time, and its queue and priority too: one look into the index for each lane.
 	"oldest ready": `with recursive l (queue, priority, due) as (

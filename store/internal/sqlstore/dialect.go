@@ -68,6 +68,8 @@ type ClaimLister interface {
 	// Unlist removes the lists of those exchanges of which nothing is running, and
 	// passes over those that others are about to change.
 	Unlist(ctx context.Context, tx Tx, exchanges []bellhop.ID) error
+	// ListMissing lists what is running and in no list. It looks only if nobody has for some time.
+	ListMissing(ctx context.Context, tx Tx, now int64) error
 }
 
 // Trouble sorts the errors of drivers.

@@ -91,6 +91,12 @@ const exchangeMemory = time.Minute
 
 // Prune implements [bellhop.Store].
 func (s *Store) Prune(ctx context.Context, limit int) (n int, err error) {
+	if lister, ok := s.Dialect.(ClaimLister); ok {
+		err := s.write(ctx, bellhop.OpPrune, func(ctx context.Context, t *txn) error { return lister.ListMissing(ctx, t, t.now) })
+		if err != nil {
+			return 0, err
+		}
+	}
 	work := int64(0)
 	err = s.read(ctx, bellhop.OpPrune, func(ctx context.Context, t *txn) error {
 		work, err = t.count(ctx, anythingToPrune, t.now, t.now, t.now, t.now-wait(exchangeMemory), t.now-wait(goneFor))

@@ -20,6 +20,7 @@ var (
 		(select count(*) from bellhop_running where process = ? and cancel = 1),
 		(select min(due) from bellhop_scheduled where due >= ?)`)
 	addExchange  = define("add exchange", `insert into bellhop_exchanges (id, made_at) values (?, ?) on conflict do nothing`)
+	holdMade     = define("hold made exchange", `select id from bellhop_exchanges where id = ? {lock}`)
 	holdProcess  = define("hold process", `select id from bellhop_processes where id = ? and gone_at is null {share}`)
 	dropExchange = define("drop exchange", `delete from bellhop_exchanges where id = ?`)
 	pausedQueues = define("paused queues", `select name from bellhop_queues where paused = 1`)
@@ -158,7 +159,14 @@ func (t *txn) enter(ctx context.Context, r *bellhop.ExchangeRequest) (seen bool,
 		return false, err
 	}
 	n, err := t.Exec(ctx, addExchange, r.ID[:], t.now)
-	return n == 0, err
+	if err != nil || n > 0 {
+		return false, err
+	}
+	err = t.Query(ctx, holdMade, func(row Row) error { seen = true; return row.Scan(new(uid)) }, r.ID[:])
+	if err == nil && !seen {
+		err = fmt.Errorf("what exchange %v had claimed has ended at this moment: %w", r.ID, ErrAgain)
+	}
+	return seen, err
 }
 
 // claims reports whether an exchange asks for jobs.
