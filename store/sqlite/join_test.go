@@ -20,6 +20,7 @@ import (
 type joining struct {
 	*sqlite.Store
 	t       *testing.T
+	path    string
 	process bellhop.Process
 	stop    func()
 	decline atomic.Bool
@@ -36,8 +37,9 @@ type joining struct {
 var errStep = errors.New("the step fails for a test")
 
 func newJoining(t *testing.T) *joining {
+	path := filepath.Join(t.TempDir(), "jobs.db")
 	j := &joining{
-		t: t, Store: openAt(t, filepath.Join(t.TempDir(), "jobs.db")), process: testProcess(),
+		t: t, Store: openAt(t, path), path: path, process: testProcess(),
 		ended: make(chan bellhop.ExchangeReply, 1), errs: make(chan error, 1),
 	}
 	_, err := j.Beat(t.Context(), &bellhop.Beat{Process: j.process, Lease: time.Hour})
@@ -201,6 +203,22 @@ func TestJoinOfAPanickingEnqueue(t *testing.T) {
 	}
 	if reply := <-j.ended; len(reply.Claims) > 0 {
 		t.Errorf("there are claims: %+v", reply)
+	}
+}
+
+// Within a transaction of a user, whose commit may be far, nobody is asked.
+func TestNoJoinWithinATransaction(t *testing.T) {
+	j := newJoining(t)
+	client := newClient(t, j.Store)
+	tx, err := raw(t, j.path, "_txlock=immediate").BeginTx(t.Context(), nil)
+	must(t, err)
+	receipt, err := sendWelcome.Enqueue(t.Context(), sqlite.Within(client, tx), welcome{1})
+	must(t, err)
+	must(t, tx.Commit())
+	found, err := j.Get(t.Context(), []bellhop.ID{receipt.ID})
+	must(t, err)
+	if len(found) != 1 || found[0].Place.State != bellhop.StateReady || j.last != nil {
+		t.Errorf("found %+v; asked: %v", found, j.last != nil)
 	}
 }
 

@@ -308,16 +308,18 @@ func trapAliases(t *try) {
 	t.report(bellhop.Report{Token: c.Token, Progress: progress})
 	progress[0] = 'X'
 	o := outcome(c, bellhop.OutcomeDead)
-	o.Result = result
+	o.Result, o.Log = result, []byte("log")
 	t.end(o)
-	result[0] = 'X'
+	result[0], o.Log[0] = 'X', 'X'
 	o.Failure.Message = "X"
 	for range 2 {
 		got = t.get(id)
 		t.same("progress", string(got.Place.Progress), `{"done":1}`)
 		t.same("result", string(got.Place.Result), `{"r":1}`)
 		t.same("message", got.History[0].Failure.Message, "failed")
+		t.same("log", string(got.History[0].Log), "log")
 		got.Place.Progress[0], got.Place.Result[0], got.History[0].Failure.Message = 'X', 'X', "X"
+		got.History[0].Log[0] = 'X'
 	}
 	value := []byte("v")
 	t.put(bellhop.RecordWrite{Space: viewSpace, Key: "k", Value: value, Expect: bellhop.ExpectAny})
