@@ -46,14 +46,15 @@ var (
 	missing = `(select job, exchange from bellhop_running
 		except select u.job, e.id from bellhop_exchanges e cross join lateral unnest(e.jobs) as u (job))`
 	countMissing = sqlstore.Define("count missing in lists", `select count(*) from `+missing+` m`)
-	// listMissing keeps the time of the last look, so that of all processes one looks.
+	// listMissing keeps the time of the last look, so that of all processes one looks. What another
+	// has listed since this one's snapshot is not listed twice.
 	listMissing = sqlstore.Define("list missing", `with g as (insert into bellhop_counters as c (name, value) values ('listed', ?)
-			on conflict (name) do update set value = excluded.value where c.value not between excluded.value - ? and excluded.value returning 1)
+			on conflict (name) do update set value = excluded.value where abs(excluded.value - c.value) >= ? returning 1)
 		insert into bellhop_exchanges as x (id, process, made_at, jobs)
 			select r.exchange, (array_agg(r.process))[1], min(r.claimed_at), array_agg(r.job)
 			from `+missing+` m join bellhop_running r on r.job between m.job and m.job and r.exchange = m.exchange
 			where (select count(*) from g) > 0 group by r.exchange order by r.exchange
-		on conflict (id) do update set process = coalesce(x.process, excluded.process), jobs = x.jobs || excluded.jobs`)
+		on conflict (id) do update set process = coalesce(x.process, excluded.process), jobs = x.jobs || array(select unnest(excluded.jobs) except select unnest(x.jobs))`)
 )
 
 // missingEvery is how often what is in no list is looked for. It is shorter than what

@@ -65,6 +65,36 @@ func TestMissingListsAreMade(t *testing.T) {
 	}
 }
 
+// Two that look for what is in no list at the same time list it once.
+func TestMissingListsAreMadeOnce(t *testing.T) {
+	l := newLister(t)
+	l.enqueue(3)
+	claims, _ := l.exchange(nil, 3)
+	l.exec("create temporary table kept as select * from S.bellhop_exchanges")
+	l.exec("update S.bellhop_exchanges set jobs = jobs[2:]")
+	tx, err := l.conn.Begin(t.Context()) // is the first
+	must(t, err)
+	l.exec("insert into S.bellhop_counters (name, value) values ('listed', 1)")
+	l.exec("update S.bellhop_exchanges e set jobs = k.jobs from kept k where k.id = e.id")
+	second := make(chan error)
+	go func() {
+		_, err := l.store.Prune(context.WithoutCancel(t.Context()), 1)
+		second <- err
+	}()
+	for waiting := 0; waiting == 0; {
+		must(t, l.conn.QueryRow(t.Context(), `select count(*) from pg_locks w join pg_locks h on h.transactionid = w.transactionid
+			where not w.granted and h.granted and h.pid = pg_backend_pid()`).Scan(&waiting))
+	}
+	must(t, tx.Commit(t.Context()))
+	must(t, <-second)
+	r := &bellhop.ExchangeRequest{
+		ID: claims[0].Token.Exchange, Process: l.process.ID, Limit: 3, Kinds: []string{"k"}, Wants: []bellhop.Want{{Queue: "q", Count: 3}},
+	}
+	if again, err := l.store.Exchange(t.Context(), r); err != nil || len(again.Claims) != 3 {
+		t.Errorf("the exchange repeated returns %d claims, %v; want its 3", len(again.Claims), err)
+	}
+}
+
 func tokens(claims []bellhop.Claim) (list []bellhop.Token) {
 	for _, c := range claims {
 		list = append(list, c.Token)
