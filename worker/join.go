@@ -64,11 +64,14 @@ func (w *Worker) endJoins(deadline time.Time) {
 	defer end.Stop()
 	select {
 	case <-ended:
+		return
 	case <-end.C:
-		w.mu.Lock()
-		if c := w.lanes[0].pending; c != nil {
-			c.joined = false
-		}
-		w.mu.Unlock()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.lanes[0]; l.pending != nil && l.pending.joined {
+		again := *l.pending // what the enqueue still says of the first try is of no use
+		again.joined = false
+		l.pending = &again
 	}
 }

@@ -170,8 +170,14 @@ func TestDrainWithAJoinThatHangs(t *testing.T) {
 		expect(t, "offers", s.made, 2)
 		g.free()
 		began := time.Now()
-		if err := w.stop(); err != nil {
-			t.Errorf("Run returned %v", err)
+		w.end()
+		select {
+		case err := <-w.done:
+			if err != nil {
+				t.Errorf("Run returned %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("the drain waits for the enqueue")
 		}
 		if took := time.Since(began); took > 27*time.Second {
 			t.Errorf("the drain took %v, want 27 s at most", took)
@@ -179,7 +185,7 @@ func TestDrainWithAJoinThatHangs(t *testing.T) {
 		expect(t, "succeeded", r.in(bellhop.StateSucceeded), 1)
 		expect(t, "ready for others", r.in(bellhop.StateReady), 1)
 		expect(t, "alive processes", len(r.processes()), 0)
-		close(s.hang)
+		close(s.hang) // what it says then is too late
 		<-s.ended
 	})
 }

@@ -41,6 +41,13 @@ func (l *joiners) add(offer func(ready []*bellhop.Job) *bellhop.Offer) (remove f
 	}
 }
 
+// none reports whether there is nobody to ask.
+func (l *joiners) none() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.all) == 0
+}
+
 // ask asks one after the other until somebody offers something, who is then under way.
 // They take turns: whoever was asked comes last the next time.
 func (l *joiners) ask(ready []*bellhop.Job) (by *joiner, offer *bellhop.Offer) {
@@ -94,7 +101,7 @@ type join struct {
 // do claims what somebody offers to take of the jobs of the transaction, which are enqueued. If that
 // fails the transaction is to be tried again, without it; if something else does, with it.
 func (j *join) do(ctx context.Context, t *txn, jobs []*bellhop.Job, receipts []bellhop.Receipt) (err error) {
-	if j.asked && j.by == nil || !j.asked && len(t.woken) == 0 {
+	if j.asked && j.by == nil || !j.asked && (len(t.woken) == 0 || j.store.joiners.none()) {
 		return nil
 	}
 	ready := make([]*bellhop.Job, 0, len(jobs))
