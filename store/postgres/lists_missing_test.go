@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -179,6 +180,23 @@ func TestEndedExchangeMadeAtOnce(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// An exchange of another process under the same id is refused: its list would replace the first one's.
+func TestExchangeOfAnotherProcess(t *testing.T) {
+	l := newLister(t)
+	l.enqueue(2)
+	claims, _ := l.exchange(nil, 1)
+	other := testProcess(t, l.store)
+	r := &bellhop.ExchangeRequest{
+		ID: claims[0].Token.Exchange, Process: other, Limit: 1, Kinds: []string{"k"}, Wants: []bellhop.Want{{Queue: "q", Count: 1}},
+	}
+	if _, err := l.store.Exchange(t.Context(), r); err == nil || !errors.Is(err, bellhop.ErrUnchanged) || !strings.Contains(err.Error(), "made by another process") {
+		t.Errorf("another process's exchange of the same id: %v", err)
+	}
+	if reply := l.beat(false, claims[0].Token); len(reply.Lost) > 0 {
+		t.Errorf("the beat says that %v is lost", reply.Lost)
 	}
 }
 
