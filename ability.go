@@ -123,10 +123,18 @@ type MigrationStep struct {
 	Took    time.Duration
 }
 
-// Diagnoser is the ability to look at itself for `bellhop doctor`.
+// Diagnoser is the ability to look at itself, for `bellhop doctor` and the dashboard.
 type Diagnoser interface {
-	// Diagnose returns findings, the gravest first.
+	// Diagnose returns findings, the gravest first. However much is stored, it
+	// takes a part of a second: what has to read it all is an [Examiner]'s.
 	Diagnose(ctx context.Context) ([]Finding, error)
+}
+
+// Examiner is the ability to check all that is stored, for `bellhop doctor`.
+type Examiner interface {
+	// Examine returns findings as Diagnose does. It takes the longer the more is
+	// stored: seconds for each gigabyte.
+	Examine(ctx context.Context) ([]Finding, error)
 }
 
 // Finding is one result of a diagnosis.

@@ -248,10 +248,15 @@ func (d *diagnosis) lookInside(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	found, err := self.Diagnose(ctx)
 	said := map[string]bool{}
 	for _, f := range d.findings {
 		said[f.Subject] = true
+	}
+	found, err := self.Diagnose(ctx)
+	if examiner, ok := bellhop.As[bellhop.Examiner](d.client.Store()); ok && err == nil {
+		var more []bellhop.Finding
+		more, err = d.examine(ctx, examiner)
+		found = append(found, more...)
 	}
 	for _, f := range found {
 		if f.Level != levelOK || !said[f.Subject] {
@@ -259,6 +264,24 @@ func (d *diagnosis) lookInside(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// examine has the store check all that it holds, and says that it takes its time if it does.
+func (d *diagnosis) examine(ctx context.Context, e bellhop.Examiner) (found []bellhop.Finding, err error) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		found, err = e.Examine(ctx)
+	}()
+	patience := time.NewTimer(2 * time.Second)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+		d.a.note("Reading all that is stored, which takes seconds for each gigabyte.")
+		<-ended
+	}
+	return found, err
 }
 
 func (d *diagnosis) print() error {

@@ -53,10 +53,7 @@ func (s *Store) Diagnose(ctx context.Context) ([]bellhop.Finding, error) {
 	ahead := map[string]time.Duration{}
 	stats := map[*part][]bellhop.QueueStats{}
 	for _, a := range list {
-		for _, f := range a.value.own {
-			f.Subject = a.part.name + ": " + f.Subject
-			findings = append(findings, f)
-		}
+		findings = append(findings, a.part.named(a.value.own)...)
 		if a.err != nil {
 			findings = append(findings, bellhop.Finding{
 				Level: levelProblem, Subject: a.part.name + ": reach", Detail: a.err.Error(),
@@ -70,11 +67,51 @@ func (s *Store) Diagnose(ctx context.Context) ([]bellhop.Finding, error) {
 	findings = append(findings, clocks(ahead)...)
 	findings = append(findings, s.pauses(stats)...)
 	findings = append(findings, s.misplaced(stats)...)
+	gravestFirst(findings)
+	return findings, nil
+}
+
+// Examine implements [bellhop.Examiner]: what those parts find that can examine themselves.
+func (s *Store) Examine(ctx context.Context) ([]bellhop.Finding, error) {
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	list, err := gather(ctx, s.parts, forEver, func(ctx context.Context, p *part) ([]bellhop.Finding, error) {
+		e, ok := bellhop.As[bellhop.Examiner](p.store)
+		if !ok {
+			return nil, nil
+		}
+		return e.Examine(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var findings []bellhop.Finding
+	for _, a := range list {
+		if a.err != nil {
+			a.value = append(a.value, bellhop.Finding{
+				Level: levelProblem, Subject: "examination", Detail: a.err.Error(), Advice: "try again; the other parts were examined",
+			})
+		}
+		findings = append(findings, a.part.named(a.value)...)
+	}
+	gravestFirst(findings)
+	return findings, nil
+}
+
+// named returns what a part has found, with its name before the subject.
+func (p *part) named(found []bellhop.Finding) []bellhop.Finding {
+	for i := range found {
+		found[i].Subject = p.name + ": " + found[i].Subject
+	}
+	return found
+}
+
+func gravestFirst(findings []bellhop.Finding) {
 	order := []string{levelProblem, levelWarning, levelOK}
 	slices.SortStableFunc(findings, func(a, b bellhop.Finding) int {
 		return slices.Index(order, a.Level) - slices.Index(order, b.Level)
 	})
-	return findings, nil
 }
 
 // clocks compares the parts' clocks by how far each is ahead of this process's.

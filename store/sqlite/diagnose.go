@@ -11,9 +11,14 @@ import (
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
-// Diagnose implements [bellhop.Diagnoser]. Its check of the file reads all of it.
+// Diagnose implements [bellhop.Diagnoser].
 func (s *Store) Diagnose(ctx context.Context) ([]bellhop.Finding, error) {
-	return s.Store.Diagnose(ctx, s.migrations, s.lookFile, s.lookDurability, s.lookWAL, s.lookLocks)
+	return s.Store.Diagnose(ctx, s.migrations, s.lookDurability, s.lookWAL, s.lookLocks)
+}
+
+// Examine implements [bellhop.Examiner]: it reads the whole file, and finds out whether it is sound.
+func (s *Store) Examine(ctx context.Context) ([]bellhop.Finding, error) {
+	return s.Store.Examine(ctx, s.lookFile)
 }
 
 func (s *Store) lookFile(ctx context.Context) ([]bellhop.Finding, error) {

@@ -12,10 +12,13 @@ import (
 )
 
 // finding returns the finding on a subject, and checks that it says what it should.
-func finding(t *testing.T, s bellhop.Diagnoser, subject, level, detail string) {
+func finding(t *testing.T, s *sqlite.Store, subject, level, detail string) {
 	t.Helper()
 	all, err := s.Diagnose(t.Context())
 	must(t, err)
+	whole, err := s.Examine(t.Context())
+	must(t, err)
+	all = append(all, whole...)
 	for _, f := range all {
 		if f.Subject == subject {
 			if f.Level != level || !strings.Contains(f.Detail, detail) || (f.Level != "ok") != (f.Advice != "") {

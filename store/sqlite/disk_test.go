@@ -98,12 +98,12 @@ func TestDamagedFile(t *testing.T) {
 	if s == nil {
 		return
 	}
-	findings, err := s.Diagnose(t.Context())
+	findings, err := s.Examine(t.Context())
 	if err != nil && !strings.Contains(err.Error(), "damaged") {
 		t.Fatal(err)
 	}
 	if err == nil && (findings[0].Level != "problem" || !strings.Contains(findings[0].Detail, "damaged")) {
-		t.Errorf("the diagnosis begins with %+v", findings[0])
+		t.Errorf("the examination begins with %+v", findings[0])
 	}
 }
 

@@ -179,7 +179,9 @@ func TestKilledWhileWriting(t *testing.T) {
 	}
 	findings, err := s.Diagnose(t.Context())
 	must(t, err)
-	for _, f := range findings {
+	whole, err := s.Examine(t.Context())
+	must(t, err)
+	for _, f := range append(findings, whole...) {
 		if f.Level != "ok" {
 			t.Errorf("%+v", f)
 		}

@@ -31,7 +31,18 @@ func (s *Store) Diagnose(ctx context.Context, m *Migrations, looks ...Look) ([]b
 	if err != nil || all[0].Level == LevelProblem {
 		return all, err
 	}
-	for _, look := range append(looks, s.lookWriting, s.lookProcesses, s.lookOrphans, s.lookBlocked) {
+	found, err := s.Examine(ctx, append(looks, s.lookWriting, s.lookProcesses, s.lookOrphans, s.lookBlocked)...)
+	all = append(all, found...)
+	order := []string{LevelProblem, LevelWarning, LevelOK}
+	slices.SortStableFunc(all, func(a, b bellhop.Finding) int {
+		return slices.Index(order, a.Level) - slices.Index(order, b.Level)
+	})
+	return all, err
+}
+
+// Examine returns what the looks find, in their order, until one fails.
+func (s *Store) Examine(ctx context.Context, looks ...Look) (all []bellhop.Finding, err error) {
+	for _, look := range looks {
 		findings, err := look(ctx)
 		if err != nil {
 			_, err = s.Dialect.Explain(err)
@@ -39,10 +50,6 @@ func (s *Store) Diagnose(ctx context.Context, m *Migrations, looks ...Look) ([]b
 		}
 		all = append(all, findings...)
 	}
-	order := []string{LevelProblem, LevelWarning, LevelOK}
-	slices.SortStableFunc(all, func(a, b bellhop.Finding) int {
-		return slices.Index(order, a.Level) - slices.Index(order, b.Level)
-	})
 	return all, nil
 }
 
