@@ -32,6 +32,13 @@ func TestFailuresAndLogs(t *testing.T) {
 			if a := found[0].History[0]; !cmp.Equal(a.Failure, failure) || !bytes.Equal(a.Log, log) {
 				t.Errorf("of %+v and the log %q there is %+v and %q", failure, log, a.Failure, a.Log)
 			}
+			l, err := s.List(t.Context(), &bellhop.Query{WithLast: true, Limit: 1})
+			if err != nil || len(l.Jobs) != 1 || len(l.Jobs[0].History) != 1 {
+				t.Fatalf("of %+v and the log %q a listing has %+v, %v", failure, log, l, err)
+			}
+			if a := l.Jobs[0].History[0]; !cmp.Equal(a.Failure, failure) || a.Log != nil {
+				t.Errorf("of %+v and the log %q a listing tells %+v and %q, want no log", failure, log, a.Failure, a.Log)
+			}
 		}
 	}
 }

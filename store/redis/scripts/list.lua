@@ -11,7 +11,7 @@ local reply, n, bytes, k = {'', 0, 0}, 0, 0, 3
 -- bare returns a record without its log: see appendTexts in codec.go.
 local function bare(r)
   if #r <= 84 or byte(r, 85) < 128 then return r end
-  local o = 85 + 4 + number('>I4', r, 85) - 2147483648
+  local o = 85 + 4 + number('>I4', r, 85) % 1073741824 -- without the bits of a log and of a failure
   o = o + 4 + number('>I4', r, o)
   o = o + 4 + number('>I4', r, o)
   return pack('>I4', o - 5) .. sub(r, 5, o - 1)
