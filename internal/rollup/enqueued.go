@@ -114,7 +114,9 @@ const (
 // eachEnqueued calls fn with what each client has written of each minute from one to another: of all queues together, or of each.
 func eachEnqueued(ctx context.Context, store bellhop.Store, which string, first, last time.Time, fn func(at time.Time, value string) error) error {
 	from, to := which+first.UTC().Format(windowForm), which+last.UTC().Format(windowForm)
-	q := bellhop.RecordQuery{Space: bellhop.EnqueuedSpace, Prefix: commonPrefix(from, to), After: from[:len(from)-1], Limit: 200}
+	q := bellhop.RecordQuery{
+		Space: bellhop.EnqueuedSpace, Prefix: commonPrefix(from, to), After: from[:len(from)-1], Limit: atOnce(first, last, time.Minute),
+	}
 	for {
 		records, err := store.Records(ctx, &q)
 		if err != nil {
@@ -122,8 +124,11 @@ func eachEnqueued(ctx context.Context, store bellhop.Store, which string, first,
 		}
 		for _, rec := range records {
 			at, err := time.Parse(windowForm, rec.Key[len(which):min(len(rec.Key), len(which)+len(windowForm))])
-			if err != nil || at.After(last) {
+			switch {
+			case err != nil:
 				continue
+			case at.After(last):
+				return nil
 			}
 			if err := fn(at, string(rec.Value)); err != nil {
 				return fmt.Errorf("read metrics: the record %.100q: %w", rec.Key, err)

@@ -1,13 +1,66 @@
 package rollup
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/memory"
 )
+
+// counting is a store that counts the records of clients that it hands over.
+type counting struct {
+	bellhop.Store
+	mu sync.Mutex
+	n  int
+}
+
+func (c *counting) Records(ctx context.Context, q *bellhop.RecordQuery) ([]bellhop.Record, error) {
+	list, err := c.Store.Records(ctx, q)
+	if q.Space == bellhop.EnqueuedSpace {
+		c.mu.Lock()
+		c.n += len(list)
+		c.mu.Unlock()
+	}
+	return list, err
+}
+
+// An hour is read in several calls at once, and each reads its part of it.
+func TestAnHourIsReadOnce(t *testing.T) {
+	const minutes, clients = 60, 4
+	s := &counting{Store: memory.New()}
+	var places []place
+	for i := range minutes {
+		at := begin.Add(time.Duration(i) * time.Minute)
+		places = append(places, place{"eq0", at}, place{"ea", at})
+		for c := range clients {
+			key := at.UTC().Format(windowForm) + fmt.Sprintf("/%d", c)
+			err := s.Put(t.Context(), []bellhop.RecordWrite{
+				{Space: bellhop.EnqueuedSpace, Key: enqueuedInAll + key, Value: []byte(" k=1\n"), Expect: bellhop.ExpectAny},
+				{Space: bellhop.EnqueuedSpace, Key: enqueuedInQueues + key, Value: []byte("q k=1\n"), Expect: bellhop.ExpectAny},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	found, err := levels[0].read(t.Context(), s, places, readsAtOnce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range minutes {
+		if n := len(found[place{"ea", begin.Add(time.Duration(i) * time.Minute)}]); n != clients {
+			t.Errorf("of minute %d there are %d records, want %d", i, n, clients)
+		}
+	}
+	if most := 2 * minutes * clients * 5 / 4; s.n > most {
+		t.Errorf("%d records were read, want %d or a few more", s.n, 2*minutes*clients)
+	}
+}
 
 func TestEnqueuedJobsAreCountedToo(t *testing.T) {
 	w := newWorld(t)

@@ -60,8 +60,8 @@ func of(s Series) shards { return func(l *level) []string { return []string{l.sh
 // take is called with the pages of windows.
 type take func(in frame, p *encodedPage) error
 
-// each calls fn with the pages of one shard, and of the clients' if need be, that make up the range, and returns the windows that have any. most bounds the length
-// of the windows that are used. Where a merged window is missing, what it would be merged from is read instead.
+// each calls fn with the pages of one shard, and of the clients' if need be, that make up the range, and returns the windows that have
+// any. most bounds the length of the windows that are used. Where a merged window is missing, what it would be merged from is read instead.
 func (r *Reader) each(ctx context.Context, rng Range, most time.Duration, shard shards, fn take) (have windows, err error) {
 	var need windows
 	if most > rng.Step { // the steps do not matter
@@ -222,9 +222,13 @@ type reads struct {
 	panic any   // of a store
 }
 
-// do begins a read as soon as few enough are under way.
+// do begins a read as soon as few enough are under way, unless one has failed.
 func (r *reads) do(read func(context.Context, adding) error) {
 	r.slots <- struct{}{}
+	if r.failed() {
+		<-r.slots
+		return
+	}
 	r.all.Go(func() {
 		defer func() {
 			if v := recover(); v != nil { // it is the caller's
@@ -243,6 +247,12 @@ func (r *reads) do(read func(context.Context, adding) error) {
 		defer r.mu.Unlock()
 		r.err = cmp.Or(r.err, err)
 	})
+}
+
+func (r *reads) failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err != nil || r.panic != nil
 }
 
 // end waits for all, and returns what was found.
@@ -298,11 +308,17 @@ func runs(places []place) func(yield func(shard string, run []time.Time) bool) {
 	}
 }
 
+// atOnce is how many records are asked for in one call, of those of windows from one to another: there are a few processes. What
+// comes after the last window would be read for nothing.
+func atOnce(first, last time.Time, size time.Duration) int {
+	return min(4*int(last.Sub(first)/size)+20, 200)
+}
+
 // readBetween reads the records of a shard's windows from one to another, whoever wrote them.
 func (l *level) readBetween(ctx context.Context, store bellhop.Store, shard string, first, last time.Time, add adding) error {
 	q := bellhop.RecordQuery{
 		Space: Space, Prefix: commonPrefix(l.key(shard, first), l.key(shard, last)), After: l.before(shard, first),
-		Limit: min(4*int(last.Sub(first)/l.size)+20, 200), // there are a few processes
+		Limit: atOnce(first, last, l.size),
 	}
 	for {
 		records, err := store.Records(ctx, &q)
