@@ -115,7 +115,7 @@ type Listing struct {
 	Jobs []*Job `json:"jobs"`
 	// Next is the parameter after for the next page; empty at the end.
 	Next string `json:"next,omitempty"`
-	// Examined is how many jobs were looked at: a page that is short and has a Next ended at the bound of one search.
+	// Examined is how many jobs were looked at: a page that is short and has a Next ended at the bound of one search, or at 4 MB.
 	Examined int `json:"examined,omitempty"`
 }
 
@@ -172,7 +172,8 @@ func (s *Server) listJobs(ctx context.Context, in *listRequest) (*Listing, error
 // pageBytes is how many bytes of arguments and results end a page: few jobs may be as large as very many.
 const pageBytes = 4 << 20
 
-// list reads a page in bites that are the smaller the larger the jobs are: neither the reply nor what is read for it grows without bound.
+// list reads a page in bites that are the smaller the larger the jobs are, and at most twice as large as the one before, for large jobs may
+// come after small ones: neither the reply nor what is read for it grows without bound.
 func (s *Server) list(ctx context.Context, q bellhop.Query) (*bellhop.Listing, error) {
 	page, limit, size := &bellhop.Listing{Next: q.After}, q.Limit, 0
 	q.Limit = min(limit, defaultPage)
@@ -193,7 +194,7 @@ func (s *Server) list(ctx context.Context, q bellhop.Query) (*bellhop.Listing, e
 		if some.Next == "" || len(some.Jobs) < q.Limit || n == limit || size >= pageBytes { // a search that has looked at enough ends it too
 			return page, nil
 		}
-		q.Limit = min(limit-n, max(1, (pageBytes-size)*n/size))
+		q.Limit = min(limit-n, 2*q.Limit, max(1, (pageBytes-size)*n/size))
 	}
 }
 

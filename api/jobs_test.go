@@ -252,6 +252,27 @@ func TestReadinessAsksTheStoreOnceASecond(t *testing.T) {
 	}
 }
 
+// A page on which large jobs come after small ones does not read all that are left at once.
+func TestLargeJobsAfterSmallOnes(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	var drafts []bellhop.Draft
+	for range 100 {
+		drafts = append(drafts, bellhop.RawJob("large", fmt.Appendf(nil, `{"text":%q}`, strings.Repeat("x", 100_000))))
+	}
+	for range 8 {
+		drafts = append(drafts, bellhop.RawJob("small", []byte(`{}`)))
+	}
+	if _, err := bellhop.Enqueue(t.Context(), w.client, drafts...); err != nil {
+		t.Fatal(err)
+	}
+	most := 0
+	w.store.list = func(q *bellhop.Query) { most = max(most, q.Limit) }
+	page := w.do("GET", "/v1/jobs?limit=100&args=true", "").want(200)
+	if n := len(page["jobs"].([]any)); n < 40 || n > 60 || most > 32 || page["next"] == nil {
+		t.Errorf("%d jobs on the page, and up to %d were read at once", n, most)
+	}
+}
+
 // A page of large jobs has fewer of them, and the pages together have each once.
 func TestPagesOfLargeJobs(t *testing.T) {
 	w := newWorld(t, api.Options{})
