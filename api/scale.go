@@ -57,15 +57,34 @@ func (s *Server) scaleQueue(ctx context.Context, in *queueRequest) (*scaleReply,
 	}
 	stats := seen.Value.Stats
 	if at, has := slices.BinarySearchFunc(stats, in.queue, func(st bellhop.QueueStats, name string) int { return strings.Compare(st.Queue, name) }); has {
-		st := &stats[at]
+		st := s.countOn(ctx, stats[at])
 		out.Limit = st.Limit
-		out.Ready, out.Running, out.Paused, out.OldestReadySeconds = st.Ready, st.Running, st.Paused, seen.Value.Oldest(st).Seconds()
+		out.Ready, out.Running, out.Paused, out.OldestReadySeconds = st.Ready, st.Running, st.Paused, seen.Value.Oldest(&st).Seconds()
 	}
 	out.Value = out.Running
 	if !out.Paused {
 		out.Value += out.Ready
 	}
 	return out, nil
+}
+
+// countOn returns the numbers of a queue counted as far as those of one queue may be: a look at very many queues counts a hundred jobs of
+// each, by which an autoscaler would start too few workers. If the store fails they are what the look saw.
+func (s *Server) countOn(ctx context.Context, st bellhop.QueueStats) bellhop.QueueStats {
+	seen := st
+	for state, n := range map[bellhop.State]*int{bellhop.StateReady: &st.Ready, bellhop.StateRunning: &st.Running} {
+		if st.Limit >= bellhop.QueuesCountedTo || !st.More(*n) {
+			continue
+		}
+		f := bellhop.Filter{Queues: []string{st.Queue}, States: bellhop.States(state)}
+		all, err := s.client.Count(ctx, f, bellhop.QueuesCountedTo)
+		if err != nil {
+			return seen
+		}
+		*n = all
+	}
+	st.Limit = max(st.Limit, bellhop.QueuesCountedTo)
+	return st
 }
 
 // depths returns what the queues are like. Scheduled jobs become ready through workers; where none is alive, jobs whose time has come

@@ -40,6 +40,45 @@ func TestScaleWithNoWorker(t *testing.T) {
 	w.do("GET", "/v1/queues/%00/scale", "").problem(422, "invalid")
 }
 
+// Where a look at all queues counts a few jobs of each, those of the one that is asked for are counted on.
+func TestScaleAmongVeryManyQueues(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	w.store.countTo = 2
+	for range 7 {
+		if _, err := bellhop.Enqueue(t.Context(), w.client, bellhop.RawJob("k", []byte("{}"), bellhop.Queue("mail"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := bellhop.NewID()
+	if _, err := w.store.Beat(t.Context(), &bellhop.Beat{Process: bellhop.Process{ID: p}, Lease: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.store.Exchange(t.Context(), &bellhop.ExchangeRequest{
+		ID: bellhop.NewID(), Process: p, Limit: 3, Kinds: []string{"k"}, Wants: []bellhop.Want{{Queue: "mail", Count: 3}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		err                         error
+		value, ready, running, upTo string
+	}{{nil, "7", "4", "3", "10000"}, {bellhop.ErrUnavailable, "4", "2", "2", "2"}} {
+		w.store.before = func(op bellhop.Op) error {
+			if op == bellhop.OpCount {
+				return c.err
+			}
+			return nil
+		}
+		w.server.ForgetQueues()
+		got := w.do("GET", "/v1/queues/mail/scale", "").want(200)
+		for key, want := range map[string]string{"value": c.value, "ready": c.ready, "running": c.running, "limit": c.upTo} {
+			if got[key] != json.Number(want) {
+				t.Errorf("while counting ends with %v, %s is %v, want %s", c.err, key, got[key], want)
+			}
+		}
+	}
+}
+
 func TestMetricsAreServedIfThereAreAny(t *testing.T) {
 	newWorld(t, api.Options{}).do("GET", "/metrics", "").problem(404, "unknown-route")
 	w := newWorld(t, api.Options{Token: "secret-token", Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })})

@@ -40,6 +40,7 @@ type faulty struct {
 	bellhop.Store
 	before, after func(op bellhop.Op) error
 	list          func(q *bellhop.Query) // told of each listing
+	countTo       int                    // how far statistics count, if it is not 0
 
 	mu    sync.Mutex
 	calls map[bellhop.Op]int
@@ -77,6 +78,18 @@ func (f *faulty) List(ctx context.Context, q *bellhop.Query) (page *bellhop.List
 	}
 	err = f.around(bellhop.OpList, func() (err error) { page, err = f.Store.List(ctx, q); return err })
 	return page, err
+}
+
+func (f *faulty) Stats(ctx context.Context, limit int) ([]bellhop.QueueStats, error) {
+	if f.countTo > 0 {
+		limit = min(limit, f.countTo)
+	}
+	return f.Store.Stats(ctx, limit)
+}
+
+func (f *faulty) Count(ctx context.Context, q *bellhop.Query) (c *bellhop.Counted, err error) {
+	err = f.around(bellhop.OpCount, func() (err error) { c, err = f.Store.Count(ctx, q); return err })
+	return c, err
 }
 
 func (f *faulty) Ping(ctx context.Context) (now time.Time, err error) {

@@ -30,8 +30,8 @@ type Options struct {
 	// MaxSeries bounds the pairs of queue and kind that have series of their own; later ones are counted as queue and kind "(other)".
 	// Default 0: [DefaultMaxSeries].
 	MaxSeries int
-	// CountTo is how far the jobs of a queue in one state are counted for bellhop_queue_jobs: this number means that many or more.
-	// Default 0: [DefaultCountTo].
+	// CountTo is how far the jobs of a queue in one state are counted for bellhop_queue_jobs: this number means that many or more. Of very
+	// many queues a store may count fewer, 100 at least: see [bellhop.QueueStats]. Default 0: [DefaultCountTo].
 	CountTo int
 	// Fresh is how old the gauges of queues may be at a scrape, so that many scrapes do not mean many queries; they are also not asked
 	// for more often than one part in twenty of the time. Default 0: [DefaultFresh].
