@@ -25,3 +25,26 @@ func TestDamagedRow(t *testing.T) {
 	rowtest.Damage(t, open, exec)
 	rowtest.Failure(t, open(t), exec)
 }
+
+// A claim within an enqueue that meets such a row hands out the others.
+func TestDamagedRowWithinAnEnqueue(t *testing.T) {
+	j := newJoining(t)
+	j.decline.Store(true)
+	jobs, err := j.enqueue(1)
+	must(t, err)
+	bad := jobs[0].ID
+	_, err = raw(t, j.path, "").ExecContext(t.Context(), "update bellhop_jobs set tags = '{' where id = ?", bad[:])
+	must(t, err)
+	j.decline.Store(false)
+	jobs, err = j.enqueue(1)
+	must(t, err)
+	must(t, <-j.errs)
+	if reply := <-j.ended; len(reply.Claims) != 1 || reply.Claims[0].Job.ID != jobs[0].ID {
+		t.Errorf("%d claims, want that of the job that was enqueued", len(reply.Claims))
+	}
+	found, err := j.Get(t.Context(), []bellhop.ID{bad})
+	must(t, err)
+	if p := found[0].Place; p.State != bellhop.StateDead || !strings.Contains(p.Reason, "tags") {
+		t.Errorf("the damaged job is %+v", p)
+	}
+}
