@@ -66,6 +66,20 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// found checks that the claims are of the jobs that are wanted.
+func found(t *testing.T, claims []bellhop.Claim, want ...bellhop.ID) {
+	t.Helper()
+	var ids []bellhop.ID
+	for _, c := range claims {
+		ids = append(ids, c.Token.JobID)
+	}
+	slices.SortFunc(ids, bellhop.ID.Compare)
+	slices.SortFunc(want, bellhop.ID.Compare)
+	if !slices.Equal(ids, want) {
+		t.Fatalf("%d claims, want %d, or they are of other jobs", len(ids), len(want))
+	}
+}
+
 const kind = "test.row"
 
 func damage(t *testing.T, s bellhop.Store, column, finder string, spoil func(value string, id bellhop.ID)) {
@@ -84,18 +98,6 @@ func damage(t *testing.T, s bellhop.Store, column, finder string, spoil func(val
 	_, err = s.Beat(ctx, beat)
 	must(t, err)
 	r := &bellhop.ExchangeRequest{ID: bellhop.NewID(), Process: p.ID, Limit: 10, Kinds: []string{kind}, Wants: []bellhop.Want{{Queue: "default", Count: 10}}}
-	found := func(claims []bellhop.Claim, want ...bellhop.ID) {
-		t.Helper()
-		var ids []bellhop.ID
-		for _, c := range claims {
-			ids = append(ids, c.Token.JobID)
-		}
-		slices.SortFunc(ids, bellhop.ID.Compare)
-		slices.SortFunc(want, bellhop.ID.Compare)
-		if !slices.Equal(ids, want) {
-			t.Fatalf("%d claims, want %d, of other jobs", len(ids), len(want))
-		}
-	}
 	exchange := func() []bellhop.Claim {
 		t.Helper()
 		reply, err := s.Exchange(ctx, r)
@@ -109,18 +111,18 @@ func damage(t *testing.T, s bellhop.Store, column, finder string, spoil func(val
 		if len(l.Jobs) != 3 || !strings.Contains(l.Jobs[1].Place.Reason, "damaged") || l.Jobs[0].Place.Reason != "" {
 			t.Errorf("listed %+v", l.Jobs)
 		}
-		found(exchange(), good...)
+		found(t, exchange(), good...)
 	} else {
-		found(exchange(), jobs[0].ID, bad, jobs[2].ID)
+		found(t, exchange(), jobs[0].ID, bad, jobs[2].ID)
 		spoil("{", bad)
 	}
 	switch finder {
 	case "repeat":
-		found(exchange(), good...)
+		found(t, exchange(), good...)
 	case "beat":
 		reply, err := s.Beat(ctx, beat)
 		must(t, err)
-		found(reply.Extra, good...)
+		found(t, reply.Extra, good...)
 	case "sweep":
 		beat.Leave = true
 		beat.Held = nil
@@ -128,7 +130,7 @@ func damage(t *testing.T, s bellhop.Store, column, finder string, spoil func(val
 		must(t, err)
 		claims, err := s.Sweep(ctx, 10)
 		must(t, err)
-		found(claims, good...)
+		found(t, claims, good...)
 	}
 	snapshots, err := s.Get(ctx, []bellhop.ID{bad})
 	must(t, err)
@@ -143,7 +145,7 @@ func damage(t *testing.T, s bellhop.Store, column, finder string, spoil func(val
 	must(t, err)
 	r.ID = bellhop.NewID()
 	claims := exchange()
-	found(claims, bad)
+	found(t, claims, bad)
 	if j := claims[0].Job; len(j.Tags) != 1 || j.Meta["b"] != "c" {
 		t.Errorf("once it is mended the job is %+v", j)
 	}
