@@ -11,7 +11,7 @@ import (
 )
 
 // Store is a [bellhop.Store] on SQLite. It is a [bellhop.Notifier], a [bellhop.Joiner],
-// a [bellhop.Migrator], a [bellhop.Diagnoser] and a [bellhop.Stepper] as well.
+// a [bellhop.Migrator], a [bellhop.Diagnoser], a [bellhop.Examiner] and a [bellhop.Stepper] as well.
 // Make one with [Open] or [New].
 type Store struct {
 	*sqlstore.Store
