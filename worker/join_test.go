@@ -10,6 +10,9 @@ import (
 	"github.com/gobellhop/bellhop/store/storetest"
 )
 
+// seldom keeps polls out of these tests: while one is under way, and for a moment after it has found nothing, the worker declines.
+const seldom = time.Minute
+
 // joinable is a store that lets enqueues claim, by an exchange right after each. It notifies
 // nobody: what runs at once was claimed so, for polls come later.
 type joinable struct {
@@ -72,7 +75,7 @@ func TestJoinedClaims(t *testing.T) {
 				s := r.joinable()
 				client := r.newClient(s)
 				var l ledger
-				w := r.runOn(client, Config{Queues: Queues{"default": 2}}, job.With(func(ctx context.Context, _ item) error { l.add(ctx); return nil }))
+				w := r.runOn(client, Config{Queues: Queues{"default": 2}, Poll: seldom}, job.With(func(ctx context.Context, _ item) error { l.add(ctx); return nil }))
 				pass(5 * time.Second)
 				if mode != 0 {
 					r.faulty.Fail(bellhop.OpExchange, mode, 1, nil)
@@ -101,7 +104,7 @@ func TestJoinsAreDeclined(t *testing.T) {
 		s := r.joinable()
 		client := r.newClient(s)
 		g := newGate(t)
-		w := r.runOn(client, Config{Queues: Queues{"default": 2}}, job.With(g.handle))
+		w := r.runOn(client, Config{Queues: Queues{"default": 2}, Poll: seldom}, job.With(g.handle))
 		pass(5 * time.Second)
 		other := bellhop.Define[item]("test.unknown")
 		enqueue := func(what string, made int, d ...bellhop.Draft) {
@@ -136,7 +139,7 @@ func TestJoinOfAProcessThatIsHeldDead(t *testing.T) {
 	laneBubble(t, 1, func(t *testing.T, r *rig) {
 		s := r.joinable()
 		client := r.newClient(s)
-		w := r.runOn(client, Config{Queues: Queues{"default": 2}}, job.With(ok))
+		w := r.runOn(client, Config{Queues: Queues{"default": 2}, Poll: seldom}, job.With(ok))
 		pass(5*time.Second + 500*time.Millisecond)
 		r.sweepAway(w)
 		if _, err := job.Enqueue(r.ctx, client, item{}); err != nil {
@@ -156,7 +159,7 @@ func TestDrainWithAJoinThatHangs(t *testing.T) {
 		s := r.joinable()
 		client := r.newClient(s)
 		g := newGate(t)
-		w := r.runOn(client, Config{Queues: Queues{"default": 2}, Grace: 20 * time.Second, Shutdown: 25 * time.Second}, job.With(g.handle))
+		w := r.runOn(client, Config{Queues: Queues{"default": 2}, Poll: seldom, Grace: 20 * time.Second, Shutdown: 25 * time.Second}, job.With(g.handle))
 		pass(5 * time.Second)
 		for hangs := range 2 {
 			if hangs > 0 {

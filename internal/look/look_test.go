@@ -290,7 +290,8 @@ func TestDrain(t *testing.T) {
 func TestStoreEndsItsLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := Share(&frozen{Store: memory.New(), thaw: make(chan struct{})})
-		if Of(store) != To(store, bellhop.QueuesCountedTo) || To(store, 7) != To(store, 7) || To(store, 7) == Of(store) {
+		seven := To(store, 7)
+		if Of(store) != To(store, bellhop.QueuesCountedTo) || To(store, 7) != seven || seven == Of(store) {
 			t.Error("looks that count to the same are not one, or others are")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
