@@ -130,7 +130,10 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 		return err
 	}
 	d.force = force
-	const start = "start bellhop serve, bellhop work, or the program that has the handlers"
+	const (
+		start = "start bellhop serve, bellhop work, or the program that has the handlers"
+		hands = "more slots, more processes, or shorter jobs"
+	)
 	ready := slices.ContainsFunc(stats, func(q bellhop.QueueStats) bool { return q.Ready > 0 })
 	switch n := len(force.Processes); {
 	case n > 0:
@@ -162,7 +165,7 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 		case q.Ready > 0 && age > time.Minute:
 			late = append(late, queueFinding{
 				q.Queue, fmt.Sprintf("%s ready, the oldest since %s", countedJobs(q.Ready, q.More(q.Ready)), span(age)),
-				"more slots, more processes, or shorter jobs",
+				hands,
 			})
 		}
 		if late := d.now.Sub(q.NextDue); !q.NextDue.IsZero() && late > 10*time.Second && len(force.Processes) > 0 {
@@ -171,7 +174,7 @@ func (d *diagnosis) lookAtQueues(ctx context.Context) error {
 		}
 	}
 	ofQueues(d.problem, unworked, "jobs wait, and no living process works", "start workers for them: bellhop queues list says of how many jobs")
-	ofQueues(d.warn, late, "jobs have been ready for more than a minute in", "more slots, more processes, or shorter jobs")
+	ofQueues(d.warn, late, "jobs have been ready for more than a minute in", hands)
 	if dead > 0 {
 		d.warn("dead jobs", waits(dead, countedJobs(dead, more))+" for a person", "bellhop jobs list --state dead")
 	}

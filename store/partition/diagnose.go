@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/finding"
 )
 
 // Levels of findings, the gravest first.
 const (
-	levelProblem = "problem"
-	levelWarning = "warning"
-	levelOK      = "ok"
+	levelProblem = finding.Problem
+	levelWarning = finding.Warning
+	levelOK      = finding.OK
 )
 
 // maxSkew is how far the clocks of two parts may be apart before a finding says so.
@@ -67,7 +68,7 @@ func (s *Store) Diagnose(ctx context.Context) ([]bellhop.Finding, error) {
 	findings = append(findings, clocks(ahead)...)
 	findings = append(findings, s.pauses(stats)...)
 	findings = append(findings, s.misplaced(stats)...)
-	gravestFirst(findings)
+	finding.GravestFirst(findings)
 	return findings, nil
 }
 
@@ -95,7 +96,7 @@ func (s *Store) Examine(ctx context.Context) ([]bellhop.Finding, error) {
 		}
 		findings = append(findings, a.part.named(a.value)...)
 	}
-	gravestFirst(findings)
+	finding.GravestFirst(findings)
 	return findings, nil
 }
 
@@ -105,13 +106,6 @@ func (p *part) named(found []bellhop.Finding) []bellhop.Finding {
 		found[i].Subject = p.name + ": " + found[i].Subject
 	}
 	return found
-}
-
-func gravestFirst(findings []bellhop.Finding) {
-	order := []string{levelProblem, levelWarning, levelOK}
-	slices.SortStableFunc(findings, func(a, b bellhop.Finding) int {
-		return slices.Index(order, a.Level) - slices.Index(order, b.Level)
-	})
 }
 
 // clocks compares the parts' clocks by how far each is ahead of this process's.

@@ -72,13 +72,22 @@ func (dialect) ListClaims(ctx context.Context, tx sqlstore.Tx, exchange, process
 
 // Listed implements [sqlstore.ClaimLister].
 func (dialect) Listed(ctx context.Context, tx sqlstore.Tx, process bellhop.ID, before int64) (exchanges []bellhop.ID, err error) {
-	err = tx.Query(ctx, oldLists, func(r sqlstore.Row) error {
+	ids, err := idsOf(ctx, tx, oldLists, uuid(process), before)
+	for _, id := range ids {
+		exchanges = append(exchanges, id)
+	}
+	return exchanges, err
+}
+
+// idsOf returns what a statement selects, which is ids.
+func idsOf(ctx context.Context, tx sqlstore.Tx, st *sqlstore.Stmt, args ...any) (ids [][16]byte, err error) {
+	err = tx.Query(ctx, st, func(r sqlstore.Row) error {
 		var id [16]byte
 		err := r.Scan(&id)
-		exchanges = append(exchanges, id)
+		ids = append(ids, id)
 		return err
-	}, uuid(process), before)
-	return exchanges, err
+	}, args...)
+	return ids, err
 }
 
 // Unlist implements [sqlstore.ClaimLister].
@@ -87,13 +96,7 @@ func (dialect) Unlist(ctx context.Context, tx sqlstore.Tx, exchanges []bellhop.I
 	for i, id := range exchanges {
 		ids[i] = id
 	}
-	var held [][16]byte
-	err := tx.Query(ctx, holdLists, func(r sqlstore.Row) error {
-		var id [16]byte
-		err := r.Scan(&id)
-		held = append(held, id)
-		return err
-	}, ids)
+	held, err := idsOf(ctx, tx, holdLists, ids)
 	if err == nil && len(held) > 0 {
 		_, err = tx.Exec(ctx, unlist, held)
 	}

@@ -107,9 +107,7 @@ func tokens(claims []bellhop.Claim) (list []bellhop.Token) {
 func TestEndsThatAreCountedLate(t *testing.T) {
 	l := newLister(t)
 	l.enqueue(3)
-	r := &bellhop.ExchangeRequest{
-		ID: bellhop.NewID(), Process: l.process.ID, Limit: 1, Kinds: []string{"k"}, Wants: []bellhop.Want{{Queue: "q", Count: 1}},
-	}
+	r := l.request()
 	first, err := l.store.Exchange(t.Context(), r)
 	must(t, err)
 	ended, release := make(chan bool), make(chan bool)
@@ -147,9 +145,7 @@ func TestEndedExchangeMadeAtOnce(t *testing.T) {
 	l := newLister(t)
 	for range 20 {
 		l.enqueue(9)
-		r := &bellhop.ExchangeRequest{
-			ID: bellhop.NewID(), Process: l.process.ID, Limit: 1, Kinds: []string{"k"}, Wants: []bellhop.Want{{Queue: "q", Count: 1}},
-		}
+		r := l.request()
 		first, err := l.store.Exchange(t.Context(), r)
 		must(t, err)
 		_, err = l.store.Exchange(t.Context(), &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: []bellhop.Outcome{success(first.Claims[0].Token)}})
@@ -188,10 +184,8 @@ func TestExchangeOfAnotherProcess(t *testing.T) {
 	l := newLister(t)
 	l.enqueue(2)
 	claims, _ := l.exchange(nil, 1)
-	other := testProcess(t, l.store)
-	r := &bellhop.ExchangeRequest{
-		ID: claims[0].Token.Exchange, Process: other, Limit: 1, Kinds: []string{"k"}, Wants: []bellhop.Want{{Queue: "q", Count: 1}},
-	}
+	r := l.request()
+	r.ID, r.Process = claims[0].Token.Exchange, testProcess(t, l.store)
 	if _, err := l.store.Exchange(t.Context(), r); err == nil || !errors.Is(err, bellhop.ErrUnchanged) || !strings.Contains(err.Error(), "made by another process") {
 		t.Errorf("another process's exchange of the same id: %v", err)
 	}

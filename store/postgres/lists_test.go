@@ -53,6 +53,13 @@ func (l *lister) beat(leave bool, held ...bellhop.Token) *bellhop.BeatReply {
 	return reply
 }
 
+// request asks for one job.
+func (l *lister) request() *bellhop.ExchangeRequest {
+	return &bellhop.ExchangeRequest{
+		ID: bellhop.NewID(), Process: l.process.ID, Limit: 1, Kinds: []string{"k"}, Wants: []bellhop.Want{{Queue: "q", Count: 1}},
+	}
+}
+
 func (l *lister) enqueue(n int) {
 	var jobs []*bellhop.Job
 	for range n {
@@ -147,9 +154,7 @@ func TestListsGoWithTheirProcess(t *testing.T) {
 func TestListOfRepeatedExchange(t *testing.T) {
 	l := newLister(t)
 	l.enqueue(2)
-	r := &bellhop.ExchangeRequest{
-		ID: bellhop.NewID(), Process: l.process.ID, Limit: 1, Kinds: []string{"k"}, Wants: []bellhop.Want{{Queue: "q", Count: 1}},
-	}
+	r := l.request()
 	first, err := l.store.Exchange(t.Context(), r)
 	must(t, err)
 	_, err = l.store.Exchange(t.Context(), &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: []bellhop.Outcome{success(first.Claims[0].Token)}})

@@ -11,13 +11,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/finding"
 )
 
 // Levels of findings, the gravest first.
 const (
-	levelProblem = "problem"
-	levelWarning = "warning"
-	levelOK      = "ok"
+	levelProblem = finding.Problem
+	levelWarning = finding.Warning
+	levelOK      = finding.OK
 )
 
 // Diagnose implements [bellhop.Diagnoser].
@@ -48,10 +49,7 @@ func (s *Store) Diagnose(ctx context.Context) (all []bellhop.Finding, err error)
 		}
 		all = append(all, processes...)
 	}
-	order := []string{levelProblem, levelWarning, levelOK}
-	slices.SortStableFunc(all, func(a, b bellhop.Finding) int {
-		return slices.Index(order, a.Level) - slices.Index(order, b.Level)
-	})
+	finding.GravestFirst(all)
 	return all, nil
 }
 

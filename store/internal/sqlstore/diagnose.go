@@ -3,17 +3,17 @@ package sqlstore
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/internal/finding"
 )
 
 // Levels of findings, the gravest first.
 const (
-	LevelProblem = "problem"
-	LevelWarning = "warning"
-	LevelOK      = "ok"
+	LevelProblem = finding.Problem
+	LevelWarning = finding.Warning
+	LevelOK      = finding.OK
 )
 
 // Look is one look of a diagnosis.
@@ -33,10 +33,7 @@ func (s *Store) Diagnose(ctx context.Context, m *Migrations, looks ...Look) ([]b
 	}
 	found, err := s.Examine(ctx, append(looks, s.lookWriting, s.lookProcesses, s.lookOrphans, s.lookBlocked)...)
 	all = append(all, found...)
-	order := []string{LevelProblem, LevelWarning, LevelOK}
-	slices.SortStableFunc(all, func(a, b bellhop.Finding) int {
-		return slices.Index(order, a.Level) - slices.Index(order, b.Level)
-	})
+	finding.GravestFirst(all)
 	return all, err
 }
 

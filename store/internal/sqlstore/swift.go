@@ -146,11 +146,9 @@ func (s *Store) exchangeSwiftly(ctx context.Context, r *bellhop.ExchangeRequest)
 		gone = !r.Process.IsZero() && !done.Alive
 		reply = &bellhop.ExchangeReply{Claims: done.Claims}
 		reply.Signals.Now, reply.Signals.NextDue = at(done.Now), t.until(done.NextDue)
-		damaged = done.Damaged
-		if done.Ended == len(r.Outcomes) && !done.Seen && done.Paused == 0 && done.Cancel == 0 {
-			return nil
+		if done.Ended != len(r.Outcomes) || done.Seen || done.Paused != 0 || done.Cancel != 0 {
+			err = s.lookAgain(ctx, r, done, reply)
 		}
-		err = s.lookAgain(ctx, r, done, reply)
 		damaged = done.Damaged
 		return err
 	})
