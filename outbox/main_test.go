@@ -166,6 +166,17 @@ func (r *rig) eventually(what string, is func() bool) {
 	}
 }
 
+// answers waits until the database answers after a restart. The pool forgets its idle connections of before,
+// each of which would tell once that its server has ended.
+func (r *rig) answers() {
+	r.t.Helper()
+	r.eventually("the database answers", func() bool {
+		r.db.SetMaxIdleConns(0)
+		r.db.SetMaxIdleConns(2) // the default of database/sql
+		return r.db.PingContext(r.ctx) == nil
+	})
+}
+
 func (r *rig) status() outbox.Status {
 	r.t.Helper()
 	s, err := r.box.Status(r.ctx, r.db)

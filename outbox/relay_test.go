@@ -261,7 +261,7 @@ func TestDatabaseDown(t *testing.T) {
 			server.Kill()
 			r.eventually("the relay notices", func() bool { return relay.Stats().Err != nil })
 			server.Start()
-			r.eventually("the database answers", func() bool { return r.db.PingContext(r.ctx) == nil })
+			r.answers()
 			r.enqueue(greet.New("after a kill"))
 			r.eventually("moved after a kill", func() bool { return r.count() == 2 })
 			server.Freeze()
