@@ -64,8 +64,9 @@ func Enqueue(ctx context.Context, e Enqueuer, drafts ...Draft) ([]Receipt, error
 type EnqueueFunc func(ctx context.Context, jobs []*Job) ([]Receipt, error)
 
 // EnqueueMiddleware is called round each enqueue, with all jobs of the call. It
-// may change their Meta or refuse them with an error. It must call next at most once,
-// with the same jobs, and return what next returned.
+// may change their Meta, which is nil for a job without any, or refuse them with an
+// error. It must call next at most once, with the same jobs, and return what next
+// returned.
 type EnqueueMiddleware func(ctx context.Context, jobs []*Job, next EnqueueFunc) ([]Receipt, error)
 
 func (c *Client) submit(ctx context.Context, drafts []Draft) ([]Receipt, error) {

@@ -252,15 +252,17 @@ func TestMiddlewareAndMetadata(t *testing.T) {
 			}
 			return next(ctx, jobs)
 		}))
-	for _, key = range []string{"first", "second"} {
-		r, err := sendWelcome.EnqueueMany(t.Context(), c, make([]welcome, 2))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range r {
-			s, err := c.Get(t.Context(), r.ID)
-			if err != nil || len(s.Meta) != 2 || s.Meta["tenant"] != "a" || s.Meta[key] != "x" {
-				t.Errorf("%v, %v", s.Meta, err)
+	for _, d := range []*bellhop.Definition[welcome]{sendWelcome, bellhop.Define[welcome]("without.options")} {
+		for _, key = range []string{"first", "second"} {
+			r, err := d.EnqueueMany(t.Context(), c, make([]welcome, 2))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range r {
+				s, err := c.Get(t.Context(), r.ID)
+				if err != nil || len(s.Meta) != 2 || s.Meta["tenant"] != "a" || s.Meta[key] != "x" {
+					t.Errorf("%s: %v, %v", d.Kind(), s.Meta, err)
+				}
 			}
 		}
 	}

@@ -235,7 +235,7 @@ func (d Draft) job(client settings) (*Job, error) {
 	j := &Job{
 		ID: s.id, Kind: d.kind, Queue: s.queue, Priority: s.priority, Args: args,
 		RunAt: s.runAt, Delay: s.delay, Attempts: s.attempts, Timeout: s.timeout,
-		Retention: s.retention, Meta: s.meta,
+		Retention: s.retention, Meta: maps.Clone(s.meta), // its own, because middleware may change it
 	}
 	if j.ID.IsZero() {
 		j.ID = NewID()
