@@ -54,10 +54,21 @@ type Enqueuer interface {
 // [MaxBatchBytes]. Receipts come in the order of the drafts. If one is refused,
 // the error names it by its index and nothing is enqueued.
 func Enqueue(ctx context.Context, e Enqueuer, drafts ...Draft) ([]Receipt, error) {
-	if e == nil {
+	if isNobody(e) {
 		return nil, invalid("enqueuer", "it is nil; want a client, or what a Within function returns")
 	}
 	return e.submit(ctx, drafts)
+}
+
+// isNobody reports whether there is nothing behind an enqueuer. A client that was never set, such as a struct's field, is no nil Enqueuer.
+func isNobody(e Enqueuer) bool {
+	switch e := e.(type) {
+	case *Client:
+		return e == nil
+	case *Bound:
+		return e == nil
+	}
+	return e == nil
 }
 
 // EnqueueFunc enqueues jobs that have passed all checks.

@@ -61,8 +61,14 @@ func (d *Definition[T]) Enqueue(ctx context.Context, e Enqueuer, args T, opts ..
 }
 
 // EnqueueMany hands over one job for each of args, all or none, at most
-// [MaxBatch]. The options hold for each. Receipts come in the order of args.
+// [MaxBatch]. The options hold for each; [WithID] and [UniqueKey], of which one
+// value can be one job's only, are refused. Receipts come in the order of args.
 func (d *Definition[T]) EnqueueMany(ctx context.Context, e Enqueuer, args []T, opts ...Option) ([]Receipt, error) {
+	for _, o := range opts {
+		if o.levels&forOne != 0 && len(args) > 1 {
+			return nil, invalid("option", "%s is for one job, and %d were given: make each by New with its own, and hand them over by Enqueue", o.name, len(args))
+		}
+	}
 	drafts := make([]Draft, len(args))
 	for i, a := range args {
 		drafts[i] = d.New(a, opts...)
@@ -70,7 +76,7 @@ func (d *Definition[T]) EnqueueMany(ctx context.Context, e Enqueuer, args []T, o
 	return Enqueue(ctx, e, drafts...)
 }
 
-// New makes a job that is not yet enqueued, for [Enqueue].
+// New makes a job that is not yet enqueued, for [Enqueue], which encodes args.
 func (d *Definition[T]) New(args T, opts ...Option) Draft {
 	return Draft{kind: d.kind, opts: opts, base: d.opts, encode: func() ([]byte, error) {
 		var v any = args // once, because it costs an allocation
@@ -273,12 +279,19 @@ func checkMeta(meta map[string]string) error {
 		if err := CheckName("metadata key", key); err != nil { // middleware may have set any
 			return asInvalid("metadata", err)
 		}
-		if err := ValidStrings(meta[key]); err != nil {
-			return invalid("metadata", "the value of %s %v", key, err)
+		if err := checkMetaValue(key, meta[key]); err != nil {
+			return err
 		}
 	}
 	if size > MaxMeta {
 		return invalid("metadata", "%d bytes are more than the limit of %d", size, MaxMeta)
+	}
+	return nil
+}
+
+func checkMetaValue(key, value string) error {
+	if err := ValidStrings(value); err != nil {
+		return invalid("metadata", "the value of %s %v", key, err)
 	}
 	return nil
 }

@@ -108,6 +108,18 @@ func TestRefusedAtTheDoor(t *testing.T) {
 			return err
 		},
 		`kind "": `: func() error { _, err := bellhop.Enqueue(ctx, c, bellhop.RawJob("", []byte(`{}`))); return err },
+		`UniqueKey is for one job, and 2 were given`: func() error {
+			_, err := sendWelcome.EnqueueMany(ctx, c, make([]welcome, 2), bellhop.UniqueKey("k"))
+			return err
+		},
+		`WithID is for one job, and 2 were given`: func() error {
+			_, err := sendWelcome.EnqueueMany(ctx, c, make([]welcome, 2), bellhop.WithID(bellhop.NewID()))
+			return err
+		},
+		`metadata: the value of at-client`: func() error {
+			_, err := bellhop.NewClient(memory.New(), bellhop.Meta("at-client", "\x00"))
+			return err
+		},
 		`jobs: 10001 jobs in one call`: func() error {
 			_, err := sendWelcome.EnqueueMany(ctx, c, make([]welcome, 10_001))
 			return err
@@ -127,6 +139,17 @@ func call(ctx context.Context, c *bellhop.Client, o bellhop.Option) func() error
 	return func() error { _, err := sendWelcome.Enqueue(ctx, c, welcome{}, o); return err }
 }
 
+// A client that was never set, as the field of a struct may be, is no nil Enqueuer and is refused like one. So is no transaction.
+func TestNobodyToEnqueueWith(t *testing.T) {
+	var client *bellhop.Client
+	var bound *bellhop.Bound
+	for _, e := range []bellhop.Enqueuer{nil, client, bound} {
+		if _, err := sendWelcome.Enqueue(t.Context(), e, welcome{}); !errors.Is(err, bellhop.ErrInvalid) || !strings.Contains(err.Error(), "it is nil") {
+			t.Errorf("%T: %v", e, err)
+		}
+	}
+}
+
 func TestDefinePanicsInOneLine(t *testing.T) {
 	for want, define := range map[string]func(){
 		`kind "a b"`:                        func() { bellhop.Define[int]("a b") },
@@ -135,6 +158,7 @@ func TestDefinePanicsInOneLine(t *testing.T) {
 			bellhop.Define[int]("k", bellhop.Check(func(string) error { return nil }))
 		},
 		`check: the function is nil`: func() { bellhop.Define[int]("k", bellhop.Check[int](nil)) },
+		`metadata: the value of k`:   func() { bellhop.Define[int]("k", bellhop.Meta("k", "\xff")) },
 		`the target is nil`:          func() { bellhop.Define[int]("k", bellhop.RetryOn(nil, bellhop.Polynomial)) },
 		`the target is a string`:     func() { bellhop.Define[int]("k", bellhop.DiscardOn("text")) },
 		`Queue means nothing for a rule`: func() {

@@ -39,6 +39,9 @@ func Schemes() []string {
 //
 //	sqlite:jobs.db                      a file beside the program
 //	sqlite:///var/lib/app/jobs.db       a file anywhere
+//	postgres://user:password@host/db    PostgreSQL
+//	mysql://user:password@host/db       MySQL and MariaDB
+//	redis://host:6379                   Redis; also rediss:, redis+sentinel:, redis+cluster:
 //	memory:                             this process's memory, for tests
 //	partition:parts.json                several stores as one, which the file names
 //

@@ -25,6 +25,8 @@ const (
 	atDefinition
 	atCall
 	atRule
+	// forOne is no level: the option's value can be that of one job only.
+	forOne
 )
 
 func (l level) String() string {
@@ -204,7 +206,7 @@ func Unique() Option {
 // UniqueKey lets at most one live job of the kind have the key: 1 to 400 bytes of text,
 // and with the kind at most 507.
 func UniqueKey(key string) Option {
-	return Option{"UniqueKey", atCall, func(s *settings) error {
+	return Option{"UniqueKey", atCall | forOne, func(s *settings) error {
 		if key == "" || len(key) > 400 || CleanText(key, 512) != key {
 			return invalid("unique", "the key %.64q is not usable: want 1 to 400 bytes of valid text without control characters", key)
 		}
@@ -216,7 +218,7 @@ func UniqueKey(key string) Option {
 // WithID gives the job an id of the caller's choice instead of a new one, so
 // that a repeated enqueue is the same job: see [NewID] and [IDFromKey].
 func WithID(id ID) Option {
-	return Option{"WithID", atCall, func(s *settings) error {
+	return Option{"WithID", atCall | forOne, func(s *settings) error {
 		if id.IsZero() {
 			return invalid("id", "the id is zero; make one with NewID")
 		}
@@ -238,12 +240,16 @@ func Tags(tags ...string) Option {
 	}}
 }
 
-// Meta adds a value that travels with the job beside its arguments. All keys and
-// values together may have at most [MaxMeta] bytes.
+// Meta adds a value that travels with the job beside its arguments: a key as
+// [CheckName] allows, and valid UTF-8 without NUL. All keys and values together may
+// have at most [MaxMeta] bytes.
 func Meta(key, value string) Option {
 	return Option{"Meta", atJob, func(s *settings) error {
 		if err := CheckName("metadata key", key); err != nil {
 			return asInvalid("metadata", err)
+		}
+		if err := checkMetaValue(key, value); err != nil {
+			return err
 		}
 		if s.meta == nil {
 			s.meta = map[string]string{}

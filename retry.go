@@ -17,6 +17,8 @@ const MaxWait = 366 * 24 * time.Hour
 // is never retried earlier than asked. The random part is there from the first
 // retry on: ten thousand jobs that failed in one second because a service went
 // away would otherwise all come back in one second and knock it over again.
+//
+// The zero Backoff is [Polynomial].
 type Backoff struct {
 	name string
 	// wait returns the fixed part and the length of the random part, in seconds,
@@ -64,8 +66,11 @@ func Fixed(d time.Duration) Backoff {
 // Custom makes a backoff from a function of the number of failures so far (at
 // least 1). The function returns the fixed part; up to half of it is added at
 // random. A result that is not positive, or a panic in the function, counts as
-// what [Polynomial] would have said.
+// what [Polynomial] would have said. name is for people. It panics if wait is nil.
 func Custom(name string, wait func(failures int) time.Duration) Backoff {
+	if wait == nil {
+		panic(fmt.Sprintf("bellhop: Custom(%q): the function is nil", name))
+	}
 	return Backoff{name, func(n float64) (fixed, random float64) {
 		defer func() {
 			if recover() != nil || !(fixed > 0) {
@@ -78,17 +83,21 @@ func Custom(name string, wait func(failures int) time.Duration) Backoff {
 }
 
 // String names the backoff: "polynomial", "fixed 5s".
-func (b Backoff) String() string { return b.name }
+func (b Backoff) String() string { return b.orDefault().name }
+
+func (b Backoff) orDefault() Backoff {
+	if b.wait == nil {
+		return Polynomial
+	}
+	return b
+}
 
 // Wait returns the wait after the given number of failures, of which there is
 // at least one. random is a number from 0 up to but not including 1 that picks
 // the random part. The result is always more than 0 and at most [MaxWait],
 // whatever the number of failures.
 func (b Backoff) Wait(failures int, random float64) time.Duration {
-	if b.wait == nil {
-		b = Polynomial
-	}
-	fixed, span := b.wait(float64(max(failures, 1)))
+	fixed, span := b.orDefault().wait(float64(max(failures, 1)))
 	seconds := fixed + span*min(max(random, 0), 1)
 	// Compared before it is converted: a large float would wrap to a negative duration.
 	if !(seconds < MaxWait.Seconds()) {

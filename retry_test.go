@@ -96,10 +96,19 @@ func TestBackoffsRefuseNonsense(t *testing.T) {
 		"Fixed(0)":            func() { Fixed(0) },
 		"Exponential(0, 1s)":  func() { Exponential(0, time.Second) },
 		"Exponential(2s, 1s)": func() { Exponential(2*time.Second, time.Second) },
+		"Custom(nil)":         func() { Custom("none", nil) },
 	} {
 		if !panics(fn) {
 			t.Errorf("%s was accepted", name)
 		}
+	}
+}
+
+// The zero Backoff is Polynomial, and says so.
+func TestZeroBackoff(t *testing.T) {
+	var zero Backoff
+	if zero.String() != Polynomial.String() || zero.Wait(3, 0.5) != Polynomial.Wait(3, 0.5) {
+		t.Errorf("%q waits %v", zero, zero.Wait(3, 0.5))
 	}
 }
 
