@@ -148,23 +148,38 @@ func (r *Run) Result() []byte {
 // holds the completion, the job has succeeded whatever was returned; if the
 // transaction did not commit, a handler that returned nil is recorded as failed
 // with "completion was not committed".
+//
+// Where the transaction is not one on the store's database, as with an outbox,
+// Complete returns [ErrUnsupported] and has begun nothing: what the handler
+// returns decides, as if it had not been called.
 func (r *Run) Complete(ctx context.Context, bound *Bound) error {
+	if bound == nil {
+		return invalid("complete", "the transaction is nil; want what a Within function returns")
+	}
 	r.mu.Lock()
-	result := r.result
+	o := r.claim.Settle(Policy{}, Return{Started: r.started, Ended: r.now(), Result: r.result})
 	r.mu.Unlock()
-	o := r.claim.Settle(Policy{}, Return{Started: r.started, Ended: r.now(), Result: result})
 	r.putLog(&o, false)
-	r.mu.Lock()
-	r.completed = true
-	r.mu.Unlock()
-	if err := bound.tx.Finish(ctx, o); err != nil {
+	before := r.setCompleted(true) // before the call: the claim may end with it
+	err := bound.tx.Finish(ctx, o)
+	if errors.Is(err, ErrUnsupported) {
+		r.setCompleted(before)
+	}
+	if err != nil {
 		return fmt.Errorf("bellhop: complete in the caller's transaction: %w", err)
 	}
 	return nil
 }
 
-// Completed reports whether Complete was called. The worker then lets the
-// store's word count.
+func (r *Run) setCompleted(is bool) (before bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, r.completed = r.completed, is
+	return before
+}
+
+// Completed reports whether Complete was called, and could have been done. The
+// worker then lets the store's word count.
 func (r *Run) Completed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

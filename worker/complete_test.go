@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -104,6 +105,37 @@ func TestComplete(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where an attempt cannot be completed in a transaction, nothing was begun: what the handler returns decides.
+func TestCompleteWhereItCannotBe(t *testing.T) {
+	for name, bound := range map[string]func(*bellhop.Client) *bellhop.Bound{
+		"a transaction elsewhere": func(c *bellhop.Client) *bellhop.Bound { return c.Bind(elsewhere{}) },
+		"no transaction":          func(*bellhop.Client) *bellhop.Bound { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				w := r.run(Config{Queues: Queues{"default": 1}}, job.With(func(ctx context.Context, _ item) error {
+					run := bellhop.FromContext(ctx)
+					if err := run.Complete(ctx, bound(run.Client())); err == nil || run.Completed() {
+						t.Errorf("Complete returned %v, completed %v", err, run.Completed())
+					}
+					return nil
+				}))
+				id := r.enqueue(many(1)...)[0]
+				r.until("it has ended", func() bool { return len(r.get(id).History) > 0 })
+				expect(t, "state", r.get(id).Place.State, bellhop.StateSucceeded)
+				w.mustStop()
+			})
+		})
+	}
+}
+
+// elsewhere is a transaction on another database than the store's.
+type elsewhere struct{ bellhop.TxStore }
+
+func (elsewhere) Finish(context.Context, bellhop.Outcome) error {
+	return fmt.Errorf("elsewhere: %w", bellhop.ErrUnsupported)
 }
 
 func TestCompleteOfAStaleClaim(t *testing.T) {

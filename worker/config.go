@@ -80,7 +80,7 @@ type Config struct {
 
 // withDefaults returns the config with defaults filled in, or the first thing wrong with it.
 func (c Config) withDefaults() (Config, error) {
-	c.Queues, c.Weights, c.Strict = maps.Clone(c.Queues), maps.Clone(c.Weights), slices.Clone(c.Strict)
+	c.Queues, c.Weights, c.Strict, c.Middleware = maps.Clone(c.Queues), maps.Clone(c.Weights), slices.Clone(c.Strict), slices.Clone(c.Middleware)
 	if len(c.Queues) == 0 {
 		return c, fmt.Errorf(`worker: Config.Queues is empty: say which queues to work, for example worker.Queues{"default": 10}`)
 	}
@@ -103,6 +103,11 @@ func (c Config) withDefaults() (Config, error) {
 	for name, n := range c.Weights {
 		if c.Queues[name] == 0 || n < 1 || n > 1000 {
 			return c, fmt.Errorf("worker: Config.Weights: queue %.128q with weight %d: want a queue of Queues and a weight of 1 to 1000", name, n)
+		}
+	}
+	for i, m := range c.Middleware {
+		if m == nil {
+			return c, fmt.Errorf("worker: Config.Middleware: number %d is nil", i)
 		}
 	}
 	if c.Name == "" {
@@ -142,7 +147,7 @@ func (c Config) withTimes() (Config, error) {
 			return c, fmt.Errorf("worker: Config.%s is %v: want at least 1ms", d.name, *d.value)
 		}
 	}
-	if c.Lease < 3*c.Beat {
+	if c.Lease/3 < c.Beat {
 		return c, fmt.Errorf("worker: Config.Lease is %v with a beat of %v: want at least three beats, or a late beat costs the process its jobs", c.Lease, c.Beat)
 	}
 	if c.Grace >= c.Shutdown {

@@ -2,6 +2,8 @@ package worker
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -281,6 +283,32 @@ func TestUnknownKindWaits(t *testing.T) {
 	})
 }
 
+// Mistakes in the program are panics of one line that names the mistake.
+func TestMistakesInTheProgram(t *testing.T) {
+	client, err := bellhop.NewClient(memory.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := Config{Queues: Queues{"default": 1}}
+	begun := New(client, config)
+	begun.started.Store(true)
+	for want, fn := range map[string]func(){
+		"the client is nil":                        func() { New(nil, config) },
+		"test.job has a handler already":           func() { New(client, config).Handle(job.With(ok), job.With(ok)) },
+		"an empty Handler{}":                       func() { New(client, config).Handle(bellhop.Handler{}) },
+		"test.job comes too late: the worker runs": func() { begun.Handle(job.With(ok)) },
+	} {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, want) || strings.Contains(text, "\n") {
+					t.Errorf("panic %q, want %q", text, want)
+				}
+			}()
+			fn()
+		}()
+	}
+}
+
 func TestRunRefusesWhatIsWrong(t *testing.T) {
 	closed := memory.New()
 	if err := closed.Close(); err != nil {
@@ -302,6 +330,8 @@ func TestRunRefusesWhatIsWrong(t *testing.T) {
 		{"a short lease", memory.New(), Config{Queues: Queues{"a": 1}, Lease: 10 * time.Second}, []bellhop.Handler{job.With(ok)}, "three beats"},
 		{"a long grace", memory.New(), Config{Queues: Queues{"a": 1}, Grace: time.Minute}, []bellhop.Handler{job.With(ok)}, "Grace"},
 		{"a negative poll", memory.New(), Config{Queues: Queues{"a": 1}, Poll: -1}, []bellhop.Handler{job.With(ok)}, "Poll"},
+		{"a beat beyond measure", memory.New(), Config{Queues: Queues{"a": 1}, Beat: math.MaxInt64 / 2}, []bellhop.Handler{job.With(ok)}, "three beats"},
+		{"a nil middleware", memory.New(), Config{Queues: Queues{"a": 1}, Middleware: []Middleware{nil}}, []bellhop.Handler{job.With(ok)}, "Middleware"},
 		{"no handler", memory.New(), fine, nil, "no handler"},
 		{"a closed store", closed, fine, []bellhop.Handler{job.With(ok)}, "cannot begin"},
 	}

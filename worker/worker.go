@@ -78,8 +78,11 @@ type Worker struct {
 }
 
 // New returns a worker that waits for handlers and Run. What is wrong with the
-// config is told by Run.
+// config is told by Run. It panics if the client is nil.
 func New(client *bellhop.Client, config Config) *Worker {
+	if client == nil {
+		panic("worker: New: the client is nil: want one of bellhop.Open")
+	}
 	config, err := config.withDefaults()
 	w := &Worker{
 		client: client, store: client.Store(), log: client.Logger(), config: config, err: err,
@@ -99,12 +102,17 @@ func New(client *bellhop.Client, config Config) *Worker {
 	return w
 }
 
-// Handle adds handlers, before Run. It panics if a kind has one already or the
-// worker runs: both are mistakes in the program.
+// Handle adds handlers, before Run. It panics if a kind has one already, a handler
+// is empty, or the worker runs: these are mistakes in the program.
 func (w *Worker) Handle(handlers ...bellhop.Handler) {
 	for _, h := range handlers {
-		if _, taken := w.handlers[h.Kind()]; taken || h.Kind() == "" || w.started.Load() {
-			panic(fmt.Sprintf("worker: Handle(%s): the kind has a handler, has no name, or the worker runs already", h.Kind()))
+		switch _, taken := w.handlers[h.Kind()]; {
+		case h.Kind() == "":
+			panic("worker: Handle: an empty Handler{} was given; handlers are made by Definition.With")
+		case w.started.Load():
+			panic(fmt.Sprintf("worker: Handle: the handler of %s comes too late: the worker runs already", h.Kind()))
+		case taken:
+			panic(fmt.Sprintf("worker: Handle: the kind %s has a handler already", h.Kind()))
 		}
 		w.handlers[h.Kind()] = &h
 	}

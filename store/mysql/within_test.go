@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gobellhop/bellhop"
+	"github.com/gobellhop/bellhop/store/memory"
 	"github.com/gobellhop/bellhop/store/mysql"
 )
 
@@ -416,11 +417,22 @@ func TestOpenTransactionHoldsUpNoAction(t *testing.T) {
 	}
 }
 
-// A transaction on another database is refused, and so is a client on another store.
+// A transaction on another database is refused, and so is none, and a client on another store.
 func TestWithinAnotherDatabase(t *testing.T) {
 	s, other := newShop(t), newShop(t)
-	if _, err := mysql.EnqueueWithin(t.Context(), s.Store, other.begin(t), testJobs(1)...); err == nil || !strings.Contains(err.Error(), "another database") {
-		t.Error(err)
+	here, err := bellhop.NewClient(s.Store)
+	must(t, err)
+	elsewhere, err := bellhop.NewClient(memory.New())
+	must(t, err)
+	tx := other.begin(t)
+	for want, bound := range map[string]*bellhop.Bound{
+		"another database":                     mysql.Within(here, tx),
+		"mysql.Within: the transaction is nil": mysql.Within(here, nil),
+		`the client's store is "memory"`:       mysql.Within(elsewhere, tx),
+	} {
+		if _, err := bellhop.Enqueue(t.Context(), bound, bellhop.RawJob("test.job", []byte("1"))); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q in the error, it is %v", want, err)
+		}
 	}
 }
 

@@ -37,33 +37,18 @@ import (
 // wait for it. Events and wake-ups cannot know of the commit; a worker finds the
 // job at its next look.
 func Within(client *bellhop.Client, tx pgx.Tx) *bellhop.Bound {
-	return bind(client, "postgres.Within", onConn{tx, asksNot(tx.Conn().Config())})
+	const name = "postgres.Within"
+	return sqlstore.Bind(client, name, tx == nil, func(s *Store) bellhop.TxStore {
+		return &within{store: s, name: name, on: onConn{tx, asksNot(tx.Conn().Config())}}
+	})
 }
 
 // WithinSQL is [Within] for a transaction of database/sql, with the driver
 // github.com/jackc/pgx/v5/stdlib.
 func WithinSQL(client *bellhop.Client, tx *sql.Tx) *bellhop.Bound {
-	return bind(client, "postgres.WithinSQL", onSQL{tx})
+	const name = "postgres.WithinSQL"
+	return sqlstore.Bind(client, name, tx == nil, func(s *Store) bellhop.TxStore { return &within{store: s, name: name, on: onSQL{tx}} })
 }
-
-func bind(client *bellhop.Client, name string, on carrier) *bellhop.Bound {
-	s, ok := bellhop.As[*Store](client.Store())
-	if !ok {
-		return client.Bind(refusal{fmt.Errorf("%s: the client's store is %q: %w", name, client.Store().Capabilities().Name, bellhop.ErrUnsupported)})
-	}
-	return client.Bind(&within{store: s, name: name, on: on})
-}
-
-// refusal is a transaction in which nothing can be done.
-type refusal struct{ err error }
-
-// Enqueue implements [bellhop.TxStore].
-func (r refusal) Enqueue(context.Context, *bellhop.EnqueueRequest) ([]bellhop.Receipt, error) {
-	return nil, r.err
-}
-
-// Finish implements [bellhop.TxStore].
-func (r refusal) Finish(context.Context, bellhop.Outcome) error { return r.err }
 
 // within is a transaction of the caller.
 type within struct {

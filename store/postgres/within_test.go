@@ -307,8 +307,10 @@ func TestWithinRefusals(t *testing.T) {
 	other := memory.New()
 	defer other.Close()
 	for name, bound := range map[string]*bellhop.Bound{
-		"another database than the store": postgres.Within(newClient(t, s), elsewhere),
-		`the client's store is "memory"`:  postgres.Within(newClient(t, other), elsewhere),
+		"another database than the store":            postgres.Within(newClient(t, s), elsewhere),
+		`the client's store is "memory"`:             postgres.Within(newClient(t, other), elsewhere),
+		"postgres.Within: the transaction is nil":    postgres.Within(newClient(t, s), nil),
+		"postgres.WithinSQL: the transaction is nil": postgres.WithinSQL(newClient(t, s), nil),
 	} {
 		_, err := sendWelcome.Enqueue(t.Context(), bound, welcome{1})
 		if err == nil || !strings.Contains(err.Error(), name) {

@@ -35,11 +35,7 @@ import (
 // Events and wake-ups cannot know of the commit; a worker finds the job at its
 // next look.
 func Within(client *bellhop.Client, tx *sql.Tx) *bellhop.Bound {
-	s, ok := bellhop.As[*Store](client.Store())
-	if !ok {
-		return client.Bind(refusal{fmt.Errorf("sqlite.Within: the client's store is %q: %w", client.Store().Capabilities().Name, bellhop.ErrUnsupported)})
-	}
-	return client.Bind(s.within(tx))
+	return sqlstore.Bind(client, "sqlite.Within", tx == nil, func(s *Store) bellhop.TxStore { return s.within(tx) })
 }
 
 func (s *Store) within(tx *sql.Tx) *within {
@@ -49,15 +45,6 @@ func (s *Store) within(tx *sql.Tx) *within {
 		finish:  s.pool.Within(tx, s.StepOf(bellhop.OpExchange)),
 	}
 }
-
-// refusal is a transaction in which nothing can be done.
-type refusal struct{ err error }
-
-func (r refusal) Enqueue(context.Context, *bellhop.EnqueueRequest) ([]bellhop.Receipt, error) {
-	return nil, r.err
-}
-
-func (r refusal) Finish(context.Context, bellhop.Outcome) error { return r.err }
 
 // within is a transaction of the caller.
 type within struct {

@@ -166,6 +166,10 @@ func TestWithinElsewhere(t *testing.T) {
 	if !errors.Is(err, bellhop.ErrUnsupported) {
 		t.Error(err)
 	}
+	_, err = sendWelcome.Enqueue(t.Context(), sqlite.Within(newClient(t, s), nil), welcome{1})
+	if err == nil || !strings.Contains(err.Error(), "sqlite.Within: the transaction is nil") {
+		t.Error(err)
+	}
 }
 
 // An outcome is recorded with the caller's changes, or neither is.
