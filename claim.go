@@ -46,7 +46,8 @@ type Return struct {
 // A handler that returns nil has succeeded, whatever befell its context. Else
 // its own verdict counts ([Discard], [Dead], [Snooze], [RetryAfter], also
 // wrapped), then the cause for which its context was cancelled, then the
-// policy's rules in order, then the policy's backoff.
+// policy's rules in order, then the policy's backoff. But a job that somebody has
+// cancelled meanwhile does not run again because its handler asks for it.
 func (c *Claim) Settle(p Policy, r Return) Outcome {
 	o := c.outcome(OutcomeSucceeded)
 	o.Attempt = c.Place.Attempt + 1
@@ -66,8 +67,13 @@ func (c *Claim) Settle(p Policy, r Return) Outcome {
 
 // settleError decides about a handler that returned an error.
 func (c *Claim) settleError(o *Outcome, p Policy, r Return) {
-	switch v := (*verdict)(nil); {
-	case errors.As(r.Err, &v) && v.after:
+	var v *verdict
+	errors.As(r.Err, &v)
+	switch {
+	case errors.Is(r.Cause, ErrCancelled) && (v == nil || !v.kind.To().Final()):
+		o.Kind = OutcomeCancelled
+		o.Failure = NewFailure(r.Err)
+	case v != nil && v.after:
 		c.fail(o, v.reason(r.Err), spread(v.wait, r.Random), c.Job.Attempts)
 	case v != nil:
 		o.Kind, o.Wait = v.kind, v.wait
@@ -81,9 +87,6 @@ func (c *Claim) settleError(o *Outcome, p Policy, r Return) {
 	case errors.Is(r.Cause, ErrShutdown):
 		o.Kind = OutcomeHandedBack
 		o.Reason = "cut short by a shutdown"
-	case errors.Is(r.Cause, ErrCancelled):
-		o.Kind = OutcomeCancelled
-		o.Failure = NewFailure(r.Err)
 	default:
 		c.byRules(o, p, r)
 	}
