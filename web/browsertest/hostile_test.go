@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -25,7 +26,7 @@ var hostile = []string{
 	"</textarea></title></style></pre></option><script>window.ran='closed'</script>",
 	"a\u202egnp.exe\u2066\u0000\u0007\x1b[31m\r\nX-Ran: 1\u2028\ufeff",
 	`" autofocus onfocus=window.ran=1 x="`,
-	strings.Repeat(`<b onmouseover=window.ran=1>`, 366), // 10 kB
+	strings.Repeat("k", 200) + strings.Repeat(`<b onmouseover=window.ran=1>`, 360), // 10 kB, and no line of a phone can take its beginning
 }
 
 // Texts of jobs come from anywhere. In every field that a store keeps they are shown as what they are, and none of them ever runs,
@@ -67,6 +68,7 @@ func TestHostileText(t *testing.T) {
 		paths := slices.Concat(lists, jobs)
 		if !policy {
 			p.NoPolicy()
+			p.Size(390, 900) // names without an end fit a phone's screen too
 			if !testing.Short() {
 				paths = append(paths, more...)
 			}
@@ -77,6 +79,7 @@ func TestHostileText(t *testing.T) {
 			if p.Eval("String(window.ran ?? document.querySelector('main [onerror], main [onload], main [onmouseover], main script, main a[href^=javascript]')?.outerHTML ?? '')", &ran); ran != "" {
 				t.Errorf("%.200s: a text ran, or became what it says: %s", path, ran)
 			}
+			fits(t, p, fmt.Sprintf("%.200s", path))
 			for _, trouble := range p.Trouble() {
 				if !strings.HasPrefix(trouble, "reply 4") { // a name that cannot be is refused, or not found
 					t.Errorf("%.200s: %s", path, trouble)

@@ -70,17 +70,27 @@ func (w *world) look(t *testing.T, l look, places []place) {
 	}
 }
 
-// fits fails the test if the page is wider than the screen.
+// leastField is how many pixels wide a field must be to show what is written into it.
+const leastField = 80
+
+// fits fails the test if the page is wider than the screen, or has a field that is too narrow to be used.
 func fits(t *testing.T, p *browser.Page, name string) {
 	t.Helper()
 	var over struct {
 		Wide int
 		What string
 	}
-	p.Eval(`{wide: document.documentElement.scrollWidth - innerWidth, what: [...document.querySelectorAll("main *")].filter(
-		e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, svg, pre, .chart-body, .sr")).map(e => e.outerHTML.slice(0, 120))[0] ?? ""}`, &over)
+	// On a phone innerWidth grows with what is too wide; the width of the root does not.
+	p.Eval(`{wide: document.documentElement.scrollWidth - document.documentElement.clientWidth, what: [...document.querySelectorAll("main *")].filter(
+		e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !e.closest(".scroll, svg, pre, .chart-body, .sr")).map(e => e.outerHTML.slice(0, 120))[0] ?? ""}`, &over)
 	if over.Wide > 0 {
 		t.Errorf("%s is %d pixels wider than the screen: %s", name, over.Wide, over.What)
+	}
+	var narrow []string
+	p.Eval(fmt.Sprintf(`[...document.querySelectorAll("main input[type=text], main input[type=search], main textarea")].filter(
+		e => e.checkVisibility() && e.offsetWidth < %d).map(e => e.name + " " + e.offsetWidth)`, leastField), &narrow)
+	if len(narrow) > 0 {
+		t.Errorf("%s: fields that are too narrow: %s", name, strings.Join(narrow, ", "))
 	}
 }
 
