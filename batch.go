@@ -95,8 +95,8 @@ func newBatcher(store Store) *batcher {
 // ends before its jobs were sent has enqueued nothing; after that it gets an
 // [*UnknownError].
 func (b *batcher) enqueue(ctx context.Context, jobs []*Job) ([]Receipt, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("bellhop: enqueue: %w", context.Cause(ctx))
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("bellhop: enqueue: %w", ended(ctx))
 	}
 	call := &enqueueCall{jobs: jobs, done: make(chan struct{})}
 	b.mu.Lock()
@@ -118,14 +118,23 @@ func (b *batcher) enqueue(ctx context.Context, jobs []*Job) ([]Receipt, error) {
 	case <-ctx.Done():
 	}
 	if b.withdraw(call) {
-		return nil, fmt.Errorf("bellhop: enqueue: nothing was enqueued: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("bellhop: enqueue: nothing was enqueued: %w", ended(ctx))
 	}
 	select { // it may have ended meanwhile, and then the answer is known
 	case <-call.done:
 		return call.receipts, call.err
 	default:
-		return nil, unknown(jobs, context.Cause(ctx))
+		return nil, unknown(jobs, ended(ctx))
 	}
+}
+
+// ended returns the error of a context that has ended, with its cause if it was given one.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == err {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 func unknown(jobs []*Job, err error) error {

@@ -195,6 +195,31 @@ func TestACallersContextEnds(t *testing.T) {
 	})
 }
 
+// A caller finds the context's own error as well as the cause that it was given.
+func TestACallersContextEndsWithACause(t *testing.T) {
+	cause := errors.New("the customer has gone")
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		c, _ := bellhop.NewClient(g)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		for range 2 { // one is sent, and one waits for it
+			go func() {
+				if _, err := sendWelcome.Enqueue(ctx, c, welcome{}); !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+					t.Errorf("while it waits: %v", err)
+				}
+			}()
+			synctest.Wait()
+		}
+		cancel(cause)
+		if _, err := sendWelcome.Enqueue(ctx, c, welcome{}); !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+			t.Errorf("afterwards: %v", err)
+		}
+		synctest.Wait()
+		close(g.open)
+		_ = c.Close()
+	})
+}
+
 // A store that never answers is waited for only so long, and then nobody knows.
 func TestAStoreThatNeverAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -333,7 +333,8 @@ func MaxArguments(bytes int) Option {
 	}}
 }
 
-// Logger sets where the client and workers log. Default: [slog.Default].
+// Logger sets where the client and workers log. Default: [slog.Default], as it is
+// when the client is made.
 func Logger(l *slog.Logger) Option {
 	return Option{"Logger", atClient, func(s *settings) error {
 		if l == nil {
