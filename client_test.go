@@ -347,6 +347,13 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 		"postgres://me:12/hunter@db/app":      "postgres://xxxxx@db/app",
 		"host=db password='hunt er2' user=me": "host=db password=xxxxx user=me",
 		"x://a:hunter2@b%zz/c":                "x://xxxxx@b%zz/c",
+		"postgres://u:12?hunter2@db/app":      "postgres://xxxxx@db/app",
+		"postgres://u:12#hunter2@db/app":      "postgres://xxxxx@db/app",
+		"host=db password = hunter2 user=me":  "host=db password = xxxxx user=me",
+		"postgres://me@db:6432/app?pooler=transaction&listen=postgres://me:hunter2@direct/app&x=1": "postgres://me@db:6432/app?pooler=transaction&listen=postgres://xxxxx@direct/app&x=1",
+		"postgres://me:hunter2@db/app?listen=postgres%3A%2F%2Fme%3Ahunter2%40direct%2Fapp":         "postgres://me:xxxxx@db/app?listen=postgres%3A%2F%2Fxxxxx@direct%2Fapp",
+		"postgres://db:6432/app?listen=postgres://me:hunter2@direct/app":                           "postgres://db:6432/app?listen=postgres://xxxxx@direct/app",
+		"postgres://db:6432/app?listen=postgres://direct/app":                                      "postgres://db:6432/app?listen=postgres://direct/app",
 	} {
 		if got := bellhop.MaskAddress(address); got != want {
 			t.Errorf("MaskAddress(%q) = %q, want %q", address, got, want)

@@ -118,7 +118,9 @@ func editDistance(a, b string) int {
 }
 
 var (
-	secretParameter = regexp.MustCompile(`(?i)\b((?:[a-z_]*(?:password|passwd|secret|token|key))=)('[^']*'|[^&\s]*)`)
+	secretParameter = regexp.MustCompile(`(?i)\b((?:[a-z_]*(?:password|passwd|secret|token|key))\s*=\s*)('[^']*'|[^&\s]*)`)
+	// innerLogin is a user and password in an address that is another's parameter, as it is or escaped.
+	innerLogin = regexp.MustCompile(`(?i)((?::|%3a)(?:/|%2f){2})[^&\s]*(?:@|%40)`)
 	// opaqueLogin is a user and password before a host where no // stands, as in the DSNs of some drivers.
 	opaqueLogin = regexp.MustCompile(`^([^:/@]+):[^/].*@`)
 )
@@ -135,7 +137,7 @@ func MaskAddress(address string) string {
 			u.User = url.UserPassword(u.User.Username(), "xxxxx")
 			address = u.String()
 		}
-	case slashes && (err != nil || u.Port() != "" && strings.Contains(u.Path, "@")):
+	case slashes && (err != nil || u.Port() != "" && strings.Contains(u.Path+innerLogin.ReplaceAllString(u.RawQuery, "")+u.Fragment, "@")):
 		// Not parseable, or parsed otherwise than it was meant (a password may
 		// begin with digits and a slash): keep only what follows the last @.
 		if i := strings.LastIndex(rest, "@"); i >= 0 {
@@ -143,6 +145,10 @@ func MaskAddress(address string) string {
 		}
 	case !slashes:
 		address = opaqueLogin.ReplaceAllString(address, "${1}:xxxxx@")
+	}
+	address, parameters, some := strings.Cut(address, "?")
+	if some {
+		address += "?" + innerLogin.ReplaceAllString(parameters, "${1}xxxxx@")
 	}
 	return CleanText(secretParameter.ReplaceAllString(address, "${1}xxxxx"), 512)
 }
