@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,7 +69,7 @@ var (
 	byOp    = []string{"op"}
 )
 
-// New returns metrics of nothing yet: see [Metrics.Open] and [Metrics.Options].
+// New returns metrics of nothing yet: see [Metrics.Open] and [Metrics.Options]. It panics if the buckets do not rise.
 func New(opts Options) *Metrics {
 	if opts.MaxSeries == 0 {
 		opts.MaxSeries = DefaultMaxSeries
@@ -86,7 +87,9 @@ func New(opts Options) *Metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	histogram := func(name, help string, buckets []float64, labels []string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+		of := prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}
+		prometheus.NewHistogram(of) // panics over buckets, as the vector does not before its first value
+		return prometheus.NewHistogramVec(of, labels)
 	}
 	m := &Metrics{
 		opts:     opts,
@@ -111,7 +114,7 @@ func (m *Metrics) Open(ctx context.Context, address string, opts ...bellhop.Opti
 	if err != nil {
 		return nil, err
 	}
-	client, err := bellhop.NewClient(m.Store(store), append(opts, m.Options()...)...)
+	client, err := bellhop.NewClient(m.Store(store), slices.Concat(opts, m.Options())...)
 	if err != nil {
 		_ = store.Close()
 		return nil, err

@@ -57,6 +57,34 @@ func expect(t *testing.T, text string, lines ...string) {
 	}
 }
 
+// Bounds that do not rise are refused at once: later nobody but the log would hear of it, and the metrics would be missing.
+func TestBucketsRise(t *testing.T) {
+	defer func() {
+		if text := fmt.Sprint(recover()); !strings.Contains(text, "increasing order") {
+			t.Errorf("New said %q", text)
+		}
+	}()
+	prom.New(prom.Options{Buckets: []float64{1, 0.5}})
+}
+
+// Open leaves the caller's options as they are, also those behind the end of the slice.
+func TestOpenLeavesOptionsAlone(t *testing.T) {
+	opts := append(make([]bellhop.Option, 0, 2), bellhop.Queue("mail"), bellhop.Queue("other"))
+	client, err := prom.New(prom.Options{}).Open(t.Context(), "memory:", opts[:1]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	second, err := bellhop.NewClient(memory.New(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if queue, err := second.QueueOf(bellhop.RawJob("k", nil)); queue != "other" || err != nil {
+		t.Errorf("the second option says %q, %v", queue, err)
+	}
+}
+
 func TestJobsAreCounted(t *testing.T) {
 	m := prom.New(prom.Options{Fresh: time.Nanosecond})
 	ended := make(chan struct{}, 10)
