@@ -142,3 +142,74 @@ func ExampleBackoff_Wait() {
 	// 1m23s 4s
 	// 4m18s 5s
 }
+
+type tenantKey struct{}
+
+// What a request knows travels with its jobs as metadata, and the handler finds it there.
+func ExampleOnEnqueue() {
+	client, err := bellhop.NewClient(memory.New(), bellhop.OnEnqueue(
+		func(ctx context.Context, jobs []*bellhop.Job, next bellhop.EnqueueFunc) ([]bellhop.Receipt, error) {
+			tenant, ok := ctx.Value(tenantKey{}).(string)
+			if !ok {
+				return nil, errors.New("nobody may enqueue without a tenant")
+			}
+			for _, j := range jobs {
+				if j.Meta == nil {
+					j.Meta = map[string]string{}
+				}
+				j.Meta["tenant"] = tenant
+			}
+			return next(ctx, jobs)
+		}))
+	if err != nil {
+		panic(err)
+	}
+	defer client.Close()
+	_, err = ChargeOrder.Enqueue(context.Background(), client, Charge{OrderID: "A-1", Amount: 4200})
+	fmt.Println(err)
+
+	ctx := context.WithValue(context.Background(), tenantKey{}, "acme")
+	receipt, err := ChargeOrder.Enqueue(ctx, client, Charge{OrderID: "A-1", Amount: 4200})
+	if err != nil {
+		panic(err)
+	}
+	job, err := client.Get(ctx, receipt.ID)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(job.Meta["tenant"]) // in a handler: bellhop.FromContext(ctx).Job().Meta["tenant"]
+	// Output:
+	// nobody may enqueue without a tenant
+	// acme
+}
+
+// A person, or another part of the program, stops a job and says why.
+func ExampleClient_Act() {
+	ctx := context.Background()
+	client, err := bellhop.NewClient(memory.New())
+	if err != nil {
+		panic(err)
+	}
+	defer client.Close()
+	receipt, err := ChargeOrder.Enqueue(ctx, client, Charge{OrderID: "A-1", Amount: 4200}, bellhop.In(time.Hour))
+	if err != nil {
+		panic(err)
+	}
+	for range 2 {
+		reply, err := client.Act(ctx, bellhop.ActCancel, "the customer has called", receipt.ID)
+		if err != nil {
+			panic(err)
+		}
+		for _, skip := range reply.Skipped {
+			fmt.Println("left alone: it is", skip.State)
+		}
+	}
+	job, err := client.Get(ctx, receipt.ID)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(job.Place.State, "because", job.Place.Reason)
+	// Output:
+	// left alone: it is cancelled
+	// cancelled because the customer has called
+}

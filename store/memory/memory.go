@@ -1,6 +1,6 @@
 // Package memory keeps jobs in the memory of one process. It is the reference
 // that every other store is compared with, and a test double for the tests of
-// programs that use Bellhop. Nothing survives the process.
+// programs that use Bellhop: examples/testjobs shows how. Nothing survives the process.
 //
 // A job comes in through Enqueue and waits in one of two kinds of heap: the
 // scheduled heap of the store, by due time, or a lane of its queue, by due time
