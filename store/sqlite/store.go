@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/gobellhop/bellhop"
@@ -31,7 +32,8 @@ type Store struct {
 // New returns a store on a pool that the caller has opened, with any driver for
 // SQLite, and goes on owning: Close leaves it open. Everything goes through the
 // pool; the file itself is never opened. The pool should be in WAL mode, with a
-// busy timeout. Use one pool for one file.
+// busy timeout. Use one pool for one file. To a database in memory it should be of
+// one connection, as each would have a database of its own.
 func New(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 	set := &settings{migrate: "auto", clock: bellhop.SystemClock{}}
 	for _, opt := range opts {
@@ -61,7 +63,35 @@ func New(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 		s.abandon()
 		return nil, fmt.Errorf("bellhop: open SQLite store: %w", err)
 	}
+	if set.path == "" {
+		if err := shared(ctx, db); err != nil {
+			_ = s.Close()
+			return nil, fmt.Errorf("bellhop: open SQLite store: %w", err)
+		}
+	}
 	return s, nil
+}
+
+// shared returns an error if connections of a pool do not have the store's database in common: those to ":memory:" have each one of their own.
+func shared(ctx context.Context, db *sql.DB) error {
+	if db.Stats().MaxOpenConnections == 1 {
+		return nil
+	}
+	for range 2 {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close() // not before the other is there
+		there := false
+		if err := conn.QueryRowContext(ctx, `select exists (select * from sqlite_master where name = 'bellhop_schema')`).Scan(&there); err != nil {
+			return err
+		}
+		if !there {
+			return errors.New("each connection of the pool has a database in memory of its own: call SetMaxOpenConns(1) on the pool, or open a file")
+		}
+	}
+	return nil
 }
 
 // takeWriteLock changes nothing, but SQLite takes the write lock for it, so that

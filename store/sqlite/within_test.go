@@ -152,6 +152,28 @@ func TestWithinDeferred(t *testing.T) {
 	})
 }
 
+// A pool may lead to a database in memory, if its connections have it in common.
+func TestPoolInMemory(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		connections int
+		ok          bool
+	}{{":memory:", 0, false}, {":memory:", 2, false}, {":memory:", 1, true}, {"file:TestPoolInMemory?mode=memory&cache=shared", 0, true}} {
+		db, err := sql.Open("sqlite", tt.name)
+		must(t, err)
+		defer db.Close()
+		db.SetMaxOpenConns(tt.connections)
+		s, err := sqlite.New(t.Context(), db)
+		if ok := err == nil; ok != tt.ok || !ok && !strings.Contains(err.Error(), "SetMaxOpenConns(1)") {
+			t.Errorf("%s with %d connections: %v", tt.name, tt.connections, err)
+		}
+		if err == nil {
+			_, err = sendWelcome.Enqueue(t.Context(), newClient(t, s), welcome{1})
+			must(t, err)
+		}
+	}
+}
+
 // A transaction on another file, or another store, is refused.
 func TestWithinElsewhere(t *testing.T) {
 	s := openAt(t, filepath.Join(t.TempDir(), "jobs.db"))
