@@ -10,6 +10,7 @@ import "time"
 type Event struct {
 	Type  EventType
 	JobID ID
+	// Kind and Queue are the job's; empty of an action, which names jobs by their ids alone.
 	Kind  string
 	Queue string
 	// To is the state after the transition; 0 if the job was deleted.

@@ -204,7 +204,8 @@ func (l *runLog) add(line []byte) {
 //	slog.SetDefault(slog.New(bellhop.LogHandler(slog.NewJSONHandler(os.Stderr, nil))))
 //
 // A line that is logged with the context of a running attempt gets the attributes that name the job, and goes into the attempt's
-// log as those of [Run.Logger] do. All lines go on to next, if it takes lines of their level.
+// log as those of [Run.Logger] do. All lines go on to next, if it takes lines of their level. For slog's default, next must not be
+// the handler that slog's default has to begin with: that one writes by way of the default logger, and the first line would wait for itself.
 func LogHandler(next slog.Handler) slog.Handler { return &logHandler{next: next} }
 
 // logHandler takes lines into the log of an attempt, and hands them on.

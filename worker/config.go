@@ -124,9 +124,6 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 func (c Config) withTimes() (Config, error) {
-	if c.Grace == 0 && c.Shutdown > 0 {
-		c.Grace = c.Shutdown * 4 / 5
-	}
 	for _, d := range []struct {
 		name  string
 		value *time.Duration
@@ -138,7 +135,6 @@ func (c Config) withTimes() (Config, error) {
 		{"Poll", &c.Poll, DefaultPoll},
 		{"Prune", &c.Prune, DefaultPrune},
 		{"Shutdown", &c.Shutdown, DefaultShutdown},
-		{"Grace", &c.Grace, DefaultGrace},
 	} {
 		if *d.value == 0 {
 			*d.value = d.def
@@ -150,8 +146,11 @@ func (c Config) withTimes() (Config, error) {
 	if c.Lease/3 < c.Beat {
 		return c, fmt.Errorf("worker: Config.Lease is %v with a beat of %v: want at least three beats, or a late beat costs the process its jobs", c.Lease, c.Beat)
 	}
-	if c.Grace >= c.Shutdown {
-		return c, fmt.Errorf("worker: Config.Grace is %v of %v for the whole shutdown: it must be less", c.Grace, c.Shutdown)
+	if c.Grace == 0 {
+		c.Grace = c.Shutdown / 5 * 4
+	}
+	if c.Grace < 0 || c.Grace >= c.Shutdown {
+		return c, fmt.Errorf("worker: Config.Grace is %v of %v for the whole shutdown: it must be less, and not negative", c.Grace, c.Shutdown)
 	}
 	return c, nil
 }

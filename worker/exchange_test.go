@@ -309,6 +309,18 @@ func TestMistakesInTheProgram(t *testing.T) {
 	}
 }
 
+// What is left out follows what is given: no shutdown is so short that its grace would be refused.
+func TestGraceFollowsShutdown(t *testing.T) {
+	for shutdown, want := range map[time.Duration]time.Duration{
+		0: DefaultGrace, time.Minute: 48 * time.Second, time.Millisecond: 800 * time.Microsecond, math.MaxInt64: math.MaxInt64 / 5 * 4,
+	} {
+		c, err := Config{Queues: Queues{"a": 1}, Shutdown: shutdown}.withDefaults()
+		if err != nil || c.Grace != want {
+			t.Errorf("of %v: %v, %v; want %v", shutdown, c.Grace, err, want)
+		}
+	}
+}
+
 func TestRunRefusesWhatIsWrong(t *testing.T) {
 	closed := memory.New()
 	if err := closed.Close(); err != nil {
