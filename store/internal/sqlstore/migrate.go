@@ -148,7 +148,7 @@ func (m *Migrations) Check(ctx context.Context) error {
 	case have > newest:
 		return newer(have, newest)
 	case have < newest:
-		return fmt.Errorf("%w: the store has version %d, this program needs %d; run `bellhop migrate up`", bellhop.ErrSchemaOlder, have, newest)
+		return fmt.Errorf("%w: the store has version %d, this program needs %d; run `bellhop migrate up`, or open it with migrate=auto", bellhop.ErrSchemaOlder, have, newest)
 	}
 	return nil
 }
