@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -199,26 +200,28 @@ func TestEventsKeepTheLineAlive(t *testing.T) {
 
 // TestEventsOutliveTheServersDeadlines: timeouts that are right for other requests do not end a stream.
 func TestEventsOutliveTheServersDeadlines(t *testing.T) {
-	const short = 20 * time.Millisecond
-	w := newWorld(t, api.Options{})
-	w.server.SetPace(5*time.Millisecond, time.Millisecond)
-	srv := w.serve(func(s *http.Server) { s.ReadTimeout, s.WriteTimeout = short, short })
-	id := w.enqueue(`{"kind":"a"}`)
-	l := w.listen(srv, id, "")
-	l.want("state", "ready")
-	for begun := time.Now(); time.Since(begun) < 5*short; {
-		if e := l.next(); e == nil || e.name != ":" {
-			t.Fatalf("the event is %+v, want a comment", e)
+	synctest.Test(t, func(t *testing.T) {
+		const short = 20 * time.Millisecond
+		w := newWorld(t, api.Options{})
+		w.server.SetPace(5*time.Millisecond, time.Millisecond)
+		srv, _ := w.servePipes(func(s *http.Server) { s.ReadTimeout, s.WriteTimeout = short, short })
+		id := w.enqueue(`{"kind":"a"}`)
+		l := w.listen(srv, id, "")
+		l.want("state", "ready")
+		for begun := time.Now(); time.Since(begun) < 5*short; {
+			if e := l.next(); e == nil || e.name != ":" {
+				t.Fatalf("the event is %+v, want a comment", e)
+			}
 		}
-	}
-	w.do("POST", "/v1/jobs/"+id+"/cancel", "").want(200)
-	e := l.next()
-	for e != nil && e.name == ":" {
-		e = l.next()
-	}
-	if e == nil || e.data["state"] != "cancelled" {
-		t.Errorf("the event is %+v", e)
-	}
+		w.do("POST", "/v1/jobs/"+id+"/cancel", "").want(200)
+		e := l.next()
+		for e != nil && e.name == ":" {
+			e = l.next()
+		}
+		if e == nil || e.data["state"] != "cancelled" {
+			t.Errorf("the event is %+v", e)
+		}
+	})
 }
 
 func TestEventsEndWhenTheServerStops(t *testing.T) {

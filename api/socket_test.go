@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -18,7 +19,7 @@ import (
 // wire speaks HTTP by hand, to say what no client library would.
 type wire struct {
 	t    *testing.T
-	conn *net.TCPConn
+	conn net.Conn
 	in   *bufio.Reader
 }
 
@@ -28,11 +29,16 @@ func dial(t *testing.T, srv *httptest.Server) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newWire(t, conn)
+}
+
+func newWire(t *testing.T, conn net.Conn) *wire {
+	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	return &wire{t: t, conn: conn.(*net.TCPConn), in: bufio.NewReader(conn)}
+	return &wire{t: t, conn: conn, in: bufio.NewReader(conn)}
 }
 
 func (w *wire) post(length int, body string) {
@@ -56,40 +62,48 @@ func (w *wire) status() (int, bool) {
 	return response.StatusCode, response.Close
 }
 
-func TestBodiesThatNeverCome(t *testing.T) {
-	w := newWorld(t, api.Options{})
-	w.server.SetBodyTimeout(20 * time.Millisecond)
-	srv := w.serve(nil)
-	whole := `{"kind":"a"}` + "\n"
+const wholeBody = `{"kind":"a"}` + "\n"
 
-	slow := dial(t, srv)
-	slow.post(1000, whole)
-	if status, ends := slow.status(); status != 408 || !ends {
-		t.Errorf("a body that stops half-way: %d, the connection ends: %v", status, ends)
-	}
-	broken := dial(t, srv)
-	broken.post(1000, whole)
-	if err := broken.conn.CloseWrite(); err != nil {
+func TestBodiesThatNeverCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, api.Options{})
+		w.server.SetBodyTimeout(20 * time.Millisecond)
+		_, network := w.servePipes(nil)
+		slow := network.wire(t)
+		slow.post(1000, wholeBody)
+		if status, ends := slow.status(); status != 408 || !ends {
+			t.Errorf("a body that stops half-way: %d, the connection ends: %v", status, ends)
+		}
+		if w.stored() != 0 {
+			t.Errorf("%d jobs of half a body were enqueued", w.stored())
+		}
+		// A body's deadline does not reach into the work, nor into the next request of the connection.
+		w.store.before = func(bellhop.Op) error {
+			time.Sleep(60 * time.Millisecond) // of the bubble's clock: a store that takes longer than the deadline is what is tested
+			return nil
+		}
+		steady := network.wire(t)
+		for i := range 3 {
+			steady.post(len(wholeBody), wholeBody)
+			if status, ends := steady.status(); status != 201 || ends {
+				t.Errorf("request %d: %d, the connection ends: %v", i, status, ends)
+			}
+		}
+	})
+}
+
+func TestBodiesThatBreakOff(t *testing.T) {
+	w := newWorld(t, api.Options{})
+	broken := dial(t, w.serve(nil))
+	broken.post(1000, wholeBody)
+	if err := broken.conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	if status, _ := broken.status(); status != 400 && status != 408 {
+	if status, _ := broken.status(); status != 400 {
 		t.Errorf("a body that breaks off: %d", status)
 	}
 	if w.stored() != 0 {
 		t.Errorf("%d jobs of half a body were enqueued", w.stored())
-	}
-	// A body's deadline does not reach into the work, nor into the next request of the connection.
-	w.store.before = func(bellhop.Op) error {
-		// A store that takes longer than the deadline is what is tested; nothing waits for the sleep.
-		time.Sleep(60 * time.Millisecond)
-		return nil
-	}
-	steady := dial(t, srv)
-	for i := range 3 {
-		steady.post(len(whole), whole)
-		if status, ends := steady.status(); status != 201 || ends {
-			t.Errorf("request %d: %d, the connection ends: %v", i, status, ends)
-		}
 	}
 }
 
@@ -132,41 +146,41 @@ func TestHugeBodiesAreNotRead(t *testing.T) {
 
 // TestRepliesThatNobodyReads: a caller that does not read its reply is given up, and holds nothing for ever.
 func TestRepliesThatNobodyReads(t *testing.T) {
-	w := newWorld(t, api.Options{})
-	large := `{"kind":"a","args":"` + strings.Repeat("x", 100<<10) + `"}` + "\n"
-	w.do("POST", "/v1/jobs", strings.Repeat(large, 100), headers{"Content-Type": "application/x-ndjson"}).want(201)
-	w.server.SetReplyTimeout(50 * time.Millisecond)
-	given := make(chan struct{})
-	srv := w.serve(func(s *http.Server) {
-		inner := s.Handler
-		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			inner.ServeHTTP(w, r)
-			if r.URL.Path == "/v1/jobs" {
-				close(given)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, api.Options{})
+		w.do("POST", "/v1/jobs", strings.Repeat(wholeBody, 100), headers{"Content-Type": "application/x-ndjson"}).want(201)
+		w.server.SetReplyTimeout(50 * time.Millisecond)
+		given := make(chan struct{})
+		_, network := w.servePipes(func(s *http.Server) {
+			inner := s.Handler
+			s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				inner.ServeHTTP(w, r)
+				if r.URL.Path == "/v1/jobs" {
+					close(given)
+				}
+			})
 		})
-	})
-	lazy := dial(t, srv)
-	if _, err := io.WriteString(lazy.conn, "GET /v1/jobs?limit=100&args=true HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-given:
-	case <-time.After(patience):
-		t.Error("the handler still writes")
-	}
-	// The bound is counted anew for each request of a connection.
-	steady := dial(t, srv)
-	for range 3 {
-		if _, err := io.WriteString(steady.conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		lazy := network.wire(t)
+		if _, err := io.WriteString(lazy.conn, "GET /v1/jobs?limit=100&args=true HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		if status, ends := steady.status(); status != 200 || ends {
-			t.Errorf("%d, the connection ends: %v", status, ends)
+		select {
+		case <-given:
+		case <-time.After(patience):
+			t.Error("the handler still writes")
 		}
-		// The pause is longer than the bound, which is what is tested; nothing waits for it.
-		time.Sleep(60 * time.Millisecond)
-	}
+		// The bound is counted anew for each request of a connection.
+		steady := network.wire(t)
+		for range 3 {
+			if _, err := io.WriteString(steady.conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if status, ends := steady.status(); status != 200 || ends {
+				t.Errorf("%d, the connection ends: %v", status, ends)
+			}
+			time.Sleep(60 * time.Millisecond) // of the bubble's clock: longer than the bound, which is what is tested
+		}
+	})
 }
 
 type zeros struct{}

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gobellhop/bellhop/internal/freeport"
 )
 
 func TestHealth(t *testing.T) {
@@ -52,12 +54,12 @@ func awaitReady(t *testing.T, url string) {
 
 // TestWorkAnswersProbes: a worker without the API has probes and metrics where it is told to.
 func TestWorkAnswersProbes(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := free.Addr().String()
-	_ = free.Close()
+	defer func() { _ = port.Release() }()
+	address := port.Addr()
 	p := launch(t, nil, "work", "--store", newStore(t), "--probe", address, "--metrics")
 	awaitReady(t, "http://"+address)
 	for path, want := range map[string]string{"/livez": "ok", "/metrics": "bellhop_store_up 1"} {

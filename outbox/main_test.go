@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -59,15 +60,21 @@ type rig struct {
 	log     *logged
 }
 
+// openPool opens a pool. With SQLite there are more writers in these tests than programs have, whose turn comes by chance: they wait
+// long for each other, and never for the disk.
+func openPool(address string) (*sql.DB, outbox.Dialect, error) {
+	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
+		db, err := sql.Open("sqlite", "file:"+path+"?mode=rw&_txlock=immediate&_pragma=busy_timeout(60000)&_pragma=journal_mode(wal)&_pragma=synchronous(off)")
+		return db, outbox.SQLite, err
+	}
+	return outboxdb.Open(address)
+}
+
 func newRig(t testing.TB, address string, store bellhop.Store, opts ...outbox.Option) *rig {
-	db, dialect, err := outboxdb.Open(address)
+	db, dialect, err := openPool(address)
 	r := &rig{t: t, ctx: t.Context(), db: db, dialect: dialect, store: store, log: &logged{}}
 	r.must(err)
 	t.Cleanup(func() { _ = db.Close() })
-	if dialect == outbox.SQLite {
-		_, err := db.ExecContext(t.Context(), "pragma journal_mode = wal; pragma synchronous = off")
-		r.must(err)
-	}
 	r.client, err = bellhop.NewClient(store, bellhop.Logger(slog.New(slog.NewTextHandler(r.log, nil))))
 	r.must(err)
 	t.Cleanup(func() { _ = r.client.Close() })

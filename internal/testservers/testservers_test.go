@@ -46,24 +46,24 @@ func TestOwn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, settings[name])
-			answers := func() bool {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			answers := func(patience time.Duration) bool {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				return s.kind.ping(ctx, s.Address) == nil
 			}
 			for _, down := range []func(){s.Kill, s.Stop, func() { s.Freeze(); s.Stop() }, func() { s.Freeze(); s.Kill() }} {
 				down()
-				if answers() {
+				if answers(time.Second) {
 					t.Error("it answers though it is down")
 				}
 				s.Start()
 			}
 			s.Freeze()
-			if answers() {
+			if answers(time.Second) {
 				t.Error("it answers though it is frozen")
 			}
 			s.Thaw()
-			if !answers() {
+			if !answers(within) {
 				t.Error("it does not answer though it goes on")
 			}
 			if s.Log() == "" {
@@ -175,7 +175,7 @@ func TestKilledOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = owner.Wait() // it was killed
-	for deadline := time.Now().Add(20 * time.Second); len(pids) > 0; {
+	for deadline := time.Now().Add(within); len(pids) > 0; { // one that waits for the disk is gone when that has answered
 		if state, _ := stat(pids[0]); state == "Z" || errors.Is(syscall.Kill(pids[0], 0), syscall.ESRCH) {
 			pids = pids[1:]
 			continue

@@ -59,14 +59,14 @@ func startWith(t *testing.T, script string) (cmd *exec.Cmd, word string) {
 	return cmd, strings.TrimSpace(line)
 }
 
-// gone waits until nobody listens on the address.
+// gone waits until nobody listens on the address. A server that is killed while it waits for the disk is gone when that has answered.
 func gone(t *testing.T, address string) {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil || u.Port() == "" {
 		t.Fatalf("address %q: %v", address, err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		conn, err := net.Dial("tcp", u.Host)
 		if err != nil {
 			return
