@@ -174,7 +174,7 @@ func TestKilledOwner(t *testing.T) {
 	if err := owner.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = owner.Wait() // it was killed
+	_ = owner.Wait()                                         // it was killed
 	for deadline := time.Now().Add(within); len(pids) > 0; { // one that waits for the disk is gone when that has answered
 		if state, _ := stat(pids[0]); state == "Z" || errors.Is(syscall.Kill(pids[0], 0), syscall.ESRCH) {
 			pids = pids[1:]
