@@ -91,7 +91,7 @@ func (w *Worker) leave(deadline time.Time) error {
 		return err
 	}
 	for left == nil {
-		err := w.beat(ctx, true)
+		err := w.beat(ctx, true, w.beatTimeout())
 		if err == nil || errors.Is(err, bellhop.ErrProcessGone) {
 			break
 		}

@@ -321,6 +321,27 @@ func TestGraceFollowsShutdown(t *testing.T) {
 	}
 }
 
+// TestRunBeginsOnASlowStore: the first beat may take longer than later ones, for which a lease runs; a store that never answers ends Run.
+func TestRunBeginsOnASlowStore(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var delay atomic.Int64
+		delay.Store(int64(storeTimeout - time.Second))
+		slow := storetest.NewSlow(r.store, func(bellhop.Op) time.Duration { return time.Duration(delay.Load()) })
+		w := r.runOn(r.newClient(slow), Config{Queues: Queues{"default": 1}}, job.With(ok))
+		r.until("it began", func() bool { return w.Ready() == nil })
+		delay.Store(0)
+		w.mustStop()
+	})
+	bubble(t, func(t *testing.T, r *rig) {
+		r.faulty.FailAll(storetest.Hang, storetest.Always, nil)
+		began := time.Now()
+		err := <-r.run(Config{Queues: Queues{"default": 1}}, job.With(ok)).done
+		if err == nil || !strings.Contains(err.Error(), "cannot begin") || time.Since(began) != storeTimeout {
+			t.Errorf("Run returned %v after %v", err, time.Since(began))
+		}
+	})
+}
+
 func TestRunRefusesWhatIsWrong(t *testing.T) {
 	closed := memory.New()
 	if err := closed.Close(); err != nil {

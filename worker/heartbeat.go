@@ -12,7 +12,7 @@ import (
 // beatRound says that the process is alive. After a beat that failed the next
 // comes sooner.
 func (w *Worker) beatRound(ctx context.Context) time.Duration {
-	err := w.beat(ctx, false)
+	err := w.beat(ctx, false, w.beatTimeout())
 	switch {
 	case errors.Is(err, bellhop.ErrProcessGone):
 		return w.config.Beat / 100 // begin again, practically at once
@@ -29,8 +29,13 @@ func (w *Worker) beatRound(ctx context.Context) time.Duration {
 	return w.config.Beat
 }
 
+// beatTimeout bounds a beat of a process that may have claims: one that hangs must leave time for others before the lease is over.
+func (w *Worker) beatTimeout() time.Duration {
+	return min(max(w.config.Lease/5, time.Second), storeTimeout)
+}
+
 // beat sends one heartbeat and takes in the answer.
-func (w *Worker) beat(ctx context.Context, leave bool) error {
+func (w *Worker) beat(ctx context.Context, leave bool, limit time.Duration) error {
 	w.mu.Lock()
 	b := &bellhop.Beat{Process: w.process, Lease: w.config.Lease, Held: w.held.tokens(), Leave: leave}
 	b.Process.Busy, b.Process.Slots = w.held.running, w.held.slots
@@ -50,8 +55,7 @@ func (w *Worker) beat(ctx context.Context, leave bool) error {
 	}
 	w.mu.Unlock()
 
-	// A beat that hangs must leave time for others before the lease is over.
-	ctx, cancel := context.WithTimeout(ctx, min(max(w.config.Lease/5, time.Second), storeTimeout))
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	reply, err := w.store.Beat(ctx, b)
 	now := time.Now()

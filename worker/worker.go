@@ -144,7 +144,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.beats = beatsToSweep - 1 // a process that has just begun was not cut off
 	slots := w.held.slots
 	w.mu.Unlock()
-	if err := w.beat(w.base, false); err != nil { // if ctx ends meanwhile, there is a drain as ever
+	// The first beat has no lease to keep: it may take as long as any call. If ctx ends meanwhile, there is a drain as ever.
+	if err := w.beat(w.base, false, storeTimeout); err != nil {
 		return fmt.Errorf("worker: cannot begin: %w", err)
 	}
 	if n, ok := bellhop.As[bellhop.Notifier](w.store); ok {

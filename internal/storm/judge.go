@@ -166,8 +166,8 @@ func (w *weather) judgeHistory(v *verdict, s *bellhop.Snapshot, runs []*run) {
 	}
 }
 
-// thawing is how soon after a freeze a run may still begin that was about to.
-const thawing = 100 * time.Millisecond
+// thawing is how soon after a freeze a run may still begin that was about to: as soon as the process has its turn on a busy machine.
+const thawing = time.Second
 
 // struck reports whether the run's process was killed or frozen after the run
 // began, and when.

@@ -61,8 +61,9 @@ func (w *weather) strikeServer(ctx context.Context) error {
 	return nil
 }
 
-// handing is how long the outcome of a run may take to its store, after the run's last line in the ledger.
-const handing = 2 * time.Second
+// handing is how long the outcome of a run may take to its store, after the run's last line in the ledger: on a busy machine, whose
+// disk may stand still for some seconds.
+const handing = 5 * time.Second
 
 // outed reports whether the run, or the handing in of its outcome, fell into an outage, and when that began.
 func (w *weather) outed(r *run) (at time.Time, is bool) {
