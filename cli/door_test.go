@@ -42,6 +42,7 @@ func TestUsersOfAServer(t *testing.T) {
 		"serve", "--store", store, "--listen", "0.0.0.0:0", "--users-file", file, "--prefix", "/work/jobs")
 	root := "http://127.0.0.1" + p.url[strings.LastIndex(p.url, ":"):strings.LastIndex(p.url, "/work")]
 	url := root + "/work/jobs"
+	awaitReady(t, root)
 	job := `{"kind":"k","queue":"mail","args":{"password":"hunter2"}}`
 	for _, c := range []struct {
 		method, path, user, password, body string

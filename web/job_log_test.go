@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -35,37 +36,37 @@ func (w *world) tried(queue string, took time.Duration, log any) bellhop.ID {
 	return id
 }
 
+// In a bubble, whose clock says when an attempt began.
 func TestJobShowsLogs(t *testing.T) {
-	const trace = "0af7651916cd43dd8448eb211c80319c"
-	w := newWorld(t, func(o *Options) { o.Links.Trace = "https://traces.example.com/{trace}" })
-	began := time.Now()
-	log := bellhop.Log{Trace: trace, Lines: []bellhop.LogLine{
-		{Time: began.Add(-time.Hour), Message: "token=hunter2 is used"},
-		{Time: began.Add(1234 * time.Millisecond), Level: 4, Message: "</script><b>\u202e\n", Skipped: 17, Attrs: []bellhop.LogAttr{{Key: "apiKey", Value: "hunter2"}, {Key: "<i>", Value: `a "b"`}}},
-		{Time: began.Add(time.Minute), Level: 8, Message: strings.Repeat("x", 10_000)},
-	}}
-	id := w.tried("mail", 2*time.Second, log)
-	path := "/jobs/" + id.String()
-	body := w.get(path)
-	w.has(body, `href="https://traces.example.com/`+trace+`"`, "token=[redacted] is used", ">&#43;0<", "17 lines left out", "&lt;/script&gt;&lt;b&gt;", `\u202e`, "apiKey=", "[redacted]",
-		"&lt;i&gt;=", "a &#34;b&#34;", ">WARN<", ">ERROR<", "log-error", "3 lines", "reveal=1", strings.Repeat("x", 10_000))
-	if strings.Contains(body, "hunter2") || strings.Contains(body, "</script><b>") {
-		t.Error("it shows a secret, or what was logged as it is")
-	}
-	if !regexp.MustCompile(`>&#43;1\.\d+ s<`).MatchString(body) {
-		t.Error("the time since the start is missing")
-	}
-	w.has(w.get(path+"?reveal=1"), "hunter2")
-	w.has(w.get(path, "Accept", "application/json"), `"trace": "`+trace+`"`, `"skipped": 17`, `"level": "WARN"`)
-	if body := w.get("/jobs/" + w.tried("mail", time.Second, "no log").String()); strings.Contains(body, "log-line") {
-		t.Error("what is no log is shown as one")
-	}
-	w = newWorld(t) // that knows of no place for traces
-	body = w.get("/jobs/" + w.tried("mail", time.Second, bellhop.Log{Trace: trace}).String())
-	w.has(body, "trace <span", `data-copy="`+trace+`"`)
-	if body = w.get("/jobs/" + w.tried("mail", time.Second, bellhop.Log{Trace: `"><b>`}).String()); strings.Contains(body, "trace") {
-		t.Error("what is no trace is shown as one")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const trace = "0af7651916cd43dd8448eb211c80319c"
+		w := newWorld(t, func(o *Options) { o.Links.Trace = "https://traces.example.com/{trace}" })
+		began := time.Now()
+		log := bellhop.Log{Trace: trace, Lines: []bellhop.LogLine{
+			{Time: began.Add(-time.Hour), Message: "token=hunter2 is used"},
+			{Time: began.Add(1234 * time.Millisecond), Level: 4, Message: "</script><b>\u202e\n", Skipped: 17, Attrs: []bellhop.LogAttr{{Key: "apiKey", Value: "hunter2"}, {Key: "<i>", Value: `a "b"`}}},
+			{Time: began.Add(time.Minute), Level: 8, Message: strings.Repeat("x", 10_000)},
+		}}
+		id := w.tried("mail", 2*time.Second, log)
+		path := "/jobs/" + id.String()
+		body := w.get(path)
+		w.has(body, `href="https://traces.example.com/`+trace+`"`, "token=[redacted] is used", ">&#43;0<", "17 lines left out", "&lt;/script&gt;&lt;b&gt;", `\u202e`, "apiKey=", "[redacted]",
+			"&lt;i&gt;=", "a &#34;b&#34;", ">&#43;1.23 s<", ">WARN<", ">ERROR<", "log-error", "3 lines", "reveal=1", strings.Repeat("x", 10_000))
+		if strings.Contains(body, "hunter2") || strings.Contains(body, "</script><b>") {
+			t.Error("it shows a secret, or what was logged as it is")
+		}
+		w.has(w.get(path+"?reveal=1"), "hunter2")
+		w.has(w.get(path, "Accept", "application/json"), `"trace": "`+trace+`"`, `"skipped": 17`, `"level": "WARN"`)
+		if body := w.get("/jobs/" + w.tried("mail", time.Second, "no log").String()); strings.Contains(body, "log-line") {
+			t.Error("what is no log is shown as one")
+		}
+		w = newWorld(t) // that knows of no place for traces
+		body = w.get("/jobs/" + w.tried("mail", time.Second, bellhop.Log{Trace: trace}).String())
+		w.has(body, "trace <span", `data-copy="`+trace+`"`)
+		if body = w.get("/jobs/" + w.tried("mail", time.Second, bellhop.Log{Trace: `"><b>`}).String()); strings.Contains(body, "trace") {
+			t.Error("what is no trace is shown as one")
+		}
+	})
 }
 
 func TestJobShowsHowLongItsKindRuns(t *testing.T) {

@@ -297,7 +297,7 @@ func (p *Page) Behind() (front func()) {
 	p.must("open a tab in front", chromedp.Do(ctx, chromedp.Navigate("about:blank")))
 	return func() {
 		p.tb.Helper()
-		p.must("close the tab in front", chromedp.Cancel(ctx))
+		p.must("close the tab in front", closed(chromedp.Cancel(ctx)))
 		cancel()
 	}
 }

@@ -16,6 +16,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fast is the scale of tests in which time does not matter: a charge takes 8 ms.
 const fast = 0.01
 
+// long is the scale of tests that cut calls off: none takes less than 15 s, so that they come in time on any machine.
+const long = 100
+
 func startWorld(t *testing.T, scale float64) *World {
 	t.Helper()
 	w, err := StartWorld(WorldConfig{Scale: scale})

@@ -140,7 +140,7 @@ func TestDownRefusesConnectionsAndComesBackOnItsPort(t *testing.T) {
 
 func TestGoingDownCutsCallsBeforeTheirEffect(t *testing.T) {
 	t.Parallel()
-	w := startWorld(t, 10)
+	w := startWorld(t, long)
 	d := startDirect(t, w)
 	for _, s := range w.Services() {
 		failed := make(chan error, 1)
@@ -160,7 +160,7 @@ func TestGoingDownCutsCallsBeforeTheirEffect(t *testing.T) {
 
 func TestLostAnswerIsReplayedByItsKey(t *testing.T) {
 	t.Parallel()
-	w := startWorld(t, 3)
+	w := startWorld(t, 6) // the card is charged after 2.4 s, and the answer comes as much later: time to go down on a busy machine
 	d := startDirect(t, w)
 	failed := make(chan error, 1)
 	go func() { failed <- d.Charge(t.Context(), purchase) }()
