@@ -72,7 +72,8 @@ func TestRunOnce(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(out.String()) {
-		if width(strings.TrimSuffix(line, "\n")) > Width {
+		// What is logged is no part of the report: that the store did not answer, on a machine whose disk stands still for a while.
+		if logged := strings.HasPrefix(line, "  time="); !logged && width(strings.TrimSuffix(line, "\n")) > Width {
 			t.Errorf("too wide: %q", line)
 		}
 	}
