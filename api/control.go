@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -51,6 +52,9 @@ func (s *Server) orderProcess(ctx context.Context, id bellhop.ID, drained bool) 
 		action, err = "drain", control.Drain(ctx, s.client.Store(), id, viewerName(v))
 	} else {
 		err = control.Undrain(ctx, s.client.Store(), id)
+	}
+	if errors.Is(err, bellhop.ErrNotFound) {
+		return nil, notFound.because("there is no living process %s: GET /v1/processes lists those that live", id).in("process")
 	}
 	if err != nil {
 		return nil, err

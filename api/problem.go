@@ -58,7 +58,7 @@ var (
 	loginFailed     = problemType{"login-failed", http.StatusServiceUnavailable, "It could not be found out who you are"}
 	crossOrigin     = problemType{"cross-origin", http.StatusForbidden, "Other origins may not do this"}
 	readOnly        = problemType{"read-only", http.StatusForbidden, "The server is read-only"}
-	notFound        = problemType{"not-found", http.StatusNotFound, "There is no such job"}
+	notFound        = problemType{"not-found", http.StatusNotFound, "There is no such job or process"}
 	unknownRoute    = problemType{"unknown-route", http.StatusNotFound, "There is nothing here"}
 	wrongMethod     = problemType{"method", http.StatusMethodNotAllowed, "The method does not fit the path"}
 	slowBody        = problemType{"timeout", http.StatusRequestTimeout, "The body came too slowly"}

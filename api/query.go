@@ -130,7 +130,10 @@ func (q *parameters) time(name string) time.Time {
 	if err == nil {
 		err = checkTime(t)
 	}
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(text, " "): // what a "+" becomes
+		q.refuse(name, "%v; in an address a + is written %%2B", err)
+	case err != nil:
 		q.refuse(name, "%v", err)
 	}
 	return t.UTC()
