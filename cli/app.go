@@ -216,6 +216,10 @@ func (a *app) readInput(ctx context.Context, name string, limit int) ([]byte, er
 	}
 	defer f.Close()
 	data, err := readAll(ctx, f, limit)
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return nil, refused("read the input: %w", err) // it names the file
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}

@@ -29,14 +29,14 @@ func (a *app) audited(ctx context.Context, client *bellhop.Client, e audit.Entry
 
 // auditCmd lists the audit.
 type auditCmd struct {
-	Who     string   `help:"What this user or viewer did." placeholder:"NAME" group:"filter"`
-	Via     string   `help:"What was done through api, web or cli." enum:"api,web,cli," default:"" group:"filter"`
-	Action  string   `help:"This action: retry, cancel, pause, reveal, login, …." placeholder:"ACTION" group:"filter"`
-	Queue   string   `help:"What was done to this queue." placeholder:"NAME" group:"filter"`
-	Target  string   `help:"What was done to this job or process." placeholder:"ID" group:"filter"`
-	Refused bool     `help:"Only what was refused." group:"filter"`
-	Since   flexTime `help:"At this time or later: 2026-01-31T15:04:05Z, 2026-01-31, or 90m (ago)." placeholder:"TIME" group:"filter"`
-	Until   flexTime `help:"Before this time." placeholder:"TIME" group:"filter"`
+	Who     string   `help:"What this user or viewer did." placeholder:"NAME" group:"entries"`
+	Via     string   `help:"What was done through api, web or cli." placeholder:"WAY" enum:"api,web,cli," default:"" group:"entries"`
+	Action  string   `help:"This action: retry, cancel, pause, reveal, login, …." placeholder:"ACTION" group:"entries"`
+	Queue   string   `help:"What was done to this queue." placeholder:"NAME" group:"entries"`
+	Target  string   `help:"What was done to this job or process." placeholder:"ID" group:"entries"`
+	Refused bool     `help:"Only what was refused." group:"entries"`
+	Since   flexTime `help:"At this time or later: 2026-01-31T15:04:05Z, 2026-01-31, or 90m (ago)." placeholder:"TIME" group:"entries"`
+	Until   flexTime `help:"Before this time." placeholder:"TIME" group:"entries"`
 	Limit   int      `help:"How many entries at most, up to 1000." default:"50"`
 	After   string   `help:"Go on behind an earlier list: what that one said." placeholder:"MARK"`
 	UTC     bool     `name:"utc" help:"Show exact times."`

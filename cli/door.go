@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gobellhop/bellhop/access"
@@ -19,15 +20,15 @@ import (
 
 // doorFlags say who may come in to a server.
 type doorFlags struct {
-	TokenFile    string         `help:"A file with a token that callers may send (Authorization: Bearer TOKEN), or browsers as the password of the user bellhop; it lets them do everything. BELLHOP_TOKEN may hold the token itself." placeholder:"FILE" from:"BELLHOP_TOKEN_FILE" group:"door"`
-	User         string         `help:"The name of a person who may do everything, with the password in BELLHOP_BASIC_AUTH_PASSWORD or --password-file." placeholder:"NAME" from:"BELLHOP_BASIC_AUTH_USER" group:"door"`
-	PasswordFile string         `help:"A file with the password of --user." placeholder:"FILE" from:"BELLHOP_BASIC_AUTH_PASSWORD_FILE" group:"door"`
-	UsersFile    string         `help:"A file with users, one a line: name, password, role, and roles on single queues, as in: anna long-password read mail=act." placeholder:"FILE" from:"BELLHOP_USERS_FILE" group:"door"`
-	Host         []string       `help:"Names by which callers may address the server, besides loopback. Default: any if it wants a token or password and listens elsewhere than on loopback, else none." placeholder:"NAME" from:"BELLHOP_HOSTS" group:"door"`
-	Proxy        []netip.Prefix `help:"Networks of the proxies in front, whose X-Forwarded-For tells the client's address. Default: none." placeholder:"NETWORK" from:"BELLHOP_PROXIES" group:"door"`
-	RateLimit    int            `help:"How many requests a second one client may make; -1 for no limit. Clients on this machine are not limited." placeholder:"N" default:"1000" from:"BELLHOP_RATE_LIMIT" group:"door"`
-	Prefix       string         `help:"The path under which a proxy shows everything, such as /bellhop. It passes requests on with it." placeholder:"PATH" from:"BELLHOP_PREFIX" group:"door"`
-	ReadOnly     bool           `help:"Refuse all that changes something." from:"BELLHOP_READ_ONLY" group:"door"`
+	TokenFile    string   `help:"A file with a token that callers may send (Authorization: Bearer TOKEN), or browsers as the password of the user bellhop; it lets them do everything. BELLHOP_TOKEN may hold the token itself." placeholder:"FILE" from:"BELLHOP_TOKEN_FILE" group:"door"`
+	User         string   `help:"The name of a person who may do everything, with the password in BELLHOP_BASIC_AUTH_PASSWORD or --password-file." placeholder:"NAME" from:"BELLHOP_BASIC_AUTH_USER" group:"door"`
+	PasswordFile string   `help:"A file with the password of --user." placeholder:"FILE" from:"BELLHOP_BASIC_AUTH_PASSWORD_FILE" group:"door"`
+	UsersFile    string   `help:"A file with users, one a line: name, password, role, and roles on single queues, as in: anna long-password read mail=act." placeholder:"FILE" from:"BELLHOP_USERS_FILE" group:"door"`
+	Host         []string `help:"Names by which callers may address the server, besides loopback. Default: any if it wants a token or password and listens elsewhere than on loopback, else none." placeholder:"NAME" from:"BELLHOP_HOSTS" group:"door"`
+	Proxy        []string `help:"Networks of the proxies in front, whose X-Forwarded-For tells the client's address. Default: none." placeholder:"NETWORK" from:"BELLHOP_PROXIES" group:"door"`
+	RateLimit    int      `help:"How many requests a second one client may make; -1 for no limit. Clients on this machine are not limited." placeholder:"N" default:"1000" from:"BELLHOP_RATE_LIMIT" group:"door"`
+	Prefix       string   `help:"The path under which a proxy shows everything, such as /bellhop. It passes requests on with it." placeholder:"PATH" from:"BELLHOP_PREFIX" group:"door"`
+	ReadOnly     bool     `help:"Refuse all that changes something." from:"BELLHOP_READ_ONLY" group:"door"`
 }
 
 // Timeouts and limits of HTTP servers; those of a body belong to the API and to the dashboard.
@@ -71,7 +72,11 @@ func (f *doorFlags) openDoor(ctx context.Context, a *app, given string) (*entran
 		}
 		authorize = access.Everyone(access.Admin)
 	}
-	door := &access.Door{Authorize: authorize, Hosts: f.hosts(), ReadOnly: f.ReadOnly, Proxies: f.Proxy, Rate: f.RateLimit}
+	proxies, err := f.proxies(a)
+	if err != nil {
+		return nil, err
+	}
+	door := &access.Door{Authorize: authorize, Hosts: f.hosts(), ReadOnly: f.ReadOnly, Proxies: proxies, Rate: f.RateLimit}
 	if locked && len(door.Hosts) == 0 && !address.IP.IsLoopback() {
 		// It is the names of others that a web page could misuse, and no web page knows the token or password.
 		door.Hosts = []string{"*"}
@@ -105,7 +110,14 @@ func listen(ctx context.Context, given string, address *net.TCPAddr) (net.Listen
 		if errors.As(err, &system) {
 			err = system.Err
 		}
-		return nil, fmt.Errorf("listen on %s: %w: is another server there? --listen chooses another address", given, err)
+		why := "--listen chooses another address"
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			why = "is another server there? " + why
+		case errors.Is(err, os.ErrPermission):
+			why = "ports below 1024 are for the administrator; " + why
+		}
+		return nil, fmt.Errorf("listen on %s: %w: %s", given, err, why)
 	}
 	return listener, nil
 }
@@ -142,6 +154,19 @@ func (f *doorFlags) hosts() []string {
 	return hosts
 }
 
+// proxies reads the flag --proxy.
+func (f *doorFlags) proxies(a *app) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range f.Proxy {
+		network, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			return nil, usage("%s: %.64q is no network: write it like 10.0.0.0/8, and one address like 10.0.0.1/32", a.source("proxy"), text)
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
+}
+
 // authorize returns what decides who comes in; nil if nothing was said.
 func (f *doorFlags) authorize(a *app) (access.Authorize, error) {
 	var all []access.Authorize
@@ -152,6 +177,9 @@ func (f *doorFlags) authorize(a *app) (access.Authorize, error) {
 	if token != "" {
 		if strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
 			return nil, refused("%s: it holds a character that no header can carry: want visible ASCII characters without spaces", a.source("token-file"))
+		}
+		if len(token) < access.MinPassword {
+			return nil, refused("%s: the token is too short: want at least %d bytes, and better 32 that nobody can guess", a.source("token-file"), access.MinPassword)
 		}
 		all = append(all, access.Basic(dashboardUser, token, access.Admin), access.Bearer(token, access.Admin))
 	}

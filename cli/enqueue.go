@@ -21,7 +21,7 @@ type enqueueCmd struct {
 	NDJSON bool `name:"ndjson" help:"Read one job a line from the standard input, and enqueue all or none. With KIND a line is the arguments of a job; without it a whole job, as for POST /v1/jobs."`
 
 	jobFlags
-	MaxArguments int `help:"How many bytes of arguments a job may have, up to 1048576." placeholder:"BYTES" from:"BELLHOP_MAX_ARGUMENTS"`
+	MaxArguments *int `help:"How many bytes of arguments a job may have, up to 1048576. Default: 131072." placeholder:"BYTES" from:"BELLHOP_MAX_ARGUMENTS"`
 }
 
 // jobFlags are the options of a job.
@@ -30,8 +30,8 @@ type jobFlags struct {
 	Priority  *int              `help:"From -9 (first) to 9 (last)." placeholder:"N" group:"job"`
 	At        string            `help:"Run not before this time, as 2026-01-31T15:04:05Z." placeholder:"TIME" group:"job"`
 	In        string            `help:"Run not before this long from now, as 90m." placeholder:"DURATION" group:"job"`
-	Attempts  int               `help:"How many failures make it dead. Default: 25." placeholder:"N" group:"job"`
-	Timeout   time.Duration     `help:"How long an attempt may take." placeholder:"DURATION" group:"job"`
+	Attempts  *int              `help:"How many failures make it dead. Default: 25." placeholder:"N" group:"job"`
+	Timeout   *time.Duration    `help:"How long an attempt may take; 0 for any time." placeholder:"DURATION" group:"job"`
 	Retention string            `help:"How long it is kept once it has ended, as 72h, or forever." placeholder:"DURATION" group:"job"`
 	Unique    bool              `help:"Only if no live job has the same kind and arguments." group:"job"`
 	UniqueKey string            `help:"Only if no live job of the kind has this key." placeholder:"KEY" group:"job"`
@@ -59,8 +59,8 @@ func (c *enqueueCmd) Run(ctx context.Context, a *app) error {
 		return usage("with --ndjson and no kind, the options of a job belong into its line")
 	}
 	var settings []bellhop.Option
-	if c.MaxArguments != 0 {
-		settings = append(settings, bellhop.MaxArguments(c.MaxArguments))
+	if c.MaxArguments != nil {
+		settings = append(settings, bellhop.MaxArguments(*c.MaxArguments))
 	}
 	client, err := a.open(ctx, useShared, settings...)
 	if err != nil {
@@ -215,8 +215,12 @@ func (f *jobFlags) options() ([]bellhop.Option, error) {
 		}
 		add(true, bellhop.In(in))
 	}
-	add(f.Attempts != 0, bellhop.Attempts(f.Attempts))
-	add(f.Timeout != 0, bellhop.Timeout(f.Timeout))
+	if f.Attempts != nil {
+		add(true, bellhop.Attempts(*f.Attempts))
+	}
+	if f.Timeout != nil {
+		add(true, bellhop.Timeout(*f.Timeout))
+	}
 	if f.Retention != "" {
 		keep, err := time.ParseDuration(f.Retention)
 		switch {

@@ -3,6 +3,7 @@ package cli
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gobellhop/bellhop/docs"
 )
@@ -41,7 +42,8 @@ func (c *explainCmd) Run(a *app) error {
 	if a.json {
 		return a.printJSON(explained(e))
 	}
-	a.print("%s\n\n%s\n\n%s", a.out.paint(bold, e.Name), plainText(e.Text), a.out.paint(dim, explained(e).URL))
+	text := link.ReplaceAllString(e.Text, "$1 ("+strings.TrimSuffix(docs.Address, "errors.md")+"$2)") // nobody can follow a link here
+	a.print("%s\n\n%s\n\n%s", a.out.paint(bold, e.Name), fold(plainText(text), a.out.width), a.out.paint(dim, explained(e).URL))
 	return nil
 }
 
@@ -60,7 +62,27 @@ func summary(text string) string {
 }
 
 // link is one of Markdown; its text stays.
-var link = regexp.MustCompile(`\[([^]]+)\]\([^)]+\)`)
+var link = regexp.MustCompile(`\[([^]]+)\]\(([^)]+)\)`)
+
+// fold breaks the lines of paragraphs anew, so that they fit a terminal of that width, or 100 columns.
+func fold(text string, width int) string {
+	if width == 0 || width > 100 {
+		width = 100
+	}
+	paragraphs := strings.Split(text, "\n\n")
+	for i, p := range paragraphs {
+		var lines []string
+		line := ""
+		for _, word := range strings.Fields(p) {
+			if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+				lines, line = append(lines, line), ""
+			}
+			line = strings.TrimPrefix(line+" "+word, " ")
+		}
+		paragraphs[i] = strings.Join(append(lines, line), "\n")
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
 
 // plainText takes the marks of Markdown away that a terminal does not show.
 func plainText(text string) string {

@@ -8,6 +8,7 @@ const defaultStore = "sqlite:bellhop.db"
 // groups are the headings of flags in the help.
 var groups = []kong.Group{
 	{Key: "filter", Title: "Which jobs:"},
+	{Key: "entries", Title: "Which entries:"},
 	{Key: "job", Title: "The job:"},
 	{Key: "door", Title: "Where it listens, and who may come in:"},
 	{Key: "worker", Title: "Work:"},

@@ -25,11 +25,18 @@ func init() { logging.Disable() }
 // and work drain first.
 func Main(ctx context.Context, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{env: env, in: inStream(stdin), out: outStream(stdout, env), err: outStream(stderr, env), now: time.Now}
+	printed := &keptError{Writer: stdout}
+	a.out.Writer = printed
 	a.host, _ = os.Hostname() // without a name it stays empty
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer catchSignal(cancel)()
-	return a.run(ctx, args)
+	code := a.run(ctx, args)
+	if err := printed.first(); err != nil && code == exitOK { // a script must not go on with half an answer
+		a.complain(fmt.Errorf("what was asked for was done, but the standard output did not take all of the answer: %w", err))
+		return exitFailed
+	}
+	return code
 }
 
 // catchSignal cancels at the first SIGINT or SIGTERM. A second one does what it would do without us, unless a command
@@ -90,6 +97,10 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 	if len(args) == 0 {
 		defer func() { code = exitUsage }()
 		args = []string{"--help"}
+	}
+	if flag := emptyFlag(parser.Model, args); flag != "" {
+		a.complain(fmt.Errorf("%s: it is empty: leave it out or give a value", flag))
+		return exitUsage
 	}
 	chosen, err := parser.Parse(negative(parser.Model, args))
 	if err != nil {

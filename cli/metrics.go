@@ -17,7 +17,7 @@ type metricsCmd struct {
 	Since    sinceFlag `help:"How far back, such as 90m or 7d: from 1m to 14d. Default: ${default}." default:"1h" placeholder:"TIME"`
 	Queue    string    `help:"One queue." placeholder:"NAME"`
 	Kind     string    `help:"One kind." placeholder:"NAME"`
-	By       string    `help:"A line for each queue, kind, or both. Default: ${default}." enum:"queue,kind,both" default:"both"`
+	By       string    `help:"A line for each queue, kind, or both. Default: ${default}." placeholder:"COLUMN" enum:"queue,kind,both" default:"both"`
 	Failures bool      `help:"Show of what attempts failed, in groups, instead of counts."`
 	Limit    int       `help:"How many lines at most: from 1 to 1000. Default: ${default}." default:"50" placeholder:"N"`
 	UTC      bool      `name:"utc" help:"Show exact times."`

@@ -62,3 +62,32 @@ func TestNegativeIsNoFlag(t *testing.T) {
 		}
 	}
 }
+
+func TestEmptyFlag(t *testing.T) {
+	var g struct {
+		Queue []string
+		ID    string `name:"id"`
+		Yes   bool
+	}
+	parser, err := kong.New(&g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"a", "--queue", "b", "--yes"}, ""},
+		{[]string{"a", "--queue", "b", "--id", ""}, "--id"},
+		{[]string{"--queue="}, "--queue"},
+		{[]string{"--queue=a", "--id=", "--queue="}, "--id"},
+		{[]string{"--queue", "--id", ""}, ""}, // --id is the value
+		{[]string{"--queue"}, ""},
+		{[]string{"", "--yes", "", "--yes="}, ""},
+		{[]string{"--", "--queue", ""}, ""},
+	} {
+		if got := emptyFlag(parser.Model, c.args); got != c.want {
+			t.Errorf("%q: %q, want %q", c.args, got, c.want)
+		}
+	}
+}

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -114,3 +116,19 @@ func TestTimesForPeople(t *testing.T) {
 		}
 	}
 }
+
+// A script must not take half an answer for a whole one: if the standard output refuses, the command fails.
+func TestOutputThatFails(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"explain"}, {"explain", "stale"}, {"enqueue", "foo", "--store", "sqlite:" + filepath.Join(t.TempDir(), "jobs.db")}} {
+		var said bytes.Buffer
+		code := Main(t.Context(), args, func(string) string { return "" }, nil, fullDisk{}, &said)
+		if code != exitFailed || !strings.Contains(said.String(), "standard output did not take all of the answer: no space left") {
+			t.Errorf("%q: exit code %d, %s", args, code, &said)
+		}
+	}
+}
+
+// fullDisk is where nothing can be written.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

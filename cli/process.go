@@ -31,8 +31,21 @@ type workerFlags struct {
 
 // logFlags say what a process logs, and how.
 type logFlags struct {
-	LogFormat string     `help:"How to log: text or json." enum:"text,json" default:"text" from:"BELLHOP_LOG_FORMAT" group:"log"`
-	LogLevel  slog.Level `help:"What to log: debug, info, warn or error." default:"info" from:"BELLHOP_LOG_LEVEL" group:"log"`
+	LogFormat string   `help:"How to log: text or json. Default: text." placeholder:"FORMAT" enum:"text,json" default:"text" from:"BELLHOP_LOG_FORMAT" group:"log"`
+	LogLevel  logLevel `help:"What to log: debug, info, warn or error. Default: info." placeholder:"LEVEL" default:"info" from:"BELLHOP_LOG_LEVEL" group:"log"`
+}
+
+// logLevel is a level as people write it, in capital letters or not.
+type logLevel slog.Level
+
+// UnmarshalText reads a level.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	var level slog.Level
+	if level.UnmarshalText(text) != nil {
+		return fmt.Errorf("%.40q is unknown: want debug, info, warn or error", text)
+	}
+	*l = logLevel(level)
+	return nil
 }
 
 // process is a worker with its store.
@@ -45,6 +58,7 @@ type process struct {
 	kinds   []string
 	missing []string      // kinds that it could work, and what they need
 	within  time.Duration // for a drain
+	echo    time.Duration // after a first signal, in which another one means the same
 	left    bool          // the process ends with work under way
 	metrics *prom.Metrics
 	manager sdnotify.Notifier // systemd, if it waits to hear
@@ -68,7 +82,7 @@ func (f *workerFlags) start(ctx context.Context, a *app, u use, opts ...bellhop.
 	if err != nil {
 		return nil, err
 	}
-	p := &process{a: a, log: f.logger(a), queues: queues, missing: built.missing, within: f.Shutdown}
+	p := &process{a: a, log: f.logger(a), queues: queues, missing: built.missing, within: f.Shutdown, echo: signalEcho}
 	manager, err := sdnotify.New(a.env, os.Getpid())
 	if err != nil {
 		return nil, refused("%w", err)
@@ -116,7 +130,7 @@ func (f *workerFlags) queues() (worker.Queues, error) {
 }
 
 func (f *logFlags) logger(a *app) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: f.LogLevel, ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+	opts := &slog.HandlerOptions{Level: slog.Level(f.LogLevel), ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
 		attr = redact.Attr(groups, attr)
 		if attr.Value.Kind() == slog.KindString {
 			attr.Value = slog.StringValue(a.mask(attr.Value.String()))
@@ -169,6 +183,10 @@ type part struct {
 // hurryTime is what a second signal leaves to running jobs, to return when their contexts are cancelled.
 const hurryTime = time.Second
 
+// signalEcho is how soon after the first signal another one is the same wish: a terminal and what passes its signals on, a shell or a
+// supervisor, send it twice. Nobody who wants to cut a drain short is as quick.
+const signalEcho = 250 * time.Millisecond
+
 // run runs the worker, and the other part if there is one, until ctx ends or one of them fails; then it drains both. A second
 // signal cuts that short.
 func (p *process) run(ctx context.Context, other *part) error {
@@ -210,13 +228,18 @@ func (p *process) runUntil(ctx context.Context, other *part, signals <-chan os.S
 
 	var errs []error
 	var late <-chan time.Time
-	caught := 0
+	caught, first := 0, time.Time{}
 	for parts > 0 {
 		select {
 		case err := <-ends:
 			parts--
 			errs = append(errs, err)
 		case s := <-signals:
+			if caught == 0 {
+				first = time.Now()
+			} else if time.Since(first) < p.echo {
+				continue
+			}
 			if caught++; caught == 2 {
 				p.log.Warn("a second signal: running jobs are cancelled, and the process ends", "signal", s.String())
 				p.worker.Hurry()

@@ -79,3 +79,45 @@ func TestFailureOfOnePartEndsTheOther(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A signal that comes twice at once, as from a terminal and from what passes its signals on, cuts no drain short.
+func TestSignalThatComesTwice(t *testing.T) {
+	client, err := bell.NewClient(memory.New(), bell.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{
+		a: &app{}, client: client, log: client.Logger(), within: time.Hour, echo: time.Hour,
+		worker: worker.New(client, worker.Config{Queues: worker.Queues{"default": 1}, Shutdown: time.Hour}),
+	}
+	started, cut := make(chan struct{}), make(chan error, 1)
+	release := make(chan struct{})
+	slow := bell.Define[struct{}]("slow")
+	p.worker.Handle(slow.With(func(ctx context.Context, _ struct{}) error {
+		close(started)
+		select {
+		case <-ctx.Done():
+			cut <- ctx.Err()
+		case <-release:
+		}
+		return nil
+	}))
+	if _, err := slow.Enqueue(t.Context(), client, struct{}{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	signals, done := make(chan os.Signal), make(chan error, 1)
+	go func() { done <- p.runUntil(ctx, nil, signals) }()
+	<-started
+	signals <- syscall.SIGINT
+	cancel() // as the first signal does
+	signals <- syscall.SIGINT
+	signals <- syscall.SIGINT // is taken only when the one before has been dealt with
+	close(release)
+	if err := <-done; err != nil || len(cut) > 0 {
+		t.Errorf("it ended with %v, the handler was cut short: %v", err, len(cut) > 0)
+	}
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+}

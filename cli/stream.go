@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"strconv"
+	"sync"
 
 	"golang.org/x/term"
 )
@@ -33,6 +35,29 @@ func outStream(w io.Writer, env func(string) string) stream {
 	}
 	s.color = env("NO_COLOR") == "" && env("TERM") != "dumb"
 	return s
+}
+
+// keptError is a writer that keeps its first error, so that not every line that is printed has to be asked for its own.
+type keptError struct {
+	io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (w *keptError) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = cmp.Or(w.err, err)
+	}
+	return n, err
+}
+
+func (w *keptError) first() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // inStream looks at where input comes from.

@@ -41,14 +41,14 @@ func TestUIShowsTheStoreOfAnother(t *testing.T) {
 }
 
 func TestDashboardAsksForTheToken(t *testing.T) {
-	p := launch(t, []string{"BELLHOP_TOKEN=t0ken"}, "serve", "--store", "memory:", "--listen", "127.0.0.1:0")
+	p := launch(t, []string{"BELLHOP_TOKEN=t0ken-t0ken"}, "serve", "--store", "memory:", "--listen", "127.0.0.1:0")
 	if status, body := browse(t, p.url+"/", ""); status != http.StatusUnauthorized || strings.Contains(body, "Overview</h1>") {
 		t.Errorf("without: %d", status)
 	}
 	if status, _ := browse(t, p.url+"/", "wrong"); status != http.StatusUnauthorized {
 		t.Errorf("wrong: %d", status)
 	}
-	if status, body := browse(t, p.url+"/", "t0ken"); status != http.StatusOK || !strings.Contains(body, "Overview</h1>") {
+	if status, body := browse(t, p.url+"/", "t0ken-t0ken"); status != http.StatusOK || !strings.Contains(body, "Overview</h1>") {
 		t.Errorf("right: %d", status)
 	}
 }
