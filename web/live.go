@@ -63,7 +63,11 @@ func (l *live) current(ctx context.Context) (*snapshot, error) {
 		ctx, cancel = context.WithTimeout(ctx, liveWait)
 		defer cancel()
 	}
+	var rates look.Seen[rates]
+	var meanwhile sync.WaitGroup
+	meanwhile.Go(func() { rates = l.rates.Get(ctx, ratesEvery) })
 	queues := l.queues.Get(ctx, liveEvery)
+	meanwhile.Wait()
 	switch {
 	case queues.Value == nil:
 		return nil, queues.Err
@@ -73,7 +77,6 @@ func (l *live) current(ctx context.Context) (*snapshot, error) {
 	case errors.Is(queues.Err, look.ErrLate) && time.Since(queues.Since) < liveLate:
 		queues.Err = nil
 	}
-	rates := l.rates.Get(ctx, ratesEvery)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if last = l.newest; last == nil || last.isBefore(&queues, &rates) {

@@ -60,8 +60,17 @@ func addEach(sum, more []float64) []float64 {
 	return sum
 }
 
-// readRates reads what workers have written of all queues: two ranges, whatever the number of jobs.
+// readRates reads what workers have written of all queues: two ranges, whatever the number of jobs. The longer one is read first, in larger parts,
+// and the reader then has what it shares with the shorter.
 func readRates(ctx context.Context, reader *rollup.Reader) (*rates, error) {
+	hour, err := reader.Last(ctx, sparkOver)
+	if err != nil {
+		return nil, err
+	}
+	charts, err := reader.Counts(ctx, hour, rollup.CountsQuery{By: rollup.ByQueue})
+	if err != nil {
+		return nil, err
+	}
 	now, err := reader.Last(ctx, ratesOver)
 	if err != nil {
 		return nil, err
@@ -83,14 +92,6 @@ func readRates(ctx context.Context, reader *rollup.Reader) (*rates, error) {
 		q := of(row.Queue)
 		q.PerSecond, q.Enqueued = float64(row.Ended())/seconds, float64(row.Enqueued)/seconds
 		q.Attempts, q.Failed, q.Wait, q.Run = row.Attempts(), row.Failed(), row.Wait, row.Run
-	}
-	hour, err := reader.Last(ctx, sparkOver)
-	if err != nil {
-		return nil, err
-	}
-	charts, err := reader.Counts(ctx, hour, rollup.CountsQuery{By: rollup.ByQueue})
-	if err != nil {
-		return nil, err
 	}
 	points := hour.Points()
 	if points > 0 && hour.Covers(points-1) < hour.Step { // the minute under way would always look like a fall

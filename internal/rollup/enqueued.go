@@ -31,6 +31,17 @@ func withEnqueued(which shards) shards {
 	}
 }
 
+// totalsAndEnqueued are the totals, and of minutes all that clients have enqueued in queues.
+func totalsAndEnqueued(l *level) []string {
+	list := []string{shardTotals}
+	if l == &levels[0] {
+		for _, shard := range l.queueShards() {
+			list = append(list, clients+shard)
+		}
+	}
+	return list
+}
+
 // readEnqueued reads the clients' shards of minutes.
 func readEnqueued(store bellhop.Store, places []place, r *reads) {
 	wanted := map[string]map[time.Time][]string{enqueuedInAll: {}, enqueuedInQueues: {}}
@@ -76,20 +87,18 @@ func enqueuedPages(value string, which []string) ([]*pageWriter, error) {
 	}
 	add := func(w *pageWriter, s Series, n int64) {
 		if w != nil {
-			w.name(s.Queue)
-			w.name(s.Kind)
 			sums := binary.AppendUvarint(make([]byte, 0, 12), hasEnqueued)
-			w.body = appendBytes(w.body, binary.AppendUvarint(sums, uint64(n)))
+			w.series(s, binary.AppendUvarint(sums, uint64(n)))
 		}
 	}
-	totals, all := at[shardTotals], int64(0)
+	all := int64(0)
 	var its *pageWriter // that of the line's queue
 	err := parseEnqueued(value, func(queue string) bool {
 		if queue == "" {
 			return true
 		}
 		its = queues[minutes.queueShard(queue)]
-		return its != nil || totals != nil
+		return its != nil
 	}, func(s Series, n int64) {
 		if s.Queue == "" {
 			all += n
@@ -97,7 +106,6 @@ func enqueuedPages(value string, which []string) ([]*pageWriter, error) {
 			return
 		}
 		add(its, s, n)
-		add(totals, s, n)
 	})
 	if all > 0 {
 		add(at[shardAll], Series{}, all)

@@ -74,8 +74,19 @@ func (f *filler) level(ctx context.Context, i int) error {
 		all = fmt.Appendf(all, " %s=%d", kind, over[kind])
 	}
 	all = append(all, '\n')
-	for _, s := range f.Series {
-		queues = fmt.Appendf(queues, "%s %s=%d\n", s.Queue, s.Kind, f.Jobs/processes)
+	for k, s := range f.Series { // those of one queue come together
+		if k == 0 || s.Queue != f.Series[k-1].Queue {
+			if k > 0 {
+				queues = append(queues, '\n')
+			}
+			queues = append(queues, s.Queue...)
+		}
+		queues = fmt.Appendf(queues, " %s=%d", s.Kind, f.Jobs/processes)
+	}
+	queues = append(queues, '\n')
+	var minutes *courses
+	if i == tens {
+		minutes = f.courses()
 	}
 	for n, at := 0, last; f.now.Sub(at) < min(l.keep, f.Ago); n, at = n+1, at.Add(-l.size) {
 		var failed failures
@@ -87,6 +98,9 @@ func (f *filler) level(ctx context.Context, i int) error {
 		}
 		for p := range processes {
 			writes := encodeWindow(l, at, turns[(n+p)%2], &failed, f.now)
+			if i == tens && f.now.Sub(at) < levels[0].keep { // as long as there are minutes
+				writes = append(writes, minutes.encode(at, f.now)...)
+			}
 			if i == 0 {
 				for k := range writes {
 					writes[k].Key += fmt.Sprintf("/process-%d", p)
@@ -106,6 +120,20 @@ func (f *filler) level(ctx context.Context, i int) error {
 		}
 	}
 	return nil
+}
+
+// courses returns those of ten minutes, any ten.
+func (f *filler) courses() *courses {
+	var c courses
+	for i := range c.totals {
+		at := time.Time{}.Add(time.Duration(i) * time.Minute)
+		for s, sums := range f.page(f.Jobs, uint64(i)) {
+			*c.totals.of(time.Time{}, at, s) = total{sums.Counts, sums.Run.sum}
+			c.totals[i][s].Enqueued = 0
+			c.enqueued.of(time.Time{}, at, s).Enqueued = sums.Enqueued
+		}
+	}
+	return &c
 }
 
 // page returns the sums of so many jobs of each series. There are a few that many have.

@@ -17,6 +17,7 @@ import (
 //	q0, q1…  the counts and sketches of each kind within each queue, by the hash of the queue's name
 //	k0, k1…  those of each kind over all queues, by the hash of the kind's name
 //	f        how often jobs failed of what, and g in which words
+//	c        of ten minutes: the totals of each minute, and e what was enqueued in it, of all processes together
 const Space = "rollup"
 
 // level is a length of windows.
@@ -32,13 +33,13 @@ type level struct {
 // levels from the shortest windows to the longest; each but the first is merged from the one before.
 var levels = [...]level{
 	{"1m", time.Minute, 3 * time.Hour, 8, 1},
-	{"10m", 10 * time.Minute, 26 * time.Hour, 32, 4},
-	{"1h", time.Hour, Kept, 128, 16},
-	{"1d", 24 * time.Hour, Kept, 128, 16},
+	{"10m", 10 * time.Minute, 26 * time.Hour, 64, 4},
+	{"1h", time.Hour, Kept, 256, 16},
+	{"1d", 24 * time.Hour, Kept, 512, 16},
 }
 
-// hours is the first level that is kept to the end.
-const hours = 2
+// tens is the level that has courses of minutes, and hours the first that is kept to the end.
+const tens, hours = 1, 2
 
 // Kept is how far back rollups reach, and Longest the longest range up to now that is offered: there is always a day to spare.
 const (
@@ -52,6 +53,8 @@ const (
 	shardTotals   = "t"
 	shardFailures = "f"
 	shardTexts    = "g"
+	shardCourse   = "c"
+	shardEnqueued = "e"
 )
 
 const windowForm = "2006-01-02T15:04Z"

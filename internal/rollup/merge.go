@@ -162,7 +162,7 @@ func (m *merger) mergeAt(ctx context.Context, l int, window time.Time, version i
 				return err
 			}
 		}
-		p, failed, err := m.sources(ctx, l, window)
+		from, err := m.sources(ctx, l, window)
 		if err != nil {
 			return err
 		}
@@ -170,8 +170,9 @@ func (m *merger) mergeAt(ctx context.Context, l int, window time.Time, version i
 		version = bellhop.ExpectAny                   // the next try has to look
 		noted.Check = m.due(l, window).After(m.now()) // else there may be more, and it is not done yet
 		writes := []bellhop.RecordWrite{noted}
-		if len(p) > 0 {
-			writes = append(writes, encodeWindow(&levels[l], window, p, failed, m.now())...)
+		if len(from.sums) > 0 {
+			writes = append(writes, encodeWindow(&levels[l], window, from.sums, from.failed, m.now())...)
+			writes = append(writes, from.courses.encode(window, m.now())...)
 		}
 		return put(ctx, m.store, writes)
 	}))
@@ -218,53 +219,65 @@ func (m *merger) mergeBelow(ctx context.Context, l int, window time.Time) (versi
 	return version, nil
 }
 
-// sources reads what a window is merged from: the sums of kinds within queues, and the failures. The totals, which are read first, tell
-// which shards there are.
-func (m *merger) sources(ctx context.Context, l int, window time.Time) (p page, failed *failures, err error) {
+// sources are what a window is merged from: the sums of kinds within queues, the failures, and of ten minutes the courses.
+type sources struct {
+	sums    page
+	failed  *failures
+	courses courses
+}
+
+// sources reads what a window is merged from. The totals, which are read first, tell which shards there are.
+func (m *merger) sources(ctx context.Context, l int, window time.Time) (from *sources, err error) {
 	below := &levels[l-1]
 	last := window.Add(levels[l].size - below.size)
 	shards := map[string]bool{}
-	err = m.eachBelow(ctx, below, []string{shardTotals}, window, last, func(_ string, p *encodedPage) error {
+	from = &sources{sums: page{}}
+	err = m.eachBelow(ctx, below, []string{shardTotals}, window, last, func(at place, p *encodedPage) error {
 		return p.each(func(s Series, sums encodedSums) error {
-			var c Counts
-			_, err := sums.addTo(&c)
+			var c total
+			err := c.add(sums)
 			shards[below.shard(Series{Queue: s.Queue})] = true
 			if c.Failed() > 0 {
 				shards[shardFailures], shards[shardTexts] = true, true
+			}
+			if l == tens && err == nil {
+				err = from.courses.totals.of(window, at.at, s).add(sums)
 			}
 			return err
 		})
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	p = page{}
 	var groups found
 	words := texts{}
-	err = m.eachBelow(ctx, below, slices.Sorted(maps.Keys(shards)), window, last, func(shard string, e *encodedPage) error {
-		switch shard {
+	err = m.eachBelow(ctx, below, slices.Sorted(maps.Keys(shards)), window, last, func(at place, e *encodedPage) error {
+		switch at.shard {
 		case shardFailures:
 			return groups.take(frame{}, e, "", func(*FailureGroup, int64) {})
 		case shardTexts:
 			return words.take(e, func(uint64) bool { return true })
 		}
-		return p.merge(e)
+		return from.sums.merge(e)
 	})
-	if l == 1 && err == nil {
-		err = eachEnqueued(ctx, m.store, enqueuedInQueues, window, last, func(_ time.Time, value string) error {
-			return parseEnqueued(value, func(string) bool { return true }, func(s Series, n int64) { p.of(s).Enqueued += n })
+	if l == tens && err == nil {
+		err = eachEnqueued(ctx, m.store, enqueuedInQueues, window, last, func(at time.Time, value string) error {
+			return parseEnqueued(value, func(string) bool { return true }, func(s Series, n int64) {
+				from.sums.of(s).Enqueued += n
+				from.courses.enqueued.of(window, at, s).Enqueued += n
+			})
 		})
 	}
-	failed = groups.failures()
-	failed.cut(mergedGroups)
-	for _, g := range failed.groups {
+	from.failed = groups.failures()
+	from.failed.cut(mergedGroups)
+	for _, g := range from.failed.groups {
 		words.describe(g)
 	}
-	return p, failed, err
+	return from, err
 }
 
 // eachBelow calls fn with the pages of some shards in the windows from one to another.
-func (m *merger) eachBelow(ctx context.Context, l *level, shards []string, first, last time.Time, fn func(shard string, p *encodedPage) error) error {
+func (m *merger) eachBelow(ctx context.Context, l *level, shards []string, first, last time.Time, fn func(at place, p *encodedPage) error) error {
 	var places []place
 	for _, shard := range shards {
 		for at := first; !at.After(last); at = at.Add(l.size) {
@@ -279,7 +292,7 @@ func (m *merger) eachBelow(ctx context.Context, l *level, shards []string, first
 		for _, raw := range read[at] {
 			p, err := open(raw, func(b []byte) string { return string(b) })
 			if err == nil {
-				err = fn(at.shard, &p)
+				err = fn(at, &p)
 			}
 			if err != nil {
 				return err

@@ -80,6 +80,13 @@ func (w *pageWriter) name(name string) {
 	w.body = binary.AppendUvarint(w.body, n)
 }
 
+// series adds a series and its encoded sums.
+func (w *pageWriter) series(s Series, sums []byte) {
+	w.name(s.Queue)
+	w.name(s.Kind)
+	w.body = appendBytes(w.body, sums)
+}
+
 func (w *pageWriter) bytes() []byte {
 	b := make([]byte, 0, len(w.list)+len(w.body)+8)
 	b = binary.AppendUvarint(append(b, pageVersion), uint64(len(w.names)-1))
@@ -97,10 +104,8 @@ func (p page) encode(sketches bool) []byte {
 	w := newPageWriter()
 	var body []byte
 	for _, s := range slices.SortedFunc(maps.Keys(p), Series.compare) {
-		w.name(s.Queue)
-		w.name(s.Kind)
 		body = p[s].appendTo(body[:0], sketches)
-		w.body = appendBytes(w.body, body)
+		w.series(s, body)
 	}
 	return w.bytes()
 }

@@ -94,10 +94,16 @@ type total struct {
 	ran uint64 // in microseconds
 }
 
+func (t *total) add(sums encodedSums) error {
+	ran, err := sums.addTo(&t.Counts)
+	t.ran += ran
+	return err
+}
+
 // totals reads the totals of all lines, and tells in which windows something happened.
 func (r *Reader) totals(ctx context.Context, rng Range, q TableQuery) (map[Series]*total, windows, error) {
 	found := map[Series]*total{}
-	have, err := r.each(ctx, rng, longest(), withEnqueued(just(shardTotals)), func(_ frame, p *encodedPage) error {
+	have, err := r.each(ctx, rng, longest(), totalsAndEnqueued, func(_ frame, p *encodedPage) error {
 		return p.each(func(s Series, sums encodedSums) error {
 			if q.Only.Kind != "" && s.Kind != q.Only.Kind || q.By == ByKind && s.Kind == "" {
 				return nil
@@ -108,9 +114,7 @@ func (r *Reader) totals(ctx context.Context, rng Range, q TableQuery) (map[Serie
 				t = &total{}
 				found[line] = t
 			}
-			ran, err := sums.addTo(&t.Counts)
-			t.ran += ran
-			return err
+			return t.add(sums)
 		})
 	})
 	return found, have, err

@@ -128,10 +128,14 @@ func (r *Reader) in(ctx context.Context, now time.Time, list windows, which shar
 func (w frame) tell(pages []encodedPage, fn take) error {
 	for i := range pages {
 		if err := fn(w, &pages[i]); err != nil {
-			return fmt.Errorf("read metrics: %s of %s: %w", levels[w.level].name, w.at.Format(windowForm), err)
+			return w.failed(err)
 		}
 	}
 	return nil
+}
+
+func (w frame) failed(err error) error {
+	return fmt.Errorf("read metrics: %s of %s: %w", levels[w.level].name, w.at.Format(windowForm), err)
 }
 
 // place is a window of a shard.
@@ -153,6 +157,12 @@ func (r *Reader) load(ctx context.Context, now time.Time, l int, which []string,
 			} else if len(pages) > 0 {
 				there[p] = pages
 			}
+		}
+	}
+	if l == 0 {
+		var err error
+		if missing, err = r.fromCourses(ctx, now, missing, there); err != nil {
+			return nil, err
 		}
 	}
 	read, err := at.read(ctx, r.store, missing, readsAtOnce)

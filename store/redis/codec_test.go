@@ -2,6 +2,8 @@ package redis_test
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,5 +42,41 @@ func TestFailuresAndLogs(t *testing.T) {
 				t.Errorf("of %+v and the log %q a listing tells %+v and %q, want no log", failure, log, a.Failure, a.Log)
 			}
 		}
+	}
+}
+
+// Records come as they are, whatever their sizes and their number: what a script packs has lengths of four forms, and lists of three.
+func TestRecordsOfAllSizes(t *testing.T) {
+	s := newStore(t, testservers.Redis(t).Address)
+	put := func(writes ...bellhop.RecordWrite) {
+		t.Helper()
+		for some := range slices.Chunk(writes, 1000) {
+			if err := s.Put(t.Context(), some); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i, size := range []int{0, 1, 14, 15, 16, 239, 240, 241, 65_519, 65_520, 65_521, 1 << 20} { // and 16 bytes of version and expiry
+		value := bytes.Repeat([]byte{byte(i), 0xdb, '\n'}, size/3+1)[:size]
+		put(bellhop.RecordWrite{Space: "size", Key: fmt.Sprintf("%02d", i), Value: value, Expect: bellhop.ExpectAny})
+		records, err := s.Records(t.Context(), &bellhop.RecordQuery{Space: "size"})
+		if err != nil || len(records) != i+1 || records[i].Key != fmt.Sprintf("%02d", i) || !bytes.Equal(records[i].Value, value) {
+			t.Errorf("with a record of %d bytes there are %d records, %v; want %d", size, len(records), err, i+1)
+		}
+	}
+	const most = 1<<15 + 1
+	writes := make([]bellhop.RecordWrite, most)
+	for i := range writes {
+		writes[i] = bellhop.RecordWrite{Space: "many", Key: fmt.Sprintf("%05d", i), Value: []byte{'v'}, Expect: bellhop.ExpectAny}
+	}
+	put(writes...)
+	for _, n := range []int{1, 7, 8, 1<<15 - 1, 1 << 15, most} {
+		records, err := s.Records(t.Context(), &bellhop.RecordQuery{Space: "many", Limit: n})
+		if err != nil || len(records) != n || records[n-1].Key != fmt.Sprintf("%05d", n-1) || string(records[n-1].Value) != "v" {
+			t.Errorf("of %d records %d were read, %v", n, len(records), err)
+		}
+	}
+	if records, err := s.Records(t.Context(), &bellhop.RecordQuery{Space: "none"}); err != nil || len(records) > 0 {
+		t.Errorf("in an empty space there are %d records, %v", len(records), err)
 	}
 }

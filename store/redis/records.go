@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -93,9 +94,13 @@ func (s *Store) Records(ctx context.Context, q *bellhop.RecordQuery) (found []be
 		in.text(to)
 	}
 	err = s.ask(ctx, bellhop.OpRecords, scriptRecords, in, func(reply any) error {
-		for pair := range slices.Chunk(list(reply), 2) {
-			r := reader{s: text(pair[1])}
-			record := bellhop.Record{Space: q.Space, Key: text(pair[0]), Version: int64(r.number(8)), Expires: r.time()}
+		texts, err := unpack(text(reply))
+		if err != nil {
+			return err
+		}
+		for pair := range slices.Chunk(texts, 2) {
+			r := reader{s: pair[1]}
+			record := bellhop.Record{Space: q.Space, Key: strings.Clone(pair[0]), Version: int64(r.number(8)), Expires: r.time()}
 			if r.s != "" {
 				record.Value = []byte(r.s)
 			}

@@ -246,3 +246,40 @@ func row(v any, n int) ([]any, error) {
 	}
 	return l, nil
 }
+
+// unpack returns the texts of a list that a script has packed as MessagePack, as far as that needs it: an even number of texts, and
+// none is packed as an empty text.
+func unpack(packed string) (texts []string, err error) {
+	if packed == "" {
+		return nil, nil
+	}
+	r := reader{s: packed}
+	n := 0
+	switch head := r.number(1); {
+	case head&0xf0 == 0x90:
+		n = int(head & 0xf)
+	case head == 0xdc:
+		n = int(r.number(2))
+	case head == 0xdd:
+		n = int(r.number(4))
+	}
+	for range n {
+		size := 0
+		switch head := r.number(1); {
+		case head&0xe0 == 0xa0:
+			size = int(head & 0x1f)
+		case head >= 0xd9 && head <= 0xdb: // with a length of 1, 2 or 4 bytes
+			size = int(r.number(1 << (head - 0xd9)))
+		default:
+			r.broken = true
+		}
+		texts = append(texts, r.take(size))
+		if r.broken {
+			break
+		}
+	}
+	if r.broken || r.s != "" || n == 0 || n%2 != 0 {
+		return nil, fmt.Errorf("the answer of a script has another form than expected (%d bytes)", len(packed))
+	}
+	return texts, nil
+}

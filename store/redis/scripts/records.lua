@@ -3,7 +3,8 @@
 -- Records: reads the records of one space.
 -- Items: the space, the limit, where to begin and where to end in the order of keys (as ZRANGEBYLEX takes it); or the
 -- space, the limit, '' and '', and the keys in their order.
--- Reply: key, value, key ...
+-- Reply: one text of key, value, key ... packed as MessagePack; '' for none. The server sends 64 KB of a list of texts to a
+-- client and then turns to the next script; one text it sends as far as the client takes it.
 
 local space, limit, from, to = take(), tonumber(take()), take(), take()
 local reply, n = {}, 0
@@ -33,4 +34,4 @@ else
     some = min(2 * some, 1000)
   until #keys == 0 or n == limit
 end
-return reply
+return n > 0 and cmsgpack.pack(reply) or ''
