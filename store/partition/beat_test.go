@@ -134,7 +134,7 @@ func TestBeatEndsInTime(t *testing.T) {
 	r, _, two := stallingRig(t)
 	p := bellhop.NewID()
 	defer stall(&two.beats)()
-	ctx, cancel := context.WithTimeout(r.ctx, 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
 	defer cancel()
 	if _, err := r.s.Beat(ctx, &bellhop.Beat{Process: bellhop.Process{ID: p}, Lease: time.Hour}); err != nil {
 		t.Errorf("part one has heard the beat, and the error is %v", err)
@@ -144,6 +144,7 @@ func TestBeatEndsInTime(t *testing.T) {
 // A part that is slow at each beat hears it all the same, and is asked for jobs.
 func TestBeatWaitsForASlowPart(t *testing.T) {
 	r, _, two := stallingRig(t)
+	r.s.WaitWithBeats()
 	p := bellhop.NewID()
 	time.AfterFunc(1200*time.Millisecond, stall(&two.beats))
 	_, err := r.beat(p)

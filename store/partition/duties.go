@@ -54,7 +54,7 @@ func (s *Store) bites(ctx context.Context, limit int, call func(ctx context.Cont
 		for i, p := range parts {
 			limits[p] = (limit - done + len(parts) - i - 1) / len(parts) // an even portion
 		}
-		list, err := gather(ctx, parts, dutyPatience, func(ctx context.Context, p *part) (b bite, err error) {
+		list, err := gather(ctx, parts, s.patience.duty, func(ctx context.Context, p *part) (b bite, err error) {
 			b.limit = limits[p]
 			b.n, b.then, err = call(ctx, p, b.limit)
 			return b, err

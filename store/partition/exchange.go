@@ -12,11 +12,6 @@ import (
 )
 
 const (
-	// patience is how long an exchange waits for a part if others have answered, and
-	// outPatience if the part was out of reach before. What it brings later comes with
-	// a later exchange.
-	patience    = time.Second
-	outPatience = 100 * time.Millisecond
 	// outAfter is how long an exchange must have gone on for its part to count as out
 	// of reach; until then it is only slow.
 	outAfter = 2 * time.Second
@@ -246,7 +241,7 @@ func (x *exchange) start(ctx context.Context, l *leg) {
 		l.part.askedAt, l.part.woken = time.Now(), false // what becomes ready from now on is news
 		l.part.mu.Unlock()
 	}
-	l.until = time.Now().Add(l.part.patience())
+	l.until = time.Now().Add(x.s.patience.with(l.part))
 	go func() {
 		defer x.s.calls.Done()
 		defer cancel()
@@ -286,7 +281,7 @@ func (x *exchange) wait(ctx context.Context) error {
 				x.stray(first)
 				continue
 			}
-			first.until = time.Now().Add(patience)
+			first.until = time.Now().Add(x.s.patience.exchange)
 			x.askMore(ctx)
 		case <-ctx.Done():
 			for _, l := range x.under {

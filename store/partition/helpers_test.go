@@ -89,6 +89,7 @@ func newPartition(t testing.TB, by partition.By, pins map[string]string, m mediu
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.WaitForParts() // a disk that stalls must not leave a part out
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -102,14 +102,24 @@ func (p *part) mayTry(now time.Time) bool {
 	return p.owed == 0 && (p.outSince.IsZero() || !now.Before(p.retryAt))
 }
 
-// patience is how long an exchange waits for the part if others have answered.
-func (p *part) patience() time.Duration {
+// patience is how long a call waits for a part if others have answered.
+type patience struct {
+	exchange time.Duration // what the part brings later comes with a later exchange
+	out      time.Duration // the same with a part that was out of reach before
+	duty     time.Duration // once one part has answered well: what the others miss comes with the next
+	beat     time.Duration // the same; longer, because a part that is slow at each beat must hear one before the lease there is over
+}
+
+var usual = patience{exchange: time.Second, out: 100 * time.Millisecond, duty: time.Second, beat: 2 * time.Second}
+
+// with is how long an exchange waits for the part.
+func (w patience) with(p *part) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.outSince.IsZero() {
-		return patience
+		return w.exchange
 	}
-	return outPatience
+	return w.out
 }
 
 // answers are errors by which a store that is in reach refuses a call.

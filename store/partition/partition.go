@@ -44,10 +44,11 @@ const maxParts = 64
 // [bellhop.Notifier] as far as its parts are, and a [bellhop.Diagnoser]. Make one
 // with [New].
 type Store struct {
-	router router
-	parts  []*part
-	log    *slog.Logger
-	ledger ledger
+	router   router
+	parts    []*part
+	patience patience
+	log      *slog.Logger
+	ledger   ledger
 
 	mu        sync.Mutex
 	closed    bool
@@ -73,7 +74,7 @@ func New(c Config) (*Store, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	s := &Store{router: router{by: c.By, pins: map[string]int{}, rest: -1}, log: c.Logger}
+	s := &Store{router: router{by: c.By, pins: map[string]int{}, rest: -1}, patience: usual, log: c.Logger}
 	for i, p := range c.Parts {
 		if err := bellhop.CheckName("part", p.Name); err != nil {
 			return nil, fmt.Errorf("partition store: %w", err)

@@ -12,12 +12,6 @@ import (
 )
 
 const (
-	// dutyPatience is how long a duty waits for the other parts once one has answered
-	// well: what they miss comes with the next.
-	dutyPatience = time.Second
-	// beatPatience is the same for a beat. It is longer, because a part that is slow at
-	// each beat must hear one before the lease there is over.
-	beatPatience = 2 * time.Second
 	// maxProcesses bounds of how many processes a part remembers what they have missed.
 	maxProcesses = 1000
 	// lookEvery is how often a part is looked through for queues that belong
@@ -79,7 +73,7 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, 
 	id := b.Process.ID
 	expected := s.expected(id)
 	dealt := s.deal(len(b.Held), func(i int) bellhop.Token { return b.Held[i] })
-	list, err := gather(ctx, s.parts, beatPatience, func(ctx context.Context, p *part) (*bellhop.BeatReply, error) {
+	list, err := gather(ctx, s.parts, s.patience.beat, func(ctx context.Context, p *part) (*bellhop.BeatReply, error) {
 		own := *b
 		own.Held = pick(b.Held, dealt[p.index])
 		return p.store.Beat(ctx, &own)
@@ -215,7 +209,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) ([]bellhop.Claim, error) {
 		return nil, err
 	}
 	parts := s.inReach(func(p *part) bool { return p.beatsMissing == 0 })
-	list, err := gather(ctx, parts, dutyPatience, func(ctx context.Context, p *part) ([]bellhop.Claim, error) { return p.store.Sweep(ctx, limit) })
+	list, err := gather(ctx, parts, s.patience.duty, func(ctx context.Context, p *part) ([]bellhop.Claim, error) { return p.store.Sweep(ctx, limit) })
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +247,7 @@ func (s *Store) lookForStrays(ctx context.Context) {
 	if len(parts) == 0 {
 		return
 	}
-	list, err := gather(ctx, parts, dutyPatience, func(ctx context.Context, p *part) ([]bellhop.QueueStats, error) { return p.store.Stats(ctx, 1) })
+	list, err := gather(ctx, parts, s.patience.duty, func(ctx context.Context, p *part) ([]bellhop.QueueStats, error) { return p.store.Stats(ctx, 1) })
 	if err != nil {
 		return // the next time will do
 	}

@@ -3,6 +3,7 @@ package partition_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -93,7 +94,8 @@ func (s *site) work(queues ...string) (stop func()) {
 	}
 }
 
-// enqueue enqueues jobs from to to, each by a call of its own, from 16 goroutines.
+// enqueue enqueues jobs from to to, each by a call of its own, from 16 goroutines. As a caller would, it repeats a call that was told
+// that the store is out of reach, under the same id: a connection to a server that was killed tells so once, when it is used next.
 func (s *site) enqueue(from, to int, set func(n int) []bellhop.Option) {
 	s.Helper()
 	var group sync.WaitGroup
@@ -101,7 +103,12 @@ func (s *site) enqueue(from, to int, set func(n int) []bellhop.Option) {
 	for range 16 {
 		group.Go(func() {
 			for n := range numbers {
-				if _, err := numbered.Enqueue(s.ctx, s.client, number{n}, set(n)...); err != nil {
+				options := append([]bellhop.Option{bellhop.WithID(bellhop.IDFromKey("number", fmt.Sprint(n)))}, set(n)...)
+				_, err := numbered.Enqueue(s.ctx, s.client, number{n}, options...)
+				for errors.Is(err, bellhop.ErrUnavailable) && s.ctx.Err() == nil {
+					_, err = numbered.Enqueue(s.ctx, s.client, number{n}, options...)
+				}
+				if err != nil {
 					s.Error(err)
 				}
 			}
@@ -184,7 +191,7 @@ func clusterParts(t *testing.T, c *testservers.Cluster) (parts []partition.FileP
 	}
 	for _, node := range c.Nodes {
 		parts = append(parts, partition.FilePart{
-			Name: fmt.Sprintf("node-%d", len(parts)+1), Address: c.Address + "?timeout=5s&namespace=" + names[hostOf(t, node)],
+			Name: fmt.Sprintf("node-%d", len(parts)+1), Address: c.Address + "?timeout=1m&namespace=" + names[hostOf(t, node)],
 		})
 	}
 	return parts

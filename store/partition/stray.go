@@ -51,7 +51,7 @@ func (x *exchange) stray(l *leg) {
 	p.mu.Unlock()
 	x.miss(l, &partError{p.name, errLate})
 	time.AfterFunc(strayTimeout, l.cancel)
-	time.AfterFunc(outAfter-patience, func() {
+	time.AfterFunc(outAfter-x.s.patience.exchange, func() {
 		p.mu.Lock()
 		late := !l.finished
 		p.mu.Unlock()
