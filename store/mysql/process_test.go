@@ -36,7 +36,7 @@ func partOpen(address string) error {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
 	defer cancel()
 	s, err := mysql.Open(ctx, address+"?migrate=auto")
 	if err != nil {
@@ -113,7 +113,7 @@ func settled(claims []bellhop.Claim) (outcomes []bellhop.Outcome) {
 // let some of them end in deadlocks, but no caller sees one.
 func TestNoDeadlockIsSeen(t *testing.T) {
 	s := newStore(t)
-	length := 20 * time.Second
+	length := 10 * time.Second
 	if testing.Short() {
 		length = 4 * time.Second
 	}
@@ -220,7 +220,7 @@ func TestClaimersPassEachOther(t *testing.T) {
 		replies <- reply
 	}()
 	<-inside
-	limited, cancel := context.WithTimeout(ctx, 20*time.Second)
+	limited, cancel := context.WithTimeout(ctx, hang)
 	defer cancel()
 	theirs, err := second.Exchange(limited, request(q, 10))
 	close(goOn)

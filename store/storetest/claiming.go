@@ -57,9 +57,9 @@ func claimOrder(t *try) {
 	t.enqueue(c, a)
 	t.enqueue(b)
 	late := t.add(priority(9))
-	soon := t.add(delay(time.Second))
-	sooner := t.add(delay(500 * time.Millisecond))
-	t.advance(2 * time.Second)
+	soon := t.add(delay(2 * time.Minute)) // a minute apart, so that no slow moment between the calls turns them round
+	sooner := t.add(delay(time.Minute))
+	t.advance(3 * time.Minute)
 	urgent := t.add(priority(-9))
 	after := t.add()
 	if n, _ := t.promote(10); n != 2 {

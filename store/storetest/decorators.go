@@ -12,8 +12,13 @@ import (
 )
 
 // runDecorators runs the tests of the clauses through all decorators at once:
-// what a store promises it keeps behind them.
+// what a store promises it keeps behind them. Short tests do this on stores in
+// memory alone: it is the decorators that might fail here, and the clauses of each
+// store have their own tests.
 func runDecorators(t *testing.T, h Harness) {
+	if testing.Short() && h.New(t).Capabilities().Shared {
+		t.Skip("a store in memory is enough for short tests")
+	}
 	wrap := func(s bellhop.Store) bellhop.Store {
 		return Pass{NewFaulty(NewSlow(s, func(bellhop.Op) time.Duration { return 0 }))}
 	}
