@@ -18,6 +18,10 @@ import (
 	"github.com/gobellhop/bellhop/store/mysql"
 )
 
+// hang is when something that is waited for is taken never to come. It measures nothing: a machine that is slow for a minute is no
+// fault of the store.
+const hang = 2 * time.Minute
+
 func TestMain(m *testing.M) {
 	if part := os.Getenv(childEnv); part != "" {
 		play(part)

@@ -267,7 +267,7 @@ func smallPackets(t *testing.T, s *mysql.Store) {
 // goneAndBack: a server that dies amid calls loses nothing that was accepted,
 // and is found again when it is back.
 func goneAndBack(t *testing.T, s *mysql.Store, server *testservers.Server) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hang)
 	defer cancel()
 	accepted := make(chan []*bellhop.Job, 10_000)
 	done := make(chan error, 1)

@@ -31,7 +31,7 @@ func TestPoolOfTwo(t *testing.T) {
 }
 
 func crowd(t *testing.T, s *mysql.Store) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hang)
 	defer cancel()
 	var group sync.WaitGroup
 	for i := range 100 {

@@ -273,7 +273,7 @@ func TestOpenTransactionLocksNothingElse(t *testing.T) {
 			if r := receipts[0]; !r.Existing || r.ID != jobs[0].ID || r.State != bellhop.StateRunning || receipts[1].Existing {
 				t.Errorf("receipts %+v", receipts)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), hang)
 			defer cancel()
 			others := testJobs(5)
 			others[0].UniqueKey = "another"
@@ -313,7 +313,7 @@ func TestOpenTransactionKeepsAKeysHolder(t *testing.T) {
 	tx := s.begin(t)
 	_, err := mysql.EnqueueWithin(t.Context(), s.Store, tx, jobs[2])
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hang)
 	defer cancel()
 	hand := func() *bellhop.ExchangeReply {
 		reply, err := s.Exchange(ctx, &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: outcomes})
@@ -356,7 +356,7 @@ func TestOpenTransactionHoldsAClaim(t *testing.T) {
 				}
 				return nil
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), hang)
 			defer cancel()
 			hand := func(outcomes ...bellhop.Outcome) *bellhop.ExchangeReply {
 				t.Helper()
@@ -398,7 +398,7 @@ func TestOpenTransactionHoldsUpNoAction(t *testing.T) {
 	held, other := claims[0].Job.ID, claims[1].Job.ID
 	tx := s.begin(t)
 	must(t, mysql.FinishWithin(t.Context(), s.Store, tx, settled(claims)[0]))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hang)
 	defer cancel()
 	for _, r := range []bellhop.ActRequest{{IDs: []bellhop.ID{held, other}}, {Filter: bellhop.Filter{Queues: []string{"default"}}}, {IDs: []bellhop.ID{held}}} {
 		r.Action = bellhop.ActCancel
@@ -439,7 +439,7 @@ func TestWithinAnotherDatabase(t *testing.T) {
 // waitFor looks again and again until something is so.
 func waitFor(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); {
+	for end := time.Now().Add(hang); !is(); {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}

@@ -58,7 +58,7 @@ func TestDiagnoseTrouble(t *testing.T) {
 	if f := found(t, poor, "rights"); f.Level != "problem" || !strings.Contains(f.Detail, "bellhop_ready (delete)") || strings.Contains(f.Detail, "bellhop_jobs (") || !strings.Contains(f.Detail, "numbers (usage)") {
 		t.Errorf("rights: %+v", f)
 	}
-	for deadline := time.Now().Add(5 * time.Second); found(t, s, "server").Level != "problem"; {
+	for deadline := time.Now().Add(hang); found(t, s, "server").Level != "problem"; {
 		if time.Now().After(deadline) {
 			t.Fatalf("a read-only server: %+v", found(t, s, "server"))
 		}

@@ -50,6 +50,9 @@ func FinishWithinSQL(ctx context.Context, s *Store, tx *sql.Tx, o bellhop.Outcom
 // SQL returns a statement as it is sent.
 func (s *Store) SQL(st *sqlstore.Stmt) string { return s.database.dialect.SQL(st) }
 
+// Channel is what processes on the store's schema notify each other by.
+func (s *Store) Channel() string { return s.sender.channel }
+
 // SchemaName is where the tables are.
 func (s *Store) SchemaName() string { return s.settings.schema }
 

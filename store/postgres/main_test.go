@@ -17,6 +17,10 @@ import (
 	"github.com/gobellhop/bellhop/store/postgres"
 )
 
+// hang is when something that is waited for is taken never to come. It measures nothing: a machine that is slow for a minute is no
+// fault of the store.
+const hang = time.Minute
+
 func TestMain(m *testing.M) { testservers.Main(m) }
 
 // schemas are those that no test uses at the moment. Making one takes a hundred
@@ -101,11 +105,21 @@ func as(t testing.TB, address, role string) string {
 	return u.String()
 }
 
+// cleaner is the administrator's connection that empties schemas, one at a time. A new one would cost more than that.
+var cleaner struct {
+	mu   sync.Mutex
+	conn *pgx.Conn
+}
+
 func empty(t testing.TB, address, name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
 	defer cancel()
-	conn := connect(ctx, t, address)
-	defer conn.Close(ctx)
+	cleaner.mu.Lock()
+	defer cleaner.mu.Unlock()
+	if cleaner.conn == nil || cleaner.conn.IsClosed() {
+		cleaner.conn = connect(ctx, t, address)
+	}
+	conn := cleaner.conn
 	var b strings.Builder
 	checkLists(t, conn, name)
 	for _, table := range strings.Fields(tables) {

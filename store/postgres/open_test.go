@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,10 +116,11 @@ func TestCallersPool(t *testing.T) {
 		"exec":            func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := storetest.Harness{Advance: harness.Advance, New: func(t testing.TB) bellhop.Store { return onPool(t, schema(t), set) }}
+			pool := poolWith(t, schema(t), set)
+			h := storetest.Harness{Advance: harness.Advance, New: func(t testing.TB) bellhop.Store { return newOn(t, pool, schema(t)) }}
 			h.Reopen = func(t testing.TB, s bellhop.Store) bellhop.Store {
 				address, _ := addresses.Load(s)
-				again := onPool(t, address.(string), set)
+				again := newOn(t, pool, address.(string))
 				again.Advance(s.(*postgres.Store).Advanced())
 				return again
 			}
@@ -133,9 +135,14 @@ func TestCallersPool(t *testing.T) {
 
 func onPool(t testing.TB, address string, set func(c *pgxpool.Config)) *postgres.Store {
 	t.Helper()
+	return newOn(t, poolWith(t, address, set), address)
+}
+
+// poolWith makes a pool of a caller's for the database of an address; it does for all its schemas.
+func poolWith(t testing.TB, address string, set func(c *pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
 	u, err := url.Parse(address)
 	must(t, err)
-	name := schemaIn(t, address)
 	q := u.Query()
 	q.Del("schema")
 	u.RawQuery = q.Encode()
@@ -145,7 +152,12 @@ func onPool(t testing.TB, address string, set func(c *pgxpool.Config)) *postgres
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	must(t, err)
 	t.Cleanup(pool.Close)
-	s, err := postgres.New(t.Context(), pool, postgres.WithSchema(name))
+	return pool
+}
+
+func newOn(t testing.TB, pool *pgxpool.Pool, address string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.New(t.Context(), pool, postgres.WithSchema(schemaIn(t, address)))
 	must(t, err)
 	addresses.Store(s, address)
 	t.Cleanup(func() { _ = s.Close() })
@@ -157,33 +169,42 @@ func TestSmallPool(t *testing.T) {
 	s := open(t, testservers.With(schema(t), "pool_max_conns", "2"))
 	process := testProcess(t, s)
 	var group sync.WaitGroup
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*hang)
 	defer cancel()
-	for range 100 {
+	const callers = 100
+	var calls atomic.Int64 // that have ended
+	for range callers {
 		group.Go(func() {
 			for range 5 {
-				if _, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: testJobs(3)}); err != nil {
+				_, err := s.Enqueue(ctx, &bellhop.EnqueueRequest{Jobs: testJobs(3)})
+				calls.Add(1)
+				if err != nil {
 					t.Error(err)
 				}
-				if _, err := s.Exchange(ctx, request(process, 2)); err != nil {
+				_, err = s.Exchange(ctx, request(process, 2))
+				calls.Add(1)
+				if err != nil {
 					t.Error(err)
 				}
-				if _, err := s.List(ctx, &bellhop.Query{Limit: 3}); err != nil {
+				_, err = s.List(ctx, &bellhop.Query{Limit: 3})
+				calls.Add(1)
+				if err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	longest := time.Duration(0)
+	longest := int64(0)
 	for range 20 {
-		began := time.Now()
-		_, err := s.Beat(ctx, &bellhop.Beat{Process: bellhop.Process{ID: process}, Lease: time.Minute})
+		before := calls.Load()
+		_, err := s.Beat(ctx, &bellhop.Beat{Process: bellhop.Process{ID: process}, Lease: time.Hour})
 		must(t, err)
-		longest = max(longest, time.Since(began))
+		longest = max(longest, calls.Load()-before)
 	}
 	group.Wait()
-	if longest > 2*time.Second {
-		t.Errorf("a beat has waited %v behind the others", longest)
+	t.Logf("a beat has waited for %d calls", longest)
+	if longest > 4*callers { // who waits for a connection comes in turn, and a beat may need one more than once
+		t.Errorf("a beat has waited until %d calls of others had ended", longest)
 	}
 }
 

@@ -56,21 +56,24 @@ func TestNotify(t *testing.T) {
 		steps[name]()
 		wait(t, woken, "default")
 	}
-	// A queue that has jobs already is not named again and again.
-	for len(woken) > 0 {
-		<-woken
+	// A queue that has jobs already is not named again and again. Names come in the order in which they were sent.
+	in := func(queue string) *bellhop.Job {
+		j := testJobs(1)[0]
+		j.Queue = queue
+		return j
 	}
+	enqueue(t, s, in("first"))
+	wait(t, woken, "first")
 	for range 20 {
 		enqueue(t, s, testJobs(1)...)
 	}
-	enqueue(t, s, func() []*bellhop.Job { j := testJobs(1); j[0].Queue = "last"; return j }()...)
-	wait(t, woken, "last")
-	if n := len(woken); n > 0 {
-		t.Errorf("%d wake-ups more than for what has changed", n)
+	enqueue(t, s, in("last"))
+	if queue := <-woken; queue != "last" {
+		t.Errorf("queue %q is named, which had jobs already", queue)
 	}
 	stop()
 	stop()
-	enqueue(t, s, func() []*bellhop.Job { j := testJobs(1); j[0].Queue = "unheard"; return j }()...)
+	enqueue(t, s, in("unheard"))
 	again := make(chan string, 100)
 	defer other.Notify(func(queue string) { again <- queue })()
 	wait(t, again, "")

@@ -26,7 +26,7 @@ func strangers(t testing.TB, s *sqlite.Store, n int) {
 // poll claims until it gets a job: full looks come after a while only.
 func poll(t *testing.T, s *sqlite.Store, p bellhop.Process) []bellhop.Claim {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(hang); time.Now().Before(end); {
 		reply, err := s.Exchange(t.Context(), request(p, 10))
 		must(t, err)
 		if len(reply.Claims) > 0 {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
@@ -18,6 +19,9 @@ func FinishWithin(ctx context.Context, s *Store, tx *sql.Tx, o bellhop.Outcome) 
 
 // WithMaxLog bounds the write-ahead log, so that a test need not write so much.
 func WithMaxLog(bytes int64) Option { return func(s *settings) { s.maxLog = bytes } }
+
+// LogWait is how long the log is left alone after the last vain try to start it again. Only for a store to which nobody writes just now.
+func LogWait(s *Store) time.Duration { return s.Database.(*sqlstore.Pool).Gate.(*logKeeper).wait }
 
 // Reading begins a transaction that reads, through the reading pool.
 func Reading(ctx context.Context, s *Store) (*sql.Tx, error) {

@@ -304,7 +304,7 @@ func TestWorkerJoinsEnqueues(t *testing.T) {
 	kind := bellhop.Define[int]("test.joined")
 	var mu sync.Mutex
 	runs := map[int]int{}
-	ran := make(chan int, 1000)
+	ran := make(chan int, 1400)
 	start := func() (stop func()) {
 		w := worker.New(client, worker.Config{Queues: worker.Queues{"default": 4}})
 		w.Handle(kind.With(func(_ context.Context, n int) error {
@@ -320,16 +320,18 @@ func TestWorkerJoinsEnqueues(t *testing.T) {
 		return func() { cancel(); must(t, <-ended) }
 	}
 	stop := start()
-	const lone, all = 20, 400
-	for n := range lone {
-		_, err := kind.Enqueue(t.Context(), client, n)
+	const most, want = 1000, 10
+	lone := 0
+	for ; lone < most && enqueues.Load() < want; lone++ {
+		_, err := kind.Enqueue(t.Context(), client, lone)
 		must(t, err)
 		<-ran
 		time.Sleep(10 * time.Millisecond) // until the worker is idle again, but for a slow moment of the machine
 	}
-	if enqueues.Load() < lone/2 {
+	if enqueues.Load() < want {
 		t.Errorf("of %d lone jobs %d were claimed as they were enqueued, %d later", lone, enqueues.Load(), exchanges.Load())
 	}
+	all := lone + 380
 	var senders sync.WaitGroup
 	for from := lone; from < all; from += 95 {
 		senders.Go(func() {

@@ -22,7 +22,7 @@ func TestReadingBesideAWriter(t *testing.T) {
 	tx, err := raw(t, path, immediate).BeginTx(t.Context(), nil)
 	must(t, err)
 	defer func() { _ = tx.Rollback() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hang)
 	defer cancel()
 	_, err = s.List(ctx, &bellhop.Query{})
 	must(t, err)
