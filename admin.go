@@ -162,6 +162,9 @@ func (c *Client) ActSome(ctx context.Context, r ActRequest) (*ActReply, error) {
 	if len(r.IDs) > 1000 {
 		return nil, invalid("ids", "%d jobs are more than the limit of 1000", len(r.IDs))
 	}
+	if r.Limit < 0 || r.Limit > 1000 {
+		return nil, invalid("limit", "%d is out of range: want 1 to 1000, or 0 for 1000", r.Limit)
+	}
 	if r.Fence != nil && r.Fence.Version < 1 {
 		return nil, invalid("fence", "no record has the version %d: give the one that was read", r.Fence.Version)
 	}

@@ -422,6 +422,17 @@ func TestAFenceWithoutAVersionIsRefused(t *testing.T) {
 }
 
 // What would touch every job must be said, not left out.
+// How many jobs one bite visits is bounded, for actions as for pages.
+func TestABiteIsBounded(t *testing.T) {
+	c := newClient(t)
+	for limit, ok := range map[int]bool{-1: false, 0: true, 1: true, 1000: true, 1001: false} {
+		_, err := c.ActSome(t.Context(), bellhop.ActRequest{Action: bellhop.ActCancel, Filter: bellhop.Filter{Kinds: []string{"k"}}, Limit: limit})
+		if (err == nil) != ok || err != nil && (!errors.Is(err, bellhop.ErrInvalid) || !strings.Contains(err.Error(), "limit: ")) {
+			t.Errorf("limit %d: %v", limit, err)
+		}
+	}
+}
+
 func TestAnEmptyFilterIsRefused(t *testing.T) {
 	c := newClient(t)
 	r, err := sendWelcome.EnqueueMany(t.Context(), c, make([]welcome, 3))
