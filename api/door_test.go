@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobellhop/bellhop"
@@ -114,37 +115,40 @@ func TestSecretsAreHidden(t *testing.T) {
 	}
 }
 
+// In a bubble, whose clock stands still meanwhile: what is allowed again with time is no more.
 func TestLimitsOfTheDoor(t *testing.T) {
-	w := newWorld(t, api.Options{Door: &access.Door{Rate: 5, Logins: 3, Authorize: access.First(
-		access.Bearer("right", access.Admin),
-		func(r *http.Request) (*access.Viewer, error) {
-			if r.Header.Get("X-Case") == "down" {
-				return nil, fmt.Errorf("the directory said: password=hunter2")
-			}
-			return nil, nil
-		})}})
-	guess := func() *reply { return w.do("GET", "/v1/queues", "", headers{"Authorization": "Bearer wrong"}) }
-	for range 3 {
-		guess().problem(401, "unauthorized")
-	}
-	r := guess()
-	if r.problem(429, "logins"); r.Header().Get("Retry-After") != "20" {
-		t.Errorf("Retry-After is %q", r.Header().Get("Retry-After"))
-	}
-	r = w.do("GET", "/v1/queues", "", headers{"X-Case": "down"})
-	if r.problem(503, "login-failed"); strings.Contains(r.Body.String(), "hunter2") || !strings.Contains(w.log.String(), "the directory said") {
-		t.Errorf("the reply is %s, the log %s", r.Body, w.log)
-	}
-	for range 20 {
-		r = w.do("GET", "/v1/queues", "")
-	}
-	if r.problem(429, "rate"); r.Header().Get("Retry-After") != "1" {
-		t.Errorf("Retry-After is %q", r.Header().Get("Retry-After"))
-	}
-	w.do("GET", "/livez", "").want(200) // probes are no clients
-	if got := w.audited(audit.Query{Action: "login"}); len(got) != 4 || got[0].Refused == "" {
-		t.Errorf("the audit has %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, api.Options{Door: &access.Door{Rate: 5, Logins: 3, Authorize: access.First(
+			access.Bearer("right", access.Admin),
+			func(r *http.Request) (*access.Viewer, error) {
+				if r.Header.Get("X-Case") == "down" {
+					return nil, fmt.Errorf("the directory said: password=hunter2")
+				}
+				return nil, nil
+			})}})
+		guess := func() *reply { return w.do("GET", "/v1/queues", "", headers{"Authorization": "Bearer wrong"}) }
+		for range 3 {
+			guess().problem(401, "unauthorized")
+		}
+		r := guess()
+		if r.problem(429, "logins"); r.Header().Get("Retry-After") != "20" {
+			t.Errorf("Retry-After is %q", r.Header().Get("Retry-After"))
+		}
+		r = w.do("GET", "/v1/queues", "", headers{"X-Case": "down"})
+		if r.problem(503, "login-failed"); strings.Contains(r.Body.String(), "hunter2") || !strings.Contains(w.log.String(), "the directory said") {
+			t.Errorf("the reply is %s, the log %s", r.Body, w.log)
+		}
+		for range 20 {
+			r = w.do("GET", "/v1/queues", "")
+		}
+		if r.problem(429, "rate"); r.Header().Get("Retry-After") != "1" {
+			t.Errorf("Retry-After is %q", r.Header().Get("Retry-After"))
+		}
+		w.do("GET", "/livez", "").want(200) // probes are no clients
+		if got := w.audited(audit.Query{Action: "login"}); len(got) != 4 || got[0].Refused == "" {
+			t.Errorf("the audit has %+v", got)
+		}
+	})
 }
 
 // TestNumbersThatAreTooLarge: what asks for too much is refused before any store is asked.
