@@ -102,9 +102,25 @@ func newScript(t *testing.T) *script {
 	worlds.Store(t.Name(), w)
 	t.Cleanup(func() { worlds.Delete(t.Name()) })
 	return &script{
-		world: w, t: t, dir: t.TempDir(),
+		world: w, t: t, dir: memoryDir(t),
 		env: map[string]string{"BELLHOP_STORE": "world:" + t.Name(), "USER": "anna"},
 	}
+}
+
+// memoryDir returns a temporary folder in memory, if the system has such: on the disk of a busy machine a write may take so long that
+// doctor warns of it.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "bellhop-script-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // play returns the script with the outputs as they were.
