@@ -133,13 +133,16 @@ func (s *Store) opening(err error) error {
 	return s.explain(err)
 }
 
+// errGone says that a namespace is not there any more, with all that was in it.
+var errGone = fmt.Errorf("%w: the namespace is gone: its keys were deleted, or the server has lost its data; it begins anew, empty", bellhop.ErrUnavailable)
+
 // checkLayout compares the version that is kept in the namespace with the one
 // of this program.
 func checkLayout(text string) error {
 	have, err := strconv.Atoi(text)
 	switch {
 	case text == "":
-		return fmt.Errorf("%w: the namespace is gone: its keys were deleted, or the server has lost its data", bellhop.ErrUnavailable)
+		return errGone
 	case err != nil:
 		return fmt.Errorf("the key layout of the namespace holds %.32q, which is not a version: another program uses the namespace", text)
 	case have > layoutVersion:

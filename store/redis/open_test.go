@@ -160,8 +160,13 @@ func TestOpenRefuses(t *testing.T) {
 		c.Set(ctx, key, "first", 0)
 		says(t, refused(t, o.address, redis.WithNamespace(o.namespace)), "not a version")
 		c.Del(ctx, key)
-		if _, err := s.Ping(ctx); !errors.Is(err, bellhop.ErrUnavailable) {
+		_, err := s.Ping(ctx)
+		says(t, err, "the namespace is gone")
+		if !errors.Is(err, bellhop.ErrUnavailable) {
 			t.Errorf("ping of a namespace that is gone: %v", err)
+		}
+		if _, err := s.Ping(ctx); err != nil {
+			t.Errorf("the namespace has not begun anew: %v", err)
 		}
 	})
 	t.Run("ring", func(t *testing.T) {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -89,7 +90,8 @@ func (s *Store) Capabilities() bellhop.Capabilities {
 // at its door.
 const writers = 2
 
-// Ping implements [bellhop.Store].
+// Ping implements [bellhop.Store]. It tells once of a namespace that is gone, and begins it anew: enqueues and workers go on in it as in an empty
+// one, so a process that stayed unready until somebody starts it again would only be missing.
 func (s *Store) Ping(ctx context.Context) (now time.Time, err error) {
 	err = s.ask(ctx, bellhop.OpPing, scriptPing, items{}, func(reply any) error {
 		r, err := row(reply, 2)
@@ -99,6 +101,9 @@ func (s *Store) Ping(ctx context.Context) (now time.Time, err error) {
 		now = at(integer(r[0]))
 		return checkLayout(text(r[1]))
 	})
+	if errors.Is(err, errGone) {
+		_ = s.client.SetNX(ctx, s.keys.base+"layout", layoutVersion, 0).Err() // if that fails the next ping does it
+	}
 	return now, err
 }
 
