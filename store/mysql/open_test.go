@@ -37,6 +37,9 @@ func with(t testing.TB, address string, change func(u *url.URL)) string {
 
 // What is wrong with an address, or with the server, is said in one line without the password.
 func TestOpenRefuses(t *testing.T) {
+	if _, err := mysql.New(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "the pool is nil") {
+		t.Errorf("without a pool: %v", err)
+	}
 	address := newDatabase(t)
 	for name, c := range map[string]struct{ address, want string }{
 		"wrong password":     {with(t, address, func(u *url.URL) { u.User = url.UserPassword("bellhop", "s3cret") }), "user or password are wrong"},

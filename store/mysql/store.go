@@ -89,6 +89,9 @@ func New(ctx context.Context, pool *sql.DB, opts ...Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(o)
 	}
+	if pool == nil {
+		return nil, errors.New("bellhop: open MySQL store: the pool is nil")
+	}
 	var name sql.NullString
 	d := &database{pool: pool, dialect: &dialect{target: "the pool's database"}}
 	if err := pool.QueryRowContext(ctx, "select database()").Scan(&name); err != nil {

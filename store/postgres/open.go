@@ -74,6 +74,12 @@ func (s *settings) check() error {
 	case !slices.Contains([]string{"", "session", "transaction"}, s.pooler):
 		return fmt.Errorf("pooler=%.64q: want transaction, if the address leads to a pooler in transaction mode, or session", s.pooler)
 	}
+	if s.listen == "" {
+		return nil
+	}
+	if _, err := pgx.ParseConfig(s.listen); err != nil { // else nobody would hear that there are no notifications
+		return fmt.Errorf("listen=: %w", unreadable(err))
+	}
 	return nil
 }
 
@@ -183,6 +189,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 		opt(s)
 	}
 	err := s.check()
+	if err == nil && pool == nil {
+		err = errors.New("the pool is nil")
+	}
 	var store *Store
 	if err == nil {
 		store, err = start(ctx, s, pool, true)

@@ -69,6 +69,10 @@ func TestOpenRefusals(t *testing.T) {
 	refused(t, testservers.With(address, "colour", "blue"), "colour")
 	refused(t, "postgres://postgres:hunter2@127.0.0.1:1/x?connect_timeout=2", "cannot be reached")
 	refused(t, "postgres://postgres:hunter2@127.0.0.1:port/x", "cannot be read")
+	refused(t, testservers.With(address, "listen", "postgres://postgres:hunter2@127.0.0.1:port/x"), "listen=", "cannot be read")
+	if _, err := postgres.New(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "the pool is nil") {
+		t.Errorf("without a pool: %v", err)
+	}
 }
 
 // Whatever a schema is called, and whatever stands before it in the search path.

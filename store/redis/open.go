@@ -73,15 +73,22 @@ func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 // New makes a store on a client that the caller has set up and closes after the
 // store. The client should have ContextTimeoutEnabled, so that calls end at their
 // deadline. It does not repeat scripts on its own, however many retries it is set up with.
-func New(ctx context.Context, client redis.UniversalClient, opts ...Option) (*Store, error) {
+func New(ctx context.Context, client redis.UniversalClient, opts ...Option) (s *Store, err error) {
 	set := defaults()
-	if err := set.apply(opts); err != nil {
-		return nil, err
+	_, ring := client.(*redis.Ring)
+	switch err = set.apply(opts); {
+	case err != nil:
+	case client == nil:
+		err = errors.New("the client is nil")
+	case ring:
+		err = errors.New("a Ring is not supported: use one server, Sentinel or a cluster")
+	default:
+		s, err = begin(ctx, &Store{client: client, theirs: true, settings: set})
 	}
-	if _, ring := client.(*redis.Ring); ring {
-		return nil, errors.New("redis store: a Ring is not supported: use one server, Sentinel or a cluster")
+	if err != nil {
+		return nil, fmt.Errorf("bellhop: open Redis store: %w", err)
 	}
-	return begin(ctx, &Store{client: client, theirs: true, settings: set})
+	return s, nil
 }
 
 func (s *settings) apply(opts []Option) error {

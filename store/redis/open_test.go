@@ -205,6 +205,14 @@ func TestOpenAtOnce(t *testing.T) {
 // The caller's client stays open, and namespaces do not see each other.
 func TestNewOnTheCallersClient(t *testing.T) {
 	c := client(t, testservers.Redis(t).Address)
+	for want, fn := range map[string]func() (*redis.Store, error){
+		"open Redis store: the client is nil":    func() (*redis.Store, error) { return redis.New(t.Context(), nil) },
+		`open Redis store: namespace "a b": cha`: func() (*redis.Store, error) { return redis.New(t.Context(), c, redis.WithNamespace("a b")) },
+	} {
+		if _, err := fn(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q in the error, it is %v", want, err)
+		}
+	}
 	var stores []*redis.Store
 	for range 2 {
 		name := "test-" + bellhop.NewID().String()

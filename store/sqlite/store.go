@@ -42,6 +42,9 @@ func New(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 	if err := setting.Among(set.migrate, "auto", "off", "only"); err != nil {
 		return nil, fmt.Errorf("WithMigrate(%q): %w", set.migrate, err)
 	}
+	if db == nil {
+		return nil, errors.New("bellhop: open SQLite store: the pool is nil")
+	}
 	var err error
 	if set.path, err = mainFile(ctx, db); err != nil {
 		_, err = dialect{}.Explain(err)

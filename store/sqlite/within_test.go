@@ -154,6 +154,9 @@ func TestWithinDeferred(t *testing.T) {
 
 // A pool may lead to a database in memory, if its connections have it in common.
 func TestPoolInMemory(t *testing.T) {
+	if _, err := sqlite.New(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "the pool is nil") {
+		t.Errorf("without a pool: %v", err)
+	}
 	for _, tt := range []struct {
 		name        string
 		connections int
