@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/memory"
@@ -35,15 +36,15 @@ func Example() {
 	w := worker.New(client, worker.Config{Queues: worker.Queues{"images": 4, "default": 50}})
 	w.Handle(ResizeImage.With(resize))
 
-	ctx, stop := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-signals
-		stop()
-		<-signals
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, func() {
+		time.Sleep(time.Second) // one signal may come twice, from the terminal and from what passes it on
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+		<-again
 		w.Hurry()
-	}()
+	})
 	if err := w.Run(ctx); err != nil {
 		slog.Error(err.Error())
 	}
