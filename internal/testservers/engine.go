@@ -54,7 +54,7 @@ var engines = map[string]*engine{
 		title: "MariaDB", store: NameMariaDB, variable: "BELLHOP_TEST_MARIADB",
 		binary: []string{"mariadbd"}, folders: []string{"/usr/sbin", "/usr/local/sbin"}, pack: "mariadb-server", user: "mysql",
 		stop:    syscall.SIGTERM,
-		shared:  []string{"innodb_flush_method = nosync"},
+		shared:  []string{"innodb_flush_method = nosync", "sync_frm = 0"},
 		prepare: prepareMariaDB, args: argsMariaDB, address: addressMariaDB, ping: pingMariaDB,
 	},
 	NameRedis: {
