@@ -57,6 +57,11 @@ func (b *batchers) close() {
 // batcher lets the calls that arrive while a commit is under way go together
 // with the next. No timer is involved: a lone call goes at once, and under load
 // batches grow by themselves to what one commit's time brings in.
+//
+// A goroutine of the batcher sends what waits, since a caller may go away before
+// the store has answered. One who cannot, and whom nobody waits with, sends his
+// jobs himself: handing them over would cost more than the rest of the way to
+// the store, because it wakes another processor there and back.
 type batcher struct {
 	store   Store
 	writers int
@@ -106,11 +111,18 @@ func (b *batcher) enqueue(ctx context.Context, jobs []*Job) ([]Receipt, error) {
 	}
 	b.waiting = append(b.waiting, call)
 	b.jobs += len(jobs)
-	if b.active == 0 || b.active < b.writers && b.jobs >= b.least() {
+	start := b.active == 0 || b.active < b.writers && b.jobs >= b.least()
+	alone := start && len(b.waiting) == 1 && ctx.Done() == nil && !b.serial
+	if start {
 		b.active++
+	}
+	if start && !alone {
 		go b.run()
 	}
 	b.mu.Unlock()
+	if alone {
+		b.sendOne()
+	}
 
 	select {
 	case <-call.done:
@@ -185,15 +197,38 @@ func (b *batcher) run() {
 		if b.serial {
 			runtime.Gosched() // those who were just answered may have more
 		}
-		calls, jobs := b.next()
-		if calls == nil {
+		if !b.sendNext() {
 			return
 		}
-		b.send(calls)
-		b.mu.Lock()
-		b.underWay -= jobs
-		b.mu.Unlock()
 	}
+}
+
+// sendOne sends one batch, and leaves what waits then to a goroutine, also when the store panics: the caller may go on.
+func (b *batcher) sendOne() {
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.waiting) > 0 {
+			go b.run()
+			return
+		}
+		b.active--
+		b.idle.Broadcast()
+	}()
+	b.sendNext()
+}
+
+// sendNext sends the next batch. It reports whether there was one; if not, the runner has ended.
+func (b *batcher) sendNext() bool {
+	calls, jobs := b.next()
+	if calls == nil {
+		return false
+	}
+	b.send(calls)
+	b.mu.Lock()
+	b.underWay -= jobs
+	b.mu.Unlock()
+	return true
 }
 
 // next takes the calls that go together, and returns them with the number of their jobs; nil if none is to go, and then

@@ -146,11 +146,11 @@ func (s *Store) changed(seen *view) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	conn, err := s.writer.Conn(ctx)
+	conn, release, err := s.pool.Conn(ctx)
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
+	defer release()
 	var id any
 	if err := conn.Raw(func(c any) error { id = c; return nil }); err != nil {
 		return false

@@ -174,7 +174,9 @@ func open(ctx context.Context, set *settings) (_ *Store, err error) {
 		_, err = s.dialect.Explain(err)
 		return nil, err
 	}
-	return s, s.start(ctx, &sqlstore.Pool{Writer: s.writer, Reader: s.reader, Dialect: s.dialect, Gate: &logKeeper{gate: s.gate, store: s}})
+	return s, s.start(ctx, &sqlstore.Pool{
+		Writer: s.writer, Reader: s.reader, Dialect: s.dialect, Gate: &logKeeper{gate: s.gate, store: s}, Begin: "begin immediate",
+	})
 }
 
 func pool(path string, parameters url.Values, size int) (*sql.DB, error) {

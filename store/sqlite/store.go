@@ -164,11 +164,11 @@ func (s *Store) start(ctx context.Context, p *sqlstore.Pool) error {
 type schemaPool struct{ *sqlstore.Pool }
 
 func (p schemaPool) Write(ctx context.Context, step sqlstore.Step, fn func(sqlstore.Tx) error) error {
-	plain := &sqlstore.Pool{Writer: p.Writer, Reader: p.Reader, Dialect: p.Dialect, Clock: p.Clock, Gate: p.Gate}
+	var first *sqlstore.Stmt
 	if p.First != nil { // their pool begins deferred transactions
-		plain.First = lockByNothing
+		first = lockByNothing
 	}
-	return plain.Write(ctx, step, fn)
+	return p.Bare(first).Write(ctx, step, fn)
 }
 
 var lockByNothing = sqlstore.Compose("take write lock", `create table if not exists bellhop_schema (version integer not null primary key, name varchar(100) not null, checksum char(64) not null, applied_at bigint not null)`)
@@ -209,6 +209,10 @@ func (s *Store) shut() error {
 
 // abandon frees what a failed open has taken.
 func (s *Store) abandon() {
+	if s.pool != nil {
+		_ = s.pool.Close()
+		return
+	}
 	if !s.theirs {
 		for _, db := range []*sql.DB{s.reader, s.writer} {
 			if db != nil {

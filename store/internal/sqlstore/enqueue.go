@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	lastJob = define("last job", `select coalesce(max(job), 0) from bellhop_jobs`)
+	lastJob = define("last job", `select job from bellhop_jobs where job > 0 order by job desc limit 1`)
 	takeKey = define("take unique key", `insert into bellhop_unique_keys (unique_key, job) values (?, ?) on conflict do nothing`)
 	addJob  = defineRows("add job", 14, `insert into bellhop_jobs
 		(job, id, kind, queue, priority, run_at, attempts, timeout_ns, retention_ns, unique_key, tags, meta, enqueued_at, args)

@@ -25,10 +25,14 @@ type Pool struct {
 	// First, if not nil, is the first statement of each writing transaction: one
 	// that takes the database's write lock.
 	First *Stmt
+	// Begin, if not empty, begins a writing transaction, and says that Writer has one connection, which
+	// nobody else uses, and lets one transaction through at a time: see [soleConn].
+	Begin string
 	// OnClose, if not nil, is what Close does.
 	OnClose func() error
 
 	writes, reads prepared
+	sole          *soleConn // nil before Prepare, or without Begin
 }
 
 // Gate lets one writer through at a time.
@@ -52,7 +56,7 @@ func (p *prepared) get(st *Stmt) *sql.Stmt {
 	return p.stmts[st]
 }
 
-func (p *prepared) fill(ctx context.Context, db *sql.DB, d Dialect) error {
+func (p *prepared) fill(ctx context.Context, db preparer, d Dialect) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stmts = make(map[*Stmt]*sql.Stmt, len(statements))
@@ -76,8 +80,15 @@ func (p *prepared) close() {
 }
 
 // Prepare prepares all statements. The schema must be there.
-func (p *Pool) Prepare(ctx context.Context) error {
-	if err := p.writes.fill(ctx, p.Writer, p.Dialect); err != nil || p.Reader == p.Writer {
+func (p *Pool) Prepare(ctx context.Context) (err error) {
+	var writer preparer = p.Writer
+	if p.Begin != "" {
+		if p.sole, err = newSoleConn(ctx, p.Writer, p.Begin); err != nil {
+			return err
+		}
+		writer = p.sole.conn
+	}
+	if err := p.writes.fill(ctx, writer, p.Dialect); err != nil || p.Reader == p.Writer {
 		return err
 	}
 	return p.reads.fill(ctx, p.Reader, p.Dialect)
@@ -158,15 +169,14 @@ func (p *Pool) run(ctx context.Context, step Step, db *sql.DB, kept *prepared, r
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// A transaction does not watch the context, because that costs a goroutine.
-	held := context.WithoutCancel(ctx)
 	t := &poolTx{pool: p, kept: kept, step: step, quiet: !read}
-	var conn *sql.Conn
+	release := func() {}
 	begin := func() (err error) {
-		if conn, err = db.Conn(ctx); err == nil {
-			// Reading must not take the write lock, even if the pool's transactions do.
-			t.tx, err = conn.BeginTx(held, &sql.TxOptions{ReadOnly: read})
+		if p.sole != nil && !read {
+			t.tx, err = p.sole.start(ctx)
+			return err
 		}
+		t.tx, release, err = start(ctx, db, read)
 		return err
 	}
 	if read {
@@ -174,9 +184,7 @@ func (p *Pool) run(ctx context.Context, step Step, db *sql.DB, kept *prepared, r
 	} else {
 		err = t.named(ctx, "begin", begin)
 	}
-	if conn != nil {
-		defer conn.Close()
-	}
+	defer func() { release() }()
 	if err != nil {
 		if t.tx != nil {
 			_ = t.tx.Rollback()
@@ -213,10 +221,29 @@ func (p *Pool) run(ctx context.Context, step Step, db *sql.DB, kept *prepared, r
 	})
 }
 
+// start begins a transaction on a connection that release gives back.
+func start(ctx context.Context, db *sql.DB, read bool) (tx transaction, release func(), err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	// A transaction does not watch the context, because that costs a goroutine.
+	// Reading must not take the write lock, even if the pool's transactions do.
+	began, err := conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: read})
+	release = func() { _ = conn.Close() }
+	if err != nil {
+		return nil, release, err
+	}
+	return began, release, nil
+}
+
 // Close implements [Database].
 func (p *Pool) Close() error {
 	p.writes.close()
 	p.reads.close()
+	if p.sole != nil {
+		p.sole.close()
+	}
 	if p.OnClose != nil {
 		return p.OnClose()
 	}
@@ -231,7 +258,7 @@ func (p *Pool) Within(tx *sql.Tx, step Step) Tx {
 // poolTx is a transaction of database/sql.
 type poolTx struct {
 	pool *Pool
-	tx   *sql.Tx
+	tx   transaction
 	kept *prepared // nil in the caller's transaction
 	// quiet statements do not watch the context either, which costs a goroutine
 	// each: those of our writing transactions are short, so that it is enough to
