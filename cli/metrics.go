@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -106,16 +107,24 @@ func (c *metricsCmd) read(ctx context.Context, store bellhop.Store) (*metrics, e
 		return nil, err
 	}
 	m := &metrics{}
-	if m.chart, err = r.Chart(ctx, rng, only); err != nil {
-		return nil, err
-	}
-	if m.marks, err = r.Marks(ctx, rng.From, rng.To); err != nil {
-		return nil, err
-	}
+	course := make(chan error, 1)
+	go func() { // beside the rows: whoever asks waits for the longer of both
+		var err error
+		if m.chart, err = r.Chart(ctx, rng, only); err == nil {
+			m.marks, err = r.Marks(ctx, rng.From, rng.To)
+		}
+		course <- err
+	}()
+	err = c.readRows(ctx, r, rng, m)
+	return m, cmp.Or(<-course, err)
+}
+
+// readRows reads what has a line for each: failures, or queues and kinds with their small charts.
+func (c *metricsCmd) readRows(ctx context.Context, r *rollup.Reader, rng rollup.Range, m *metrics) (err error) {
 	if c.Failures {
 		m.failures, err = r.Failures(ctx, rng, c.Kind)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		m.failures.Groups = slices.DeleteFunc(m.failures.Groups, func(g rollup.FailureGroup) bool {
 			return c.Queue != "" && !slices.Contains(g.Queues, c.Queue)
@@ -123,18 +132,19 @@ func (c *metricsCmd) read(ctx context.Context, store bellhop.Store) (*metrics, e
 		m.more = max(len(m.failures.Groups)-c.Limit, 0)
 		m.failures.Groups = m.failures.Groups[:min(len(m.failures.Groups), c.Limit)]
 		if err := r.Describe(ctx, rng, m.failures.Groups); err != nil {
-			return nil, err
+			return err
 		}
 		for i := range m.failures.Groups {
 			g := &m.failures.Groups[i]
 			g.Pattern, g.Sample = redact.Text(g.Pattern), redact.Text(g.Sample)
 		}
-		return m, nil
+		return nil
 	}
+	only := rollup.Series{Queue: c.Queue, Kind: c.Kind}
 	by := map[string]rollup.By{"queue": rollup.ByQueue, "kind": rollup.ByKind, "both": rollup.ByQueueAndKind}[c.By]
 	table, err := r.Table(ctx, rng, rollup.TableQuery{By: by, Only: only, Order: rollup.ByAttempts, Limit: c.Limit})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.rows, m.more, m.counts = table.Rows, table.More, map[rollup.Series][]rollup.Counts{}
 	for _, row := range m.rows {
@@ -148,7 +158,7 @@ func (c *metricsCmd) read(ctx context.Context, store bellhop.Store) (*metrics, e
 	for _, s := range courses {
 		m.counts[s.Series] = s.Points
 	}
-	return m, err
+	return err
 }
 
 func (m *metrics) result() metricsResult {

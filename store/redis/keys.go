@@ -20,7 +20,7 @@ const layoutVersion = 2
 // kind. Neither queues nor kinds can contain "|".
 var layout = []struct{ name, kind, holds string }{
 	{"layout", "string", "the version of this layout"},
-	{"numbers", "hash", `"next": the turn of the next job; "last": when the last was enqueued; "expiring": how many finished jobs will expire; "version": of the last record written`},
+	{"numbers", "hash", `"next": the turn of the next job; "last": when the last was enqueued; "expiring": how many finished jobs will expire; "version": of the last record written; "compared": when the lists of what processes hold were last compared with what is running`},
 	{"jobs", "hash", "id: what never changes of the job, if that is more than 256 bytes; else it stands in the place"},
 	{"places", "hash", "id: where the job is, its counters, its attempts' records"},
 	{"order|N", "string", "the ids of the jobs with turns 128*N to 128*N+127, one after the other"},

@@ -55,19 +55,61 @@ func (s *Store) Beat(ctx context.Context, b *bellhop.Beat) (reply *bellhop.BeatR
 	return reply, nil
 }
 
-// Sweep implements [bellhop.Store].
+// Sweep implements [bellhop.Store]. Every half minute, by one of all processes, the jobs that are running are compared with the lists of what
+// processes hold. Where lists were lost, as on a server that threw keys away, it writes them anew: the next sweep, or their process, goes by them.
 func (s *Store) Sweep(ctx context.Context, limit int) (claims []bellhop.Claim, err error) {
 	in := items{}
 	in.number(int64(limit))
+	in.number(compareEvery.Microseconds())
 	var lost []bellhop.Claim
-	err = s.ask(ctx, bellhop.OpSweep, scriptSweep, in, func(reply any) (err error) {
-		claims, lost, err = readClaims(reply)
+	missing := int64(0)
+	err = s.ask(ctx, bellhop.OpSweep, scriptSweep, in, func(reply any) error {
+		r, err := row(reply, 2)
+		if err != nil {
+			return err
+		}
+		missing = integer(r[1])
+		claims, lost, err = readClaims(r[0])
 		return err
 	})
 	if err == nil {
 		err = s.bury(ctx, lost)
 	}
+	if err == nil && missing > 0 {
+		err = s.relist(ctx, missing)
+	}
 	return claims, err
+}
+
+const (
+	// compareEvery is how often the lists of running jobs are compared with their number, by one of all processes.
+	compareEvery = 30 * time.Second
+	// relistSome is how many places one run of a script looks at, for what is in no list, and relistFor how long one sweep goes on with it.
+	relistSome = 1000
+	relistFor  = 250 * time.Millisecond
+)
+
+// relist lists anew what is running and in no list. It goes on where the last one ended, and ends when so many are listed as are missing.
+func (s *Store) relist(ctx context.Context, missing int64) error {
+	s.relisting.Lock()
+	defer s.relisting.Unlock()
+	for began := time.Now(); missing > 0 && time.Since(began) < relistFor; {
+		in := items{}
+		in.text(cmp.Or(s.relistAt, "0"))
+		in.number(relistSome)
+		err := s.ask(ctx, bellhop.OpSweep, scriptRelist, in, func(reply any) error {
+			r, err := row(reply, 2)
+			if err == nil {
+				s.relistAt = text(r[0])
+				missing -= integer(r[1])
+			}
+			return err
+		})
+		if err != nil || s.relistAt == "0" {
+			return err
+		}
+	}
+	return nil
 }
 
 // Processes implements [bellhop.Store].

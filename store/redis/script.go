@@ -31,6 +31,7 @@ var (
 	scriptReport    = compile("report")
 	scriptBeat      = compile("beat")
 	scriptSweep     = compile("sweep")
+	scriptRelist    = compile("relist")
 	scriptPromote   = compile("promote")
 	scriptPrune     = compile("prune")
 	scriptAct       = compile("act")

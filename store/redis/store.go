@@ -27,6 +27,9 @@ type Store struct {
 	wakes  wakes
 	mu     sync.RWMutex // held for reading by each verb
 	closed bool
+
+	relisting sync.Mutex
+	relistAt  string // where the next look for jobs that are in no list goes on; guarded by relisting
 }
 
 var (
