@@ -68,7 +68,7 @@ func (s *Instance) Start() error {
 		return fmt.Errorf("testservers: start %s: %w", s.engine.title, err)
 	}
 	for deadline := time.Now().Add(within); ; {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // for one answer of a server that has begun, on a busy machine
 		err := s.engine.ping(ctx, s.Address)
 		cancel()
 		if err == nil {
