@@ -27,14 +27,14 @@ var (
 )
 
 const (
-	// biteTime is how long a bite should take, and firstBite the width of a round's first one.
+	// biteTime is how long a bite should take. The first one of a round has the width
+	// firstBite, and one behind lastBites, where little is to be expected, goes back to the beginning.
 	biteTime  = 20 * time.Millisecond
 	firstBite = time.Second
-	// bitePause is the least time between two, and biteCredit how much of it may be made up for at once: by
-	// a process that asks rarely, in perAsking bites at most.
+	lastBites = 12 * time.Hour
+	// bitePause is the least time between two, and roundPause between two rounds.
 	bitePause  = 100 * time.Millisecond
-	biteCredit = 2 * time.Second
-	perAsking  = 20
+	roundPause = 3 * time.Second
 	// biteLimit is when a bite is given up: the next is narrower.
 	biteLimit = 2 * time.Second
 )
@@ -50,30 +50,28 @@ type bite struct {
 	began      time.Time
 }
 
-// bites makes the bites that are due of what an exchange wants. One that has
-// outcomes to hand in waits for one at most.
-func (d *database) bites(ctx context.Context, r *bellhop.ExchangeRequest) {
-	for n := 0; n == 0 || n < perAsking && len(r.Outcomes) == 0; n++ {
-		t := d.lanes.beginBite(r)
-		if t == nil {
-			return
-		}
-		var took int64
-		found := map[int]position{}
-		limited, cancel := context.WithTimeout(ctx, biteLimit)
-		err := d.pipeline(limited, nil, []request{
-			{lookBehind, []any{t.priorities, t.dues, t.jobs, t.queue, t.from, r.Kinds}, func(rows pgx.Rows) error {
-				var priority int
-				var at position
-				err := rows.Scan(&priority, &at.due, &at.job)
-				found[priority-bellhop.MinPriority] = at
-				return err
-			}},
-			{howLong, nil, func(rows pgx.Rows) error { return rows.Scan(&took) }},
-		})
-		cancel()
-		d.lanes.endBite(t, found, took, err != nil) // if the server is in trouble the exchange will tell
+// bite makes a bite of what an exchange wants, if one is due. If the server is in
+// trouble the exchange will tell.
+func (d *database) bite(ctx context.Context, r *bellhop.ExchangeRequest) {
+	t := d.lanes.beginBite(r)
+	if t == nil {
+		return
 	}
+	var took int64
+	found := map[int]position{}
+	ctx, cancel := context.WithTimeout(ctx, biteLimit)
+	defer cancel()
+	err := d.pipeline(ctx, nil, []request{
+		{lookBehind, []any{t.priorities, t.dues, t.jobs, t.queue, t.from, r.Kinds}, func(rows pgx.Rows) error {
+			var priority int
+			var at position
+			err := rows.Scan(&priority, &at.due, &at.job)
+			found[priority-bellhop.MinPriority] = at
+			return err
+		}},
+		{howLong, nil, func(rows pgx.Rows) error { return rows.Scan(&took) }},
+	})
+	d.lanes.endBite(t, found, took, err != nil)
 }
 
 // beginBite returns the next bite of a queue that is wanted; nil if none is due.
@@ -124,20 +122,18 @@ func (l *lanes) endBite(t *bite, found map[int]position, took int64, failed bool
 	if b.age != t.age {
 		return // there is a full look to come, or was one
 	}
-	credit := now.Add(-biteCredit)
-	if b.nextLook.After(credit) {
-		credit = b.nextLook
+	pause, least, most := max(20*now.Sub(t.began), bitePause), max(b.width/8, 1000), 4*b.width
+	if b.width >= lastBites.Microseconds() {
+		most = b.behind
 	}
-	b.nextLook = credit.Add(max(20*now.Sub(t.began), bitePause))
-	most, least := 2*b.width, max(b.width/8, 1000)
 	switch {
 	case failed:
 		b.width = least
-		return
-	case took > 0:
-		b.width = min(max(int64(float64(b.width)*float64(biteTime.Microseconds())/float64(took)), least), most)
+	case t.from == 0: // another round begins
+		b.behind, pause = 0, max(pause, roundPause)
 	default:
-		b.width = most
+		b.behind = t.from
+		b.width = min(max(b.width*biteTime.Microseconds()/max(took, 1), least), most)
 	}
-	b.behind = t.from // 0 after the last: then another round begins
+	b.nextLook = now.Add(pause)
 }

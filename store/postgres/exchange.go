@@ -74,7 +74,7 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 		if err := d.learn(ctx, r); err != nil {
 			return nil, err
 		}
-		d.bites(ctx, r)
+		d.bite(ctx, r)
 	}
 	var requests []request
 	if claims {

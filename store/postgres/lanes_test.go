@@ -117,7 +117,7 @@ func TestBites(t *testing.T) {
 			next = b.from
 			l.endBite(b, nil, 0, false)
 		}
-		if bites < 20 || bites > 60 {
+		if bites < 5 || bites > 20 {
 			t.Errorf("round %d has %d bites", round, bites)
 		}
 	}
