@@ -239,12 +239,14 @@ func TestJobsOfOneQueue(t *testing.T) {
 	}
 	other := w.one("mine")
 	form := url.Values{"action": {"cancel"}, "id": {other.String(), read.String(), hidden.String()}}
-	w.post("/bulk", form)
+	_, to := w.post("/bulk", form)
+	w.until(to, `"state": "done"`)
 	if w.state(other) != bellhop.StateCancelled || w.state(read) != bellhop.StateReady || w.state(hidden) != bellhop.StateReady {
 		t.Error("a selection reaches jobs that are not his")
 	}
 	again := w.one("mine")
-	w.post("/bulk", url.Values{"action": {"cancel"}, "all": {"1"}, "q": {"state=ready"}})
+	_, to = w.post("/bulk", url.Values{"action": {"cancel"}, "all": {"1"}, "q": {"state=ready"}})
+	w.until(to, `"state": "done"`)
 	if w.state(again) != bellhop.StateCancelled || w.state(read) != bellhop.StateReady || w.state(hidden) != bellhop.StateReady {
 		t.Error("an operation reaches jobs that are not his")
 	}
