@@ -200,7 +200,7 @@ func (w *Worker) record(a *attempt, run *bellhop.Run, r bellhop.Return, e *endin
 
 // cancelledUnstarted ends a claim that was cancelled before its handler began.
 func cancelledUnstarted(c *bellhop.Claim) bellhop.Outcome {
-	o := c.HandBack("") // the reason of the request stays
+	o := c.HandBack(c.Place.Reason) // if there is none, that of the request stays
 	o.Kind = bellhop.OutcomeCancelled
 	o.Keep = c.Job.Keep(bellhop.StateCancelled)
 	return o

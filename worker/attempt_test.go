@@ -225,6 +225,33 @@ func TestCancelFromAnotherClient(t *testing.T) {
 	})
 }
 
+// A request that came while an attempt was failing is kept for the next claim; what was said with it is gone by then, so the worker says why.
+func TestCancelThatComesLate(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		id, process := r.enqueue(many(1)...)[0], bellhop.Process{ID: bellhop.NewID()}
+		_, err := r.store.Beat(r.ctx, &bellhop.Beat{Process: process, Lease: time.Minute})
+		reply, claimed := r.store.Exchange(r.ctx, &bellhop.ExchangeRequest{
+			ID: bellhop.NewID(), Process: process.ID, Limit: 1, Kinds: []string{job.Kind()}, Wants: []bellhop.Want{{Queue: "default", Count: 1}},
+		})
+		_, acted := r.client.Act(r.ctx, bellhop.ActCancel, "no longer wanted", id)
+		if err := errors.Join(err, claimed, acted); err != nil || len(reply.Claims) != 1 {
+			t.Fatal(err, reply)
+		}
+		failed := reply.Claims[0].Settle(bellhop.Policy{}, bellhop.Return{Err: errors.New("boom")})
+		if _, err := r.store.Exchange(r.ctx, &bellhop.ExchangeRequest{ID: bellhop.NewID(), Outcomes: []bellhop.Outcome{failed}}); err != nil {
+			t.Fatal(err)
+		}
+
+		w := r.run(Config{Queues: Queues{"default": 1}}, job.With(func(context.Context, item) error {
+			t.Error("it was started")
+			return nil
+		}))
+		r.until("it is cancelled", func() bool { return r.get(id).Place.State == bellhop.StateCancelled })
+		expect(t, "reason", r.get(id).Place.Reason, "cancelled while an earlier attempt ran")
+		w.mustStop()
+	})
+}
+
 func TestCancelOfPrefetchedJob(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		g := newGate(t)

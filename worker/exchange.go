@@ -299,6 +299,9 @@ func (w *Worker) takeIn(claims []bellhop.Claim, now time.Time) (stale []*attempt
 			w.outbox.add(sender{}, cl.HandBack("claimed by a process without a handler for it"))
 			continue
 		}
+		if cl.Place.CancelRequested && cl.Place.Reason == "" { // the request is of an earlier claim, and its reason went with that one
+			cl.Place.Reason = "cancelled while an earlier attempt ran"
+		}
 		if old := w.held.add(&attempt{claim: *cl, queue: q, handler: handler, taken: now}); old != nil {
 			old.ctx.stop(bellhop.ErrLeaseLost, now)
 			stale = append(stale, old)

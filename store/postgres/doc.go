@@ -15,8 +15,9 @@
 // or a key that is there already, a lock that is held) makes it fail, and the call
 // goes the way that all databases share (database.go, tx.go).
 //
-// A claim begins where the last one ended (lanes.go), so that deleted rows, which
-// stay in the indexes while old snapshots are open, cost nothing.
+// A claim begins where the last one ended (lanes.go), and a new process's first one
+// where others are (heads.go), so that deleted rows, which stay in the indexes while
+// old snapshots are open, cost nothing. What is before that is looked at in bites (bites.go).
 //
 // Other processes are told of new jobs by a notification after the commit
 // (notify.go). It is a hint: workers poll besides.

@@ -70,6 +70,12 @@ var (
 func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.ExchangeRequest, ends []sqlstore.End, due int64) (*sqlstore.Exchanged, error) {
 	x := &exchange{r: r, offset: d.offset.Load(), order: make(map[string]int, len(r.Wants)), names: map[string]string{}}
 	claims := !r.Process.IsZero() && r.Limit > 0 && len(r.Wants) > 0
+	if claims {
+		if err := d.learn(ctx, r); err != nil {
+			return nil, err
+		}
+		d.bite(ctx, r)
+	}
 	var requests []request
 	if claims {
 		requests = append(requests, request{holdExchange, []any{r.ID.String(), uuid(r.Process)}, nothing})
@@ -87,17 +93,23 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), wanted(r.Wants), uuid(r.Process), due}, x.lookedAround})
 	err := d.pipeline(ctx, step, requests)
 	d.lists.end(turn, spent, r, ends, &x.done, err)
+	if err == nil {
+		x.finish()
+		x.done.Seen = x.seen && len(x.done.Claims) == 0
+	}
+	if claims {
+		var found *sqlstore.Exchanged
+		if err == nil && x.done.Alive && !x.done.Seen { // else it was not looked for jobs
+			found = &x.done
+		}
+		d.share(ctx, d.lanes.end(lanes, found, r.Limit, time.Since(began)), x.done.Now)
+	}
 	switch codeOf(err) {
 	case codeLock, codeUnique:
 		return nil, sqlstore.ErrCareful
 	}
 	if err != nil {
 		return nil, err
-	}
-	x.finish()
-	x.done.Seen = x.seen && len(x.done.Claims) == 0
-	if claims && x.done.Alive && !x.done.Seen { // else it was not looked for jobs
-		d.lanes.end(lanes, &x.done, r.Limit, time.Since(began))
 	}
 	return &x.done, nil
 }

@@ -64,10 +64,36 @@ func (s *Store) Isolation(ctx context.Context) (level string, err error) {
 }
 
 // Hot are the statements on the path of every job.
-var Hot = []*sqlstore.Stmt{addNewJobs, addNewSorted, holdExchange, endPlain, endAny, claimJobs, lookAround}
+var Hot = []*sqlstore.Stmt{addNewJobs, addNewSorted, holdExchange, endPlain, endAny, claimJobs, lookAround, lookBehind, readHeads}
 
 // Parameters are those that our sessions run with.
 var Parameters = parameters
 
 // ListMissing and CountMissing look for what is running and in no list.
 var ListMissing, CountMissing = listMissing, countMissing
+
+// Bound is from when on the store looks in a lane; 0 if it does not know.
+func (s *Store) Bound(queue string, kinds []string, priority int) (due int64) {
+	l := &s.database.lanes
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.m[laneSet{queue, kindsKey(kinds)}]; b != nil {
+		due = b.at[priority-bellhop.MinPriority].due
+	}
+	return due
+}
+
+// ShareHeads does what follows from many claims.
+func (s *Store) ShareHeads(ctx context.Context) {
+	l := &s.database.lanes
+	var heads sharedHeads
+	l.mu.Lock()
+	for set, b := range l.m {
+		for p := range b.claimed {
+			b.claimed[p] = shareEvery
+		}
+		heads = b.share(heads, set)
+	}
+	l.mu.Unlock()
+	s.database.share(ctx, heads, time.Now().UnixMicro())
+}

@@ -14,7 +14,10 @@ import (
 // the index entries of deleted rows stay until no old snapshot can see them, and
 // jobs of kinds that this process does not know stay anyway. What appears before
 // a bound (a promoted job, a late commit) is found by full looks, which take at
-// most a twentieth of the time.
+// most a twentieth of the time: one exchange makes it, and those beside it go by
+// the bounds meanwhile. Where much was claimed a full look would take long. There
+// it is made in bites (bites.go), and a process that has no bounds yet begins at
+// those that others have left in the store (heads.go).
 type lanes struct {
 	mu sync.Mutex
 	m  map[laneSet]*bounds
@@ -29,7 +32,17 @@ const priorities = bellhop.MaxPriority - bellhop.MinPriority + 1
 type bounds struct {
 	at       [priorities]position
 	nextLook time.Time
+	looking  any             // the *looks or the *bite under way, if it is a look at what is before the bounds
+	age      int             // grows when what exchanges under way find does not count any more
+	unsure   bool            // something has become ready before them: the next look is a full one
+	shared   bool            // the store knows them, because they lead past many jobs
+	claimed  [priorities]int // since they were last shared
+	behind   int64           // what is due from here on has been looked at in this round of bites; 0 for none
+	width    int64           // of the next bite
 }
+
+// due reports whether it is time for a look at what is before the bounds.
+func (b *bounds) due(now time.Time) bool { return b.looking == nil && !now.Before(b.nextLook) }
 
 // position is a place in the order of a lane.
 type position struct{ due, job int64 }
@@ -50,7 +63,8 @@ const lateCommit = 200 * time.Millisecond
 // looks are the lanes of one exchange, as arrays for the claim.
 type looks struct {
 	sets       []laneSet // of the wants
-	bounds     []*bounds // likewise, as they were known when it began
+	bounds     []*bounds // likewise
+	ages       []int     // likewise, when it began
 	counts     []int
 	full       []bool
 	wants      []int32
@@ -68,8 +82,12 @@ func (l *lanes) begin(r *bellhop.ExchangeRequest, fromHead bool) *looks {
 	for i, w := range r.Wants {
 		set := laneSet{w.Queue, kinds}
 		b := l.of(set)
-		full := fromHead || !now.Before(b.nextLook)
-		k.sets, k.bounds, k.counts, k.full = append(k.sets, set), append(k.bounds, b), append(k.counts, w.Count), append(k.full, full)
+		full := fromHead || b.due(now) && (b.unsure || !b.shared)
+		if full {
+			b.looking = k
+		}
+		k.sets, k.bounds, k.ages = append(k.sets, set), append(k.bounds, b), append(k.ages, b.age)
+		k.counts, k.full = append(k.counts, w.Count), append(k.full, full)
 		for p := range priorities {
 			at := head
 			if !full {
@@ -96,56 +114,79 @@ func (l *lanes) of(set laneSet) *bounds {
 	return b
 }
 
-// end takes in what an exchange has found. paused says that some queue is: one
-// from which nothing came may not have been looked at.
-func (l *lanes) end(k *looks, done *sqlstore.Exchanged, limit int, took time.Duration) {
-	recent := position{done.Now - lateCommit.Microseconds(), math.MaxInt64}
+// end takes in what an exchange has found; nil if it was not looked for jobs, or
+// nobody knows. Nothing is known of a queue from which nothing came while some
+// were paused: it may not have been looked at. It returns the heads that are to be shared.
+func (l *lanes) end(k *looks, done *sqlstore.Exchanged, limit int, took time.Duration) (heads sharedHeads) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, set := range k.sets {
-		b := k.bounds[i]
-		n, last, at := lastOf(done, set.queue)
-		if l.m[set] != b || done.Paused > 0 && n == 0 {
-			continue // forgotten meanwhile: what was to be found may have come after the look
+	for i, b := range k.bounds {
+		if b.looking == k {
+			b.looking = nil
 		}
-		toTheEnd := n < k.counts[i] && n < perLane && len(done.Claims) < limit
-		for p := range b.at {
-			switch {
-			case toTheEnd || p < last:
-				b.at[p] = recent
-			case p == last && at.before(recent):
-				b.at[p] = at
-			case p == last:
-				b.at[p] = recent
-			case k.full[i]: // not looked at
-				b.at[p] = head
+		if done == nil {
+			if k.full[i] && b.shared { // it may have been too far for one look
+				b.unsure, b.behind = false, 0
+			}
+			continue
+		}
+		n, last, at := b.lastOf(done, k.sets[i].queue)
+		if b.age == k.ages[i] && (done.Paused == 0 || n > 0) {
+			b.rise(done, last, at, k.full[i], n < k.counts[i] && n < perLane && len(done.Claims) < limit)
+			if k.full[i] {
+				b.nextLook = time.Now().Add(min(max(20*took, 50*time.Millisecond), 10*time.Second))
+				b.age++ // what began before has not seen what this one has
+				b.unsure, b.behind = false, 0
 			}
 		}
-		if k.full[i] {
-			b.nextLook = time.Now().Add(min(max(20*took, 50*time.Millisecond), 10*time.Second))
+		heads = b.share(heads, k.sets[i])
+	}
+	return heads
+}
+
+// rise moves bounds to where an exchange has found its last claim, in the lane
+// last; to the present if it has come to the end.
+func (b *bounds) rise(done *sqlstore.Exchanged, last int, at position, full, toTheEnd bool) {
+	recent := position{done.Now - lateCommit.Microseconds(), math.MaxInt64}
+	for p := range b.at {
+		switch {
+		case toTheEnd || p < last:
+			b.at[p] = recent
+		case p == last && at.before(recent):
+			b.at[p] = at
+		case p == last:
+			b.at[p] = recent
+		case full: // not looked at
+			b.at[p] = head
 		}
 	}
 }
 
-// forget has the next claims from a queue begin at the head; from all queues if
+// forget has the next claim from a queue begin at the head; from all queues if
 // it is empty.
 func (l *lanes) forget(queue string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for set := range l.m {
+	for set, b := range l.m {
 		if queue == "" || set.queue == queue {
-			delete(l.m, set)
+			b.forget()
 		}
 	}
 }
 
-// lastOf returns how many of the claims are from a queue, and the lane and the
-// position of the last; the lane is -1 if there is none.
-func lastOf(done *sqlstore.Exchanged, queue string) (n, lane int, at position) {
+func (b *bounds) forget() {
+	b.nextLook, b.looking, b.unsure = time.Time{}, nil, true
+	b.age++
+}
+
+// lastOf counts the claims from a queue, and returns how many there are and the
+// lane and the position of the last; the lane is -1 if there is none.
+func (b *bounds) lastOf(done *sqlstore.Exchanged, queue string) (n, lane int, at position) {
 	lane = -1
 	for i := range done.Claims {
 		if c := &done.Claims[i]; c.Job.Queue == queue {
 			n, lane, at = n+1, c.Job.Priority-bellhop.MinPriority, position{c.Place.Due.UnixMicro(), done.Jobs[i]}
+			b.claimed[lane]++
 		}
 	}
 	return n, lane, at

@@ -41,6 +41,109 @@ func TestBoundsBesideAPause(t *testing.T) {
 	}
 }
 
+// While one exchange makes the full look at a queue, those beside it go by the bounds. When it fails another one makes it.
+func TestOneFullLookAtATime(t *testing.T) {
+	r := &bellhop.ExchangeRequest{Kinds: []string{"a"}, Limit: 5, Wants: []bellhop.Want{{Queue: "q", Count: 5}}}
+	l := &lanes{}
+	first, second := l.begin(r, false), l.begin(r, false)
+	if !first.full[0] || second.full[0] {
+		t.Errorf("of two looks at once full are %v and %v", first.full, second.full)
+	}
+	l.end(first, nil, r.Limit, time.Second)
+	if third := l.begin(r, false); !third.full[0] {
+		t.Error("nobody makes the full look that has failed")
+	}
+}
+
+// What began before a full look has ended may have passed over what that has found, and moves no bounds.
+func TestBoundsOfAnOlderLook(t *testing.T) {
+	r := &bellhop.ExchangeRequest{Kinds: []string{"a"}, Limit: 1, Wants: []bellhop.Want{{Queue: "q", Count: 1}}}
+	l := &lanes{}
+	full, other := l.begin(r, false), l.begin(r, false)
+	found := &sqlstore.Exchanged{Now: 1e15, Jobs: []int64{7}, Claims: []bellhop.Claim{{Job: &bellhop.Job{Queue: "q"}, Place: bellhop.Place{Due: time.UnixMicro(70)}}}}
+	l.end(full, found, r.Limit, time.Hour)
+	l.end(other, &sqlstore.Exchanged{Now: 1e15}, r.Limit, time.Second)
+	if at := l.begin(r, false).dues[-bellhop.MinPriority]; at != 70 {
+		t.Errorf("the bound is at %d after a full look that has claimed what was due at 70", at)
+	}
+}
+
+// Where a lane begins is shared each time that enough was claimed from it, and not before.
+func TestHeadsAreSharedAfterManyClaims(t *testing.T) {
+	const each = 1000
+	r := &bellhop.ExchangeRequest{Kinds: []string{"a"}, Limit: each, Wants: []bellhop.Want{{Queue: "q", Count: each}}}
+	l, done := &lanes{}, &sqlstore.Exchanged{Now: 1e15}
+	for i := range each {
+		done.Jobs = append(done.Jobs, int64(i))
+		done.Claims = append(done.Claims, bellhop.Claim{Job: &bellhop.Job{Queue: "q", Priority: 2}, Place: bellhop.Place{Due: time.UnixMicro(70)}})
+	}
+	for i := 1; i <= 2*shareEvery/each; i++ {
+		heads := l.end(l.begin(r, false), done, r.Limit, time.Second)
+		switch name := headNames(laneSet{"q", "a"})[2-bellhop.MinPriority]; {
+		case i%(shareEvery/each) == 0 && (len(heads) != 1 || heads[name] != 70):
+			t.Errorf("after %d claims the heads %v are shared, want 70 as %s", i*each, heads, name)
+		case i%(shareEvery/each) != 0 && len(heads) > 0:
+			t.Errorf("after %d claims %v is shared", i*each, heads)
+		}
+	}
+}
+
+// Bites follow each other from the bound to the beginning, without a gap and without an overlap; then another round
+// begins. Where there is much to walk over they become narrow. What one finds takes the bound back.
+func TestBites(t *testing.T) {
+	r := &bellhop.ExchangeRequest{Kinds: []string{"a"}, Limit: 1, Wants: []bellhop.Want{{Queue: "q", Count: 1}}}
+	l, now := &lanes{}, time.Now().UnixMicro()
+	set := laneSet{"q", "a"}
+	l.learn([]laneSet{set}, sharedHeads{headNames(set)[0]: now, headNames(set)[3]: now - 2e6})
+	again := func() *bite {
+		l.m[set].nextLook = time.Time{}
+		return l.beginBite(r)
+	}
+	if l.beginBite(r) != nil {
+		t.Error("a new process looks back before it works")
+	}
+	for round := range 2 {
+		next, bites := now+1, 0
+		for ; next > 0; bites++ {
+			b := again()
+			if b == nil || again() != nil {
+				t.Fatal("there is no bite, or a second one at the same time")
+			}
+			for i, p := range b.priorities {
+				if bound := l.m[set].at[p-bellhop.MinPriority]; int64(b.dues[i]) != min(next-1, bound.due) {
+					t.Fatalf("a bite looks at priority %d up to %d; the bound is %d, the last bite came to %d", p, b.dues[i], bound.due, next)
+				}
+			}
+			next = b.from
+			l.endBite(b, nil, 0, false)
+		}
+		if bites < 5 || bites > 20 {
+			t.Errorf("round %d has %d bites", round, bites)
+		}
+	}
+
+	b := again()
+	l.endBite(b, map[int]position{0: {now - 500, 9}}, 1, false)
+	if at := l.m[set].at[0]; at != (position{now - 500, 8}) {
+		t.Errorf("the bound is at %v after a bite has found job 9", at)
+	}
+	b = again()
+	width := l.m[set].width
+	l.endBite(b, nil, 10*biteTime.Microseconds(), false)
+	if got := l.m[set].width; got != width/8 {
+		t.Errorf("after a bite that took long the next is %d µs wide; it was %d", got, width)
+	}
+	b = again()
+	l.endBite(b, nil, 0, true)
+	if again().from < b.from {
+		t.Error("after a bite that has failed the next is no narrower")
+	}
+	l.missed()
+	if b := again(); b == nil || int64(b.dues[len(b.dues)-1]) < now-2e6 {
+		t.Error("when notifications may have been missed no round begins anew")
+	}
+}
+
 // Servers tell an error's severity in their own language as well.
 func TestCertainInAnyLanguage(t *testing.T) {
 	for err, want := range map[*pgconn.PgError]bool{

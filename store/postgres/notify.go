@@ -203,7 +203,7 @@ func (s *Store) listen(ctx context.Context, done chan<- struct{}) {
 		conn, err := s.listening(ctx)
 		if err == nil {
 			try = 0
-			s.database.lanes.forget("")
+			s.database.lanes.missed()
 			s.Wake()
 			s.hearAll(ctx, conn)
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyWait)
