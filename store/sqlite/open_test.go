@@ -144,3 +144,33 @@ func TestOlderSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A file that was taken away or replaced under an open store is told of: SQLite itself writes on, into what nobody will read.
+func TestFileThatIsNotThereAnyMore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	s := openAt(t, path)
+	ping := func(want string) {
+		t.Helper()
+		_, err := s.Ping(t.Context())
+		if (err == nil) != (want == "") || err != nil && (!errors.Is(err, bellhop.ErrUnavailable) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("ping: %v, want %q", err, want)
+		}
+	}
+	ping("")
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Skipf("this system moves no open file: %v", err)
+	}
+	ping("was removed or replaced")
+	backup, err := os.ReadFile(path + ".away")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, backup, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ping("was removed or replaced")
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	ping("")
+}

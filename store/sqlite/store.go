@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"time"
 
 	"github.com/gobellhop/bellhop"
 	"github.com/gobellhop/bellhop/store/internal/setting"
@@ -24,7 +26,8 @@ type Store struct {
 	writer     *sql.DB
 	reader     *sql.DB
 	pool       *sqlstore.Pool
-	theirs     bool // the pool is the caller's
+	file       os.FileInfo // what was opened; nil if it is no file
+	theirs     bool        // the pool is the caller's
 	probe      prober
 	poller     poller
 }
@@ -115,6 +118,20 @@ func synchronous(ctx context.Context, db *sql.DB) (string, error) {
 	return [...]string{"off", "normal", "full", "extra"}[min(max(level, 0), 3)], nil
 }
 
+// Ping implements [bellhop.Store]. It also looks whether the file that is open is still the one of that name: SQLite goes on writing to one that was removed, or
+// that a backup has taken the place of, and what is written there is gone when the last program closes it.
+func (s *Store) Ping(ctx context.Context) (time.Time, error) {
+	now, err := s.Store.Ping(ctx)
+	if err != nil || s.file == nil {
+		return now, err
+	}
+	if there, err := os.Stat(s.settings.path); err != nil || !os.SameFile(s.file, there) {
+		return now, fmt.Errorf("sqlite store: ping: %w: %s was removed or replaced while it was open, and what is written now is lost: "+
+			"stop all programs that use it, put the right file in its place, and start them again", bellhop.ErrUnavailable, s.settings.path)
+	}
+	return now, nil
+}
+
 // start brings the schema to its version and the store to life.
 func (s *Store) start(ctx context.Context, p *sqlstore.Pool) error {
 	s.pool = p
@@ -125,6 +142,10 @@ func (s *Store) start(ctx context.Context, p *sqlstore.Pool) error {
 		s.settings.log = logOf(s.settings.path)
 		s.presence = newPresence(folderOf(s.settings.path))
 		s.presence.clean()
+		var err error
+		if s.file, err = os.Stat(s.settings.path); err != nil {
+			return err
+		}
 	}
 	durable := durability[s.settings.synchronous]
 	if durable == "" {
