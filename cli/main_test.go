@@ -118,18 +118,25 @@ func (l *log) String() string {
 // waitFor returns when a line with the text has come.
 func (l *log) waitFor(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.After(patience)
+	if !l.hears(text, patience) {
+		t.Fatalf("no line has %q in it:\n%s", text, l)
+	}
+}
+
+// hears reports whether a line with the text has come, or comes within d.
+func (l *log) hears(text string, d time.Duration) bool {
+	deadline := time.After(d)
 	for {
 		l.mu.Lock()
 		all, more := strings.Join(l.lines, "\n"), l.more
 		l.mu.Unlock()
 		if strings.Contains(all, text) {
-			return
+			return true
 		}
 		select {
 		case <-more:
 		case <-deadline:
-			t.Fatalf("no line has %q in it:\n%s", text, all)
+			return false
 		}
 	}
 }
