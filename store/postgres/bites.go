@@ -11,12 +11,13 @@ import (
 	"github.com/gobellhop/bellhop/store/internal/sqlstore"
 )
 
-// What is before the bounds of a queue from which much was claimed is looked at in
-// bites, from the bounds back, a range of due times in each. How wide they are
-// follows from how long they take. Together they take a twentieth of the time, as
-// full looks do elsewhere, but none holds up an exchange for long, and a process that
-// lives for a short time pays for a short time. A job that is found is claimed by the
-// exchange that is about to be made: its lane's bound goes back to it.
+// Where a full look would take long, or nobody knows whether it would, what is before
+// the bounds is looked at in bites, from the bounds back, a range of due times in
+// each. How wide they are follows from how long they take. Together they take a
+// twentieth of the time, as full looks do elsewhere, but none holds up an exchange
+// for long, and a process that lives for a short time pays for a short time. A job
+// that is found is claimed by the exchange that is about to be made: its lane's bound
+// goes back to it. Where a round of them takes little there are full looks again.
 var (
 	lookBehind = sqlstore.Define("look behind", `select l.priority, f.due, f.job
 		from (select unnest(?::smallint[]) as priority, unnest(?::bigint[]) as due, unnest(?::bigint[]) as job) l
@@ -50,64 +51,76 @@ type bite struct {
 	began      time.Time
 }
 
-// bite makes a bite of what an exchange wants, if one is due. If the server is in
-// trouble the exchange will tell.
+// bite makes the bites of a queue that an exchange wants, if any are due: one, or as
+// many as there is time for. If the server is in trouble the exchange will tell.
 func (d *database) bite(ctx context.Context, r *bellhop.ExchangeRequest) {
-	t := d.lanes.beginBite(r)
-	if t == nil {
-		return
+	for t := d.lanes.beginBite(r); t != nil; {
+		var took int64
+		found := map[int]position{}
+		limited, cancel := context.WithTimeout(ctx, biteLimit)
+		err := d.pipeline(limited, nil, []request{
+			{lookBehind, []any{t.priorities, t.dues, t.jobs, t.queue, t.from, r.Kinds}, func(rows pgx.Rows) error {
+				var priority int
+				var at position
+				err := rows.Scan(&priority, &at.due, &at.job)
+				found[priority-bellhop.MinPriority] = at
+				return err
+			}},
+			{howLong, nil, func(rows pgx.Rows) error { return rows.Scan(&took) }},
+		})
+		cancel()
+		t = d.lanes.endBite(t, found, took, err != nil)
 	}
-	var took int64
-	found := map[int]position{}
-	ctx, cancel := context.WithTimeout(ctx, biteLimit)
-	defer cancel()
-	err := d.pipeline(ctx, nil, []request{
-		{lookBehind, []any{t.priorities, t.dues, t.jobs, t.queue, t.from, r.Kinds}, func(rows pgx.Rows) error {
-			var priority int
-			var at position
-			err := rows.Scan(&priority, &at.due, &at.job)
-			found[priority-bellhop.MinPriority] = at
-			return err
-		}},
-		{howLong, nil, func(rows pgx.Rows) error { return rows.Scan(&took) }},
-	})
-	d.lanes.endBite(t, found, took, err != nil)
 }
 
-// beginBite returns the next bite of a queue that is wanted; nil if none is due.
+// beginBite returns the next bite of a queue that is wanted, of the one that has
+// waited longest; nil if none is due.
 func (l *lanes) beginBite(r *bellhop.ExchangeRequest) *bite {
 	kinds, now := kindsKey(r.Kinds), time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var longest *bounds
+	var queue string
 	for _, w := range r.Wants {
 		b := l.m[laneSet{w.Queue, kinds}]
-		if b == nil || !b.shared || b.unsure || !b.due(now) {
-			continue
+		if b != nil && b.far && !b.unsure && b.due(now) && (longest == nil || b.nextLook.Before(longest.nextLook)) {
+			longest, queue = b, w.Queue
 		}
-		if b.behind == 0 { // a round begins
-			b.width = firstBite.Microseconds()
-			for _, at := range b.at {
-				b.behind = max(b.behind, at.due+1)
-			}
-		}
-		t := &bite{queue: w.Queue, b: b, age: b.age, from: max(b.behind-b.width, 0), began: now}
-		for p, to := range b.at {
-			if to.due >= b.behind {
-				to = position{b.behind - 1, math.MaxInt64}
-			}
-			if to.due >= t.from {
-				t.priorities = append(t.priorities, int16(p+bellhop.MinPriority))
-				t.dues, t.jobs = append(t.dues, long(to.due)), append(t.jobs, long(to.job))
-			}
-		}
-		b.looking = t
-		return t
 	}
-	return nil
+	if longest == nil {
+		return nil
+	}
+	return longest.bite(queue, now)
+}
+
+// beginRound has the next bite begin at the bounds.
+func (b *bounds) beginRound() { b.behind, b.walked = 0, 0 }
+
+// bite returns the next bite, as one of those that began to be made at a time.
+func (b *bounds) bite(queue string, began time.Time) *bite {
+	if b.behind == 0 { // a round begins
+		b.width = firstBite.Microseconds()
+		for _, at := range b.at {
+			b.behind = max(b.behind, at.due+1)
+		}
+	}
+	t := &bite{queue: queue, b: b, age: b.age, from: max(b.behind-b.width, 0), began: began}
+	for p, to := range b.at {
+		if to.due >= b.behind {
+			to = position{b.behind - 1, math.MaxInt64}
+		}
+		if to.due >= t.from {
+			t.priorities = append(t.priorities, int16(p+bellhop.MinPriority))
+			t.dues, t.jobs = append(t.dues, long(to.due)), append(t.jobs, long(to.job))
+		}
+	}
+	b.looking = t
+	return t
 }
 
 // endBite takes in the first job that a bite has found in each lane, and how long it took the server, in microseconds.
-func (l *lanes) endBite(t *bite, found map[int]position, took int64, failed bool) {
+// It returns the next bite if that is to be made at once.
+func (l *lanes) endBite(t *bite, found map[int]position, took int64, failed bool) *bite {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, now := t.b, time.Now()
@@ -120,20 +133,32 @@ func (l *lanes) endBite(t *bite, found map[int]position, took int64, failed bool
 		b.looking = nil
 	}
 	if b.age != t.age {
-		return // there is a full look to come, or was one
+		return nil // there is a full look to come, or was one
 	}
-	pause, least, most := max(20*now.Sub(t.began), bitePause), max(b.width/8, 1000), 4*b.width
+	if len(found) > 0 {
+		b.age++ // what began before has passed over it
+	}
+	spent := now.Sub(t.began)
+	pause, least, most := max(pauseAfter(spent), bitePause), max(b.width/8, 1000), 4*b.width
 	if b.width >= lastBites.Microseconds() {
 		most = b.behind
 	}
+	b.walked += took
 	switch {
 	case failed:
 		b.width = least
-	case t.from == 0: // another round begins
-		b.behind, pause = 0, max(pause, roundPause)
+	case t.from == 0: // another round begins, or full looks do again
+		if b.far = b.walked > longLook.Microseconds(); b.far {
+			pause = max(pause, roundPause)
+		}
+		b.beginRound()
 	default:
 		b.behind = t.from
 		b.width = min(max(b.width*biteTime.Microseconds()/max(took, 1), least), most)
+		if len(found) == 0 && spent < biteTime {
+			return b.bite(t.queue, t.began)
+		}
 	}
 	b.nextLook = now.Add(pause)
+	return nil
 }

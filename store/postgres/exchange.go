@@ -63,7 +63,8 @@ var (
 		exists (select 1 from bellhop_exchanges where id = ?),
 		(select count(*) from bellhop_queues where paused = 1 and name = any(?::text[])),
 		(select count(*) from bellhop_running where process = ? and cancel = 1),
-		coalesce((select min(due) from bellhop_scheduled where due >= ?), 0)`)
+		coalesce((select min(due) from bellhop_scheduled where due >= ?), 0),
+		(extract(epoch from clock_timestamp() - now()) * 1000000)::bigint`)
 )
 
 // Exchange implements [sqlstore.Swift].
@@ -71,10 +72,13 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	x := &exchange{r: r, offset: d.offset.Load(), order: make(map[string]int, len(r.Wants)), names: map[string]string{}}
 	claims := !r.Process.IsZero() && r.Limit > 0 && len(r.Wants) > 0
 	if claims {
-		if err := d.learn(ctx, r); err != nil {
+		new, err := d.learn(ctx, r)
+		if err != nil {
 			return nil, err
 		}
-		d.bite(ctx, r)
+		if !new { // it works first
+			d.bite(ctx, r)
+		}
 	}
 	var requests []request
 	if claims {
@@ -98,11 +102,14 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 		x.done.Seen = x.seen && len(x.done.Claims) == 0
 	}
 	if claims {
-		var found *sqlstore.Exchanged
+		found, took := (*sqlstore.Exchanged)(nil), time.Since(began)
+		if err == nil {
+			took = time.Duration(x.took) * time.Microsecond
+		}
 		if err == nil && x.done.Alive && !x.done.Seen { // else it was not looked for jobs
 			found = &x.done
 		}
-		d.share(ctx, d.lanes.end(lanes, found, r.Limit, time.Since(began)), x.done.Now)
+		d.share(ctx, d.lanes.end(lanes, found, r.Limit, took), x.done.Now)
 	}
 	switch codeOf(err) {
 	case codeLock, codeUnique:
@@ -145,6 +152,7 @@ type exchange struct {
 	names  map[string]string // kinds and queues that have been read
 	cells  cells
 	seen   bool
+	took   int64 // the server, in microseconds
 	done   sqlstore.Exchanged
 }
 
@@ -158,7 +166,7 @@ func (x *exchange) ended(rows pgx.Rows) error {
 }
 
 func (x *exchange) lookedAround(rows pgx.Rows) error {
-	return rows.Scan(&x.done.Now, &x.done.Alive, &x.seen, &x.done.Paused, &x.done.Cancel, &x.done.NextDue)
+	return rows.Scan(&x.done.Now, &x.done.Alive, &x.seen, &x.done.Paused, &x.done.Cancel, &x.done.NextDue, &x.took)
 }
 
 // claim returns the statement that claims.

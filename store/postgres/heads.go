@@ -37,6 +37,8 @@ const (
 	// shareEvery is after how many claims from a lane its bound is shared: so many
 	// deleted rows a process walks over at most, for each that claims beside it.
 	shareEvery = 20_000
+	// shareLimit is when sharing is given up.
+	shareLimit = time.Second
 	// headsKept is how far behind the present a head is of use. Those of queues and
 	// kinds that are no more are removed after that.
 	headsKept = 7 * 24 * time.Hour
@@ -55,11 +57,11 @@ func headNames(set laneSet) (names [priorities]string) {
 type sharedHeads map[string]int64
 
 // learn begins with queues that an exchange wants and this process does not know
-// at the heads that others have left.
-func (d *database) learn(ctx context.Context, r *bellhop.ExchangeRequest) error {
+// at the heads that others have left. It reports whether there were any such queues.
+func (d *database) learn(ctx context.Context, r *bellhop.ExchangeRequest) (bool, error) {
 	sets := d.lanes.unknown(r)
 	if len(sets) == 0 {
-		return nil
+		return false, nil
 	}
 	var names []string
 	for _, set := range sets {
@@ -75,17 +77,20 @@ func (d *database) learn(ctx context.Context, r *bellhop.ExchangeRequest) error 
 		return err
 	}}})
 	if err != nil {
-		return sqlstore.Unchanged(err)
+		return true, sqlstore.Unchanged(err)
 	}
 	d.lanes.learn(sets, heads)
-	return nil
+	return true, nil
 }
 
-// share leaves heads in the store. Whoever begins before that walks further.
+// share leaves heads in the store. Whoever begins before that walks further. What
+// was claimed meanwhile does not wait for it long.
 func (d *database) share(ctx context.Context, heads sharedHeads, now int64) {
 	if len(heads) == 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, shareLimit)
+	defer cancel()
 	names, dues := make([]string, 0, len(heads)), make(longs, 0, len(heads))
 	for name := range heads {
 		names = append(names, name)
@@ -121,11 +126,8 @@ func (l *lanes) learn(sets []laneSet, heads sharedHeads) {
 		b := l.of(set)
 		for p, name := range headNames(set) {
 			if due, is := heads[name]; is {
-				b.at[p], b.shared = position{due, math.MinInt64}, true
+				b.at[p], b.far = position{due, math.MinInt64}, true
 			}
-		}
-		if b.shared {
-			b.nextLook = time.Now().Add(bitePause) // it works first
 		}
 	}
 }
@@ -140,7 +142,7 @@ func (b *bounds) share(heads sharedHeads, set laneSet) sharedHeads {
 			heads = sharedHeads{}
 		}
 		heads[headNames(set)[p]] = b.at[p].due
-		b.shared, b.claimed[p] = true, 0
+		b.claimed[p] = 0
 	}
 	return heads
 }
@@ -150,10 +152,12 @@ func (l *lanes) missed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, b := range l.m {
-		if b.age++; b.shared {
-			b.nextLook, b.looking, b.behind = time.Time{}, nil, 0
-		} else {
+		if !b.far {
 			b.forget()
+			continue
 		}
+		b.beginRound()
+		b.nextLook, b.looking = time.Time{}, nil
+		b.age++
 	}
 }

@@ -15,9 +15,9 @@ import (
 // jobs of kinds that this process does not know stay anyway. What appears before
 // a bound (a promoted job, a late commit) is found by full looks, which take at
 // most a twentieth of the time: one exchange makes it, and those beside it go by
-// the bounds meanwhile. Where much was claimed a full look would take long. There
-// it is made in bites (bites.go), and a process that has no bounds yet begins at
-// those that others have left in the store (heads.go).
+// the bounds meanwhile. Where a full look takes long it is made in bites (bites.go).
+// A process that has no bounds yet begins at those that others have left in the
+// store (heads.go).
 type lanes struct {
 	mu sync.Mutex
 	m  map[laneSet]*bounds
@@ -35,10 +35,11 @@ type bounds struct {
 	looking  any             // the *looks or the *bite under way, if it is a look at what is before the bounds
 	age      int             // grows when what exchanges under way find does not count any more
 	unsure   bool            // something has become ready before them: the next look is a full one
-	shared   bool            // the store knows them, because they lead past many jobs
+	far      bool            // a full look takes long, as far as is known: bites are made instead
 	claimed  [priorities]int // since they were last shared
 	behind   int64           // what is due from here on has been looked at in this round of bites; 0 for none
 	width    int64           // of the next bite
+	walked   int64           // how long the bites of this round have taken the server, in microseconds
 }
 
 // due reports whether it is time for a look at what is before the bounds.
@@ -59,6 +60,20 @@ const perLane = bellhop.MaxBatch
 // lateCommit is how much later than its due time a job's enqueue is expected to
 // commit: bounds stay that far behind the present.
 const lateCommit = 200 * time.Millisecond
+
+// Full looks are as far apart as makes them a twentieth of the time, within
+// limits. One that takes longLook is too long: what is before the bounds would
+// be found later than after a second.
+const (
+	shortestPause = 50 * time.Millisecond
+	longestPause  = 10 * time.Second
+	longLook      = 50 * time.Millisecond
+)
+
+// pauseAfter returns for how long there is no look after one that took so long.
+func pauseAfter(took time.Duration) time.Duration {
+	return min(max(20*took, shortestPause), longestPause)
+}
 
 // looks are the lanes of one exchange, as arrays for the claim.
 type looks struct {
@@ -82,7 +97,7 @@ func (l *lanes) begin(r *bellhop.ExchangeRequest, fromHead bool) *looks {
 	for i, w := range r.Wants {
 		set := laneSet{w.Queue, kinds}
 		b := l.of(set)
-		full := fromHead || b.due(now) && (b.unsure || !b.shared)
+		full := fromHead || b.due(now) && (b.unsure || !b.far)
 		if full {
 			b.looking = k
 		}
@@ -116,7 +131,8 @@ func (l *lanes) of(set laneSet) *bounds {
 
 // end takes in what an exchange has found; nil if it was not looked for jobs, or
 // nobody knows. Nothing is known of a queue from which nothing came while some
-// were paused: it may not have been looked at. It returns the heads that are to be shared.
+// were paused: it may not have been looked at. took is the server's time, or ours if
+// that is not known. It returns the heads that are to be shared.
 func (l *lanes) end(k *looks, done *sqlstore.Exchanged, limit int, took time.Duration) (heads sharedHeads) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,18 +141,22 @@ func (l *lanes) end(k *looks, done *sqlstore.Exchanged, limit int, took time.Dur
 			b.looking = nil
 		}
 		if done == nil {
-			if k.full[i] && b.shared { // it may have been too far for one look
-				b.unsure, b.behind = false, 0
+			if k.full[i] && took >= biteLimit { // it may have been too far for one look
+				b.beginRound()
+				b.far, b.unsure = true, false
 			}
 			continue
 		}
 		n, last, at := b.lastOf(done, k.sets[i].queue)
 		if b.age == k.ages[i] && (done.Paused == 0 || n > 0) {
-			b.rise(done, last, at, k.full[i], n < k.counts[i] && n < perLane && len(done.Claims) < limit)
+			toTheEnd := n < k.counts[i] && n < perLane && len(done.Claims) < limit
+			b.rise(done, last, at, k.full[i], toTheEnd)
 			if k.full[i] {
-				b.nextLook = time.Now().Add(min(max(20*took, 50*time.Millisecond), 10*time.Second))
+				b.beginRound()
+				b.nextLook = time.Now().Add(pauseAfter(took))
 				b.age++ // what began before has not seen what this one has
-				b.unsure, b.behind = false, 0
+				b.unsure = false
+				b.far = took > longLook || b.far && !toTheEnd
 			}
 		}
 		heads = b.share(heads, k.sets[i])
