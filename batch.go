@@ -109,20 +109,21 @@ func (b *batcher) enqueue(ctx context.Context, jobs []*Job) ([]Receipt, error) {
 		b.mu.Unlock()
 		return nil, fmt.Errorf("bellhop: enqueue: the client is %w", ErrClosed)
 	}
+	if len(b.waiting) == 0 && b.active < b.writers && ctx.Done() == nil && !b.serial {
+		b.active++
+		call.sent = true
+		b.mu.Unlock()
+		b.sendAlone(call)
+		<-call.done // he may have been set aside
+		return call.receipts, call.err
+	}
 	b.waiting = append(b.waiting, call)
 	b.jobs += len(jobs)
-	start := b.active == 0 || b.active < b.writers && b.jobs >= b.least()
-	alone := start && len(b.waiting) == 1 && ctx.Done() == nil && !b.serial
-	if start {
+	if b.active == 0 || b.active < b.writers && b.jobs >= b.least() {
 		b.active++
-	}
-	if start && !alone {
 		go b.run()
 	}
 	b.mu.Unlock()
-	if alone {
-		b.sendOne()
-	}
 
 	select {
 	case <-call.done:
@@ -197,14 +198,20 @@ func (b *batcher) run() {
 		if b.serial {
 			runtime.Gosched() // those who were just answered may have more
 		}
-		if !b.sendNext() {
+		calls, jobs := b.next()
+		if calls == nil {
 			return
 		}
+		b.send(calls)
+		b.mu.Lock()
+		b.underWay -= jobs
+		b.mu.Unlock()
 	}
 }
 
-// sendOne sends one batch, and leaves what waits then to a goroutine, also when the store panics: the caller may go on.
-func (b *batcher) sendOne() {
+// sendAlone sends the caller's own call, which nobody else can take or withdraw, and leaves what waits then to a goroutine,
+// also when the store panics: the caller may go on, and nobody else was in the call.
+func (b *batcher) sendAlone(call *enqueueCall) {
 	defer func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -215,20 +222,7 @@ func (b *batcher) sendOne() {
 		b.active--
 		b.idle.Broadcast()
 	}()
-	b.sendNext()
-}
-
-// sendNext sends the next batch. It reports whether there was one; if not, the runner has ended.
-func (b *batcher) sendNext() bool {
-	calls, jobs := b.next()
-	if calls == nil {
-		return false
-	}
-	b.send(calls)
-	b.mu.Lock()
-	b.underWay -= jobs
-	b.mu.Unlock()
-	return true
+	b.send([]*enqueueCall{call})
 }
 
 // next takes the calls that go together, and returns them with the number of their jobs; nil if none is to go, and then

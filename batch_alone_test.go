@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -102,4 +103,60 @@ func TestPanicOfACallerWhoSendsHisJobs(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// narrow is a store that takes some calls at once and tells the most that there were.
+type narrow struct {
+	bellhop.Store
+	now, most atomic.Int64
+	work      func()
+}
+
+func (n *narrow) Capabilities() bellhop.Capabilities {
+	return bellhop.Capabilities{Name: "narrow", Writers: 2}
+}
+
+func (n *narrow) Enqueue(_ context.Context, r *bellhop.EnqueueRequest) ([]bellhop.Receipt, error) {
+	for now, most := n.now.Add(1), n.most.Load(); now > most && !n.most.CompareAndSwap(most, now); most = n.most.Load() {
+	}
+	n.work()
+	n.now.Add(-1)
+	receipts := make([]bellhop.Receipt, len(r.Jobs))
+	for i, j := range r.Jobs {
+		receipts[i].ID = j.ID
+	}
+	return receipts, nil
+}
+
+// However callers who send their own jobs meet goroutines that take what waits: there are never more calls at once than the store
+// has writers, and all are answered.
+func TestWritersAreNeverMore(t *testing.T) {
+	n := &narrow{Store: memory.New(), work: func() {}}
+	c, _ := bellhop.NewClient(n)
+	patient, impatient := context.Background(), t.Context()
+	var group sync.WaitGroup
+	for i := range 8 {
+		ctx := patient
+		if i == 0 {
+			ctx = impatient
+		}
+		group.Go(func() {
+			for range 3000 {
+				if _, err := sendWelcome.Enqueue(ctx, c, welcome{}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if most := n.most.Load(); most > 2 {
+		t.Errorf("%d calls at once; the store takes 2", most)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := bellhop.Senders(c); n != 0 {
+		t.Errorf("%d goroutines are counted as sending, at rest", n)
+	}
 }
