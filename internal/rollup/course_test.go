@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // minutely is a store that counts the records of minutes that it hands over: of totals, and of what clients have enqueued in queues.
 type minutely struct {
 	bellhop.Store
-	totals, enqueued int
+	totals, enqueued atomic.Int64 // several calls read at once
 }
 
 func (m *minutely) Records(ctx context.Context, q *bellhop.RecordQuery) ([]bellhop.Record, error) {
@@ -21,9 +22,9 @@ func (m *minutely) Records(ctx context.Context, q *bellhop.RecordQuery) ([]bellh
 	for _, r := range list {
 		switch {
 		case strings.HasPrefix(r.Key, "1m/"+shardTotals):
-			m.totals++
+			m.totals.Add(1)
 		case strings.HasPrefix(r.Key, enqueuedInQueues):
-			m.enqueued++
+			m.enqueued.Add(1)
 		}
 	}
 	return list, err
@@ -83,10 +84,11 @@ func TestMinutesComeFromCourses(t *testing.T) {
 			}
 		}
 		// The minutes of five windows come from two records each; of the last seven those are read that have something.
-		if totals, enqueued := 6*processes, 5*processes; way == "with courses" && (store.totals != totals || store.enqueued != enqueued) {
-			t.Errorf("%d records of totals and %d of what was enqueued were read, want %d and %d", store.totals, store.enqueued, totals, enqueued)
-		} else if way == "without" && store.totals <= 40*processes {
-			t.Errorf("without courses %d records of totals were read", store.totals)
+		totals, enqueued := store.totals.Load(), store.enqueued.Load()
+		if way == "with courses" && (totals != 6*processes || enqueued != 5*processes) {
+			t.Errorf("%d records of totals and %d of what was enqueued were read, want %d and %d", totals, enqueued, 6*processes, 5*processes)
+		} else if way == "without" && totals <= 40*processes {
+			t.Errorf("without courses %d records of totals were read", totals)
 		}
 		var gone []bellhop.RecordWrite
 		for at := begin; at.Before(w.clock.Now()); at = at.Add(levels[tens].size) {
