@@ -19,7 +19,7 @@ type gated struct {
 	panics bool
 
 	mu    sync.Mutex
-	sizes []int
+	sizes []int // of the calls, as they were sent
 }
 
 func (g *gated) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellhop.Receipt, error) {

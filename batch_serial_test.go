@@ -12,13 +12,7 @@ import (
 )
 
 // serial is a store that works on one call at a time, and on each only when it is let.
-type serial struct {
-	bellhop.Store
-	let chan struct{}
-
-	mu    sync.Mutex
-	sizes []int // of the calls, as they were sent
-}
+type serial struct{ gated }
 
 func (s *serial) Capabilities() bellhop.Capabilities {
 	c := s.Store.Capabilities()
@@ -26,19 +20,11 @@ func (s *serial) Capabilities() bellhop.Capabilities {
 	return c
 }
 
-func (s *serial) Enqueue(ctx context.Context, r *bellhop.EnqueueRequest) ([]bellhop.Receipt, error) {
-	s.mu.Lock()
-	s.sizes = append(s.sizes, len(r.Jobs))
-	s.mu.Unlock()
-	<-s.let
-	return s.Store.Enqueue(ctx, r)
-}
-
 // A lone call goes to a serial store at once, a second beside it only when it is large, and what the two leave waits
 // for the first that is answered. Nobody is forgotten, also not when a call is withdrawn.
 func TestSerialStoreGetsTwoLargeCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &serial{Store: memory.New(), let: make(chan struct{})}
+		s := &serial{gated{Store: memory.New(), let: make(chan struct{})}}
 		c, _ := bellhop.NewClient(s)
 		var group sync.WaitGroup
 		more := func(n int) {

@@ -26,8 +26,8 @@ func TestDelayCountsFromTheCall(t *testing.T) {
 		before := time.Now()
 		receipts := r.enqueue(greet.New("in", bellhop.In(time.Minute)), greet.New("at", bellhop.At(at)), greet.New("soon", bellhop.In(time.Millisecond)))
 		after := time.Now()
-		const waits = 300 * time.Millisecond // as long as the outbox is not emptied
-		time.Sleep(waits)
+		const waits = 300 * time.Millisecond
+		time.Sleep(waits) // as long as the outbox is not emptied
 		r.relay()
 		r.moved()
 		moved := time.Now()

@@ -41,9 +41,9 @@ func (s *far) Exchange(ctx context.Context, r *bellhop.ExchangeRequest) (*bellho
 		s.changed = diff
 	}
 	s.mu.Unlock()
-	time.Sleep(s.trip/2 + rand.N(s.jams+1)) // the bubble's clock: the way there, and the way back
+	time.Sleep(s.trip/2 + rand.N(s.jams+1)) // the bubble's clock: the way there
 	reply, err := s.Pass.Exchange(ctx, r)
-	time.Sleep(s.trip / 2)
+	time.Sleep(s.trip / 2) // the bubble's clock: the way back
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now--
@@ -275,8 +275,8 @@ func TestSlowJobsAreNotTakenInAdvance(t *testing.T) {
 type lateBeats struct{ *far }
 
 func (s lateBeats) Beat(ctx context.Context, b *bellhop.Beat) (*bellhop.BeatReply, error) {
-	time.Sleep(2 * s.trip) // the bubble's clock: the way there, and the way back
-	defer time.Sleep(s.trip / 2)
+	time.Sleep(2 * s.trip)       // the bubble's clock: the way there
+	defer time.Sleep(s.trip / 2) // the bubble's clock: the way back
 	return s.Pass.Beat(ctx, b)
 }
 

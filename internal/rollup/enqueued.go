@@ -20,24 +20,22 @@ const clients = "e"
 func withEnqueued(which shards) shards {
 	return func(l *level) []string {
 		list := which(l)
-		if l != &levels[0] {
-			return list
-		}
-		both := slices.Clone(list)
-		for _, shard := range list {
-			both = append(both, clients+shard)
-		}
-		return both
+		return slices.Concat(list, ofClients(l, list))
 	}
 }
 
 // totalsAndEnqueued are the totals, and of minutes all that clients have enqueued in queues.
 func totalsAndEnqueued(l *level) []string {
-	list := []string{shardTotals}
-	if l == &levels[0] {
-		for _, shard := range l.queueShards() {
-			list = append(list, clients+shard)
-		}
+	return append([]string{shardTotals}, ofClients(l, l.queueShards())...)
+}
+
+// ofClients returns the clients' part of shards, which only minutes have.
+func ofClients(l *level, shards []string) (list []string) {
+	if l != &levels[0] {
+		return nil
+	}
+	for _, shard := range shards {
+		list = append(list, clients+shard)
 	}
 	return list
 }

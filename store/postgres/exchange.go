@@ -97,18 +97,17 @@ func (d *database) Exchange(ctx context.Context, step sqlstore.Step, r *bellhop.
 	requests = append(requests, request{lookAround, []any{x.offset, uuid(r.Process), uuid(r.ID), wanted(r.Wants), uuid(r.Process), due}, x.lookedAround})
 	err := d.pipeline(ctx, step, requests)
 	d.lists.end(turn, spent, r, ends, &x.done, err)
+	var found *sqlstore.Exchanged
+	took := time.Since(began)
 	if err == nil {
 		x.finish()
 		x.done.Seen = x.seen && len(x.done.Claims) == 0
-	}
-	if claims {
-		found, took := (*sqlstore.Exchanged)(nil), time.Since(began)
-		if err == nil {
-			took = time.Duration(x.took) * time.Microsecond
-		}
-		if err == nil && x.done.Alive && !x.done.Seen { // else it was not looked for jobs
+		took = time.Duration(x.took) * time.Microsecond
+		if x.done.Alive && !x.done.Seen { // else it was not looked for jobs
 			found = &x.done
 		}
+	}
+	if claims {
 		d.share(ctx, d.lanes.end(lanes, found, r.Limit, took), x.done.Now)
 	}
 	switch codeOf(err) {
